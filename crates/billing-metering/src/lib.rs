@@ -1,0 +1,1 @@
+//! Usage metering and what it costs

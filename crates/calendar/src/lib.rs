@@ -1,0 +1,1 @@
+//! Calendar windows and billing periods in a stated time zone

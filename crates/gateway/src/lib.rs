@@ -1,0 +1,1 @@
+//! The HTTP data plane over the pipeline

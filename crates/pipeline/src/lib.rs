@@ -1,0 +1,1 @@
+//! Where the domains meet: one decision for a request, without sockets

@@ -1,0 +1,1 @@
+//! Rate limiting: one atomic decision over all the rules that match

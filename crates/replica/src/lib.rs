@@ -1,0 +1,1 @@
+//! What a replica keeps in memory: a bounded cache, a snapshot follower, a group-commit queue

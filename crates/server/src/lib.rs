@@ -1,0 +1,1 @@
+//! The stanchion program: configuration, wiring, workers and command line

@@ -1,0 +1,1 @@
+//! Tenants, their status and their life cycle

@@ -1,0 +1,1 @@
+//! HTTP edges for any tower service: problem documents, client addresses, rate-limit headers and the governing layer
