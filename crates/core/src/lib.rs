@@ -14,6 +14,7 @@
 //! assert_eq!(clock.now().to_string(), "2026-03-01T00:00:00.000001Z");
 //! ```
 
+mod author;
 mod change;
 mod error;
 mod event;
@@ -27,7 +28,9 @@ mod scope;
 mod secret;
 mod text;
 mod time;
+mod versioned;
 
+pub use author::Author;
 pub use change::{Change, FeedCursor, FeedEntry, FeedPage};
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Actor, Category, Correlation, Detail, Details, Event, EventSink, Outcome, Severity, Source};
@@ -41,3 +44,4 @@ pub use scope::{Scope, SystemScope};
 pub use secret::{KeyRing, KeyVersion, Secret};
 pub use text::Text;
 pub use time::{BoxFuture, Clock, InvalidTimestamp, ManualClock, SystemClock, Timer, Timestamp};
+pub use versioned::Versioned;

@@ -1,0 +1,318 @@
+use std::borrow::Borrow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hashbrown::{DefaultHashBuilder, HashMap};
+use stanchion_core::{Clock, Timestamp};
+
+const SHARDS: usize = 16;
+
+/// A bounded map in memory. Each entry carries the instant from which it must not be served any more, and a miss is loaded once.
+///
+/// Full shards give up what was not read since the hand last passed (CLOCK). Removal wins over a load under way: what was being read
+/// from the store when its key was [removed](Cache::remove) is handed to those who waited, but not kept.
+pub struct Cache<K, V> {
+    shards: Vec<Shard<K, V>>,
+    hasher: DefaultHashBuilder,
+}
+
+struct Shard<K, V> {
+    entries: RwLock<Entries<K, V>>,
+    loads: Mutex<HashMap<K, Load<V>>>,
+}
+
+struct Entries<K, V> {
+    map: HashMap<K, Entry<V>>,
+    hand: VecDeque<K>,
+    capacity: usize,
+}
+
+struct Entry<V> {
+    value: V,
+    expires_at: Timestamp,
+    read: AtomicBool,
+}
+
+/// The failure, or the value, that everyone who waited for one load receives.
+type Outcome<V> = Option<Result<V, Arc<dyn std::any::Any + Send + Sync>>>;
+type Load<V> = Arc<tokio::sync::Mutex<Outcome<V>>>;
+
+impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
+    /// Makes a cache of at most about `capacity` entries (at least 16).
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.div_ceil(SHARDS).max(1);
+        let shard = || Shard {
+            entries: RwLock::new(Entries { map: HashMap::new(), hand: VecDeque::new(), capacity }),
+            loads: Mutex::new(HashMap::new()),
+        };
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: DefaultHashBuilder::default() }
+    }
+
+    /// Returns what is kept for `key` and has not expired at `now`.
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Timestamp) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entries = self.shard(key)?.read();
+        let entry = entries.map.get(key).filter(|entry| now < entry.expires_at)?;
+        if !entry.read.load(Ordering::Relaxed) {
+            entry.read.store(true, Ordering::Relaxed);
+        }
+        Some(entry.value.clone())
+    }
+
+    /// Keeps `value` until `expires_at`.
+    pub fn insert(&self, key: K, value: V, expires_at: Timestamp) {
+        if let Some(shard) = self.shard(&key) {
+            shard.write().insert(key, Entry { value, expires_at, read: AtomicBool::new(false) });
+        }
+    }
+
+    /// Forgets `key`, and whatever is being loaded for it.
+    pub fn remove<Q: Hash + Eq + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        let Some(shard) = self.shard(key) else { return };
+        // The load first: one that ends between the two steps would otherwise put its old value back.
+        shard.loads().remove(key);
+        shard.write().map.remove(key);
+    }
+
+    /// Forgets every entry that `stale` picks, and everything that is being loaded.
+    pub fn remove_if(&self, stale: impl Fn(&K, &V) -> bool) {
+        for shard in &self.shards {
+            shard.loads().clear();
+            shard.write().map.retain(|key, entry| !stale(key, &entry.value));
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.remove_if(|_, _| true);
+    }
+
+    /// Returns how many entries are kept, expired ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().map.len()).sum()
+    }
+
+    /// Tells whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns what is kept for `key`, or loads it. However many callers miss at once, `load` runs once and all of them receive its
+    /// value or its error; errors are not kept. When the caller that loads is dropped, the next one takes over.
+    ///
+    /// `load` returns the value and the instant it expires at.
+    ///
+    /// # Errors
+    /// Whatever `load` returns.
+    pub async fn get_or_load<E, L>(
+        &self,
+        key: &K,
+        clock: &dyn Clock,
+        load: impl FnOnce() -> L,
+    ) -> Result<V, E>
+    where
+        E: Clone + Send + Sync + 'static,
+        L: Future<Output = Result<(V, Timestamp), E>>,
+    {
+        if let Some(value) = self.get(key, clock.now()) {
+            return Ok(value);
+        }
+        let Some(shard) = self.shard(key) else { return load().await.map(|(value, _)| value) };
+        let flight = Arc::clone(shard.loads().entry(key.clone()).or_default());
+        let mut outcome = flight.lock().await;
+        match &*outcome {
+            Some(Ok(value)) => return Ok(value.clone()),
+            Some(Err(error)) => {
+                if let Some(error) = error.downcast_ref::<E>() {
+                    return Err(error.clone());
+                }
+            }
+            None => {}
+        }
+        if let Some(value) = self.get(key, clock.now()) {
+            shard.finish(key, &flight, |_| {});
+            return Ok(value);
+        }
+        let loaded = load().await;
+        match loaded {
+            Ok((value, expires_at)) => {
+                *outcome = Some(Ok(value.clone()));
+                let entry = Entry { value: value.clone(), expires_at, read: AtomicBool::new(false) };
+                shard.finish(key, &flight, |entries| entries.insert(key.clone(), entry));
+                Ok(value)
+            }
+            Err(error) => {
+                *outcome = Some(Err(Arc::new(error.clone())));
+                shard.finish(key, &flight, |_| {});
+                Err(error)
+            }
+        }
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Shard<K, V>> {
+        // The top bits: the map inside a shard uses the low ones.
+        let shard = usize::try_from(self.hasher.hash_one(key) >> 60).unwrap_or(0);
+        self.shards.get(shard)
+    }
+}
+
+impl<K: Hash + Eq, V> Shard<K, V> {
+    fn read(&self) -> RwLockReadGuard<'_, Entries<K, V>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries<K, V>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loads(&self) -> MutexGuard<'_, HashMap<K, Load<V>>> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a load and keeps its value, unless the key was removed meanwhile.
+    fn finish(&self, key: &K, flight: &Load<V>, keep: impl FnOnce(&mut Entries<K, V>)) {
+        let mut loads = self.loads();
+        if loads.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            loads.remove(key);
+            keep(&mut self.write());
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Entries<K, V> {
+    fn insert(&mut self, key: K, entry: Entry<V>) {
+        if self.map.insert(key.clone(), entry).is_none() {
+            self.hand.push_back(key);
+        }
+        while self.map.len() > self.capacity {
+            let Some(candidate) = self.hand.pop_front() else { break };
+            match self.map.get(&candidate) {
+                Some(entry) if entry.read.swap(false, Ordering::Relaxed) => self.hand.push_back(candidate),
+                Some(_) => drop(self.map.remove(&candidate)),
+                None => {}
+            }
+        }
+        // Keys that were removed leave their place behind; it is swept before it outgrows the map.
+        if self.hand.len() > 2 * self.capacity {
+            let mut seen = hashbrown::HashSet::with_capacity(self.map.len());
+            let map = &self.map;
+            self.hand.retain(|key| map.contains_key(key) && seen.insert(key.clone()));
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    use stanchion_core::{ManualClock, StoreError, StoreErrorKind};
+    use tokio::sync::Notify;
+
+    const LATER: Timestamp = Timestamp::MAX;
+
+    #[test]
+    fn the_bound_holds_and_what_is_read_stays() {
+        let cache = Cache::new(160);
+        cache.insert(0_u32, 0_u32, LATER);
+        for key in 1..10_000 {
+            cache.insert(key, key, LATER);
+            assert_eq!(cache.get(&0, Timestamp::EPOCH), Some(0), "evicted a key in use at {key}");
+        }
+        assert!(cache.len() <= 160);
+    }
+
+    #[test]
+    fn removed_keys_do_not_pile_up() {
+        let cache = Cache::new(16);
+        for key in 0..10_000_u32 {
+            cache.insert(key, (), LATER);
+            cache.remove(&key);
+        }
+        assert!(cache.is_empty());
+        assert!(cache.shards.iter().all(|shard| shard.read().hand.len() <= 3));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_crowd_of_misses_loads_once() {
+        let cache = Arc::new(Cache::<u32, u32>::new(100));
+        let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let tasks: Vec<_> = (0..64)
+            .map(|_| {
+                let (cache, loads, gate) = (Arc::clone(&cache), Arc::clone(&loads), Arc::clone(&gate));
+                tokio::spawn(async move {
+                    let load = || async {
+                        loads.fetch_add(1, Ordering::SeqCst);
+                        gate.notified().await;
+                        Ok::<_, StoreError>((7, LATER))
+                    };
+                    cache.get_or_load(&1, &ManualClock::default(), load).await
+                })
+            })
+            .collect();
+        while loads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        gate.notify_one();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().unwrap(), 7);
+        }
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_value_removed_while_it_was_loading_is_not_kept() {
+        let (cache, clock) = (Cache::<u32, u32>::new(100), ManualClock::default());
+        let load = || async {
+            cache.remove(&1);
+            Ok::<_, StoreError>((7, LATER))
+        };
+        assert_eq!(cache.get_or_load(&1, &clock, load).await.unwrap(), 7);
+        assert_eq!(cache.get(&1, clock.now()), None);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_told_and_not_kept() {
+        let (cache, clock) = (Cache::<u32, u32>::new(100), ManualClock::default());
+        let down = || async { Err(StoreError::new(StoreErrorKind::Unavailable, "test", "load")) };
+        assert_eq!(
+            cache.get_or_load(&1, &clock, down).await.unwrap_err().kind(),
+            StoreErrorKind::Unavailable
+        );
+        let up = || async { Ok::<_, StoreError>((7, LATER)) };
+        assert_eq!(cache.get_or_load(&1, &clock, up).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_waiter_takes_over_from_a_dropped_loader() {
+        let (cache, clock) = (Cache::<u32, u32>::new(100), ManualClock::default());
+        let mut first = Box::pin(cache.get_or_load(
+            &1,
+            &clock,
+            std::future::pending::<Result<(u32, Timestamp), StoreError>>,
+        ));
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        let mut second =
+            Box::pin(cache.get_or_load(&1, &clock, || async { Ok::<_, StoreError>((7, LATER)) }));
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        drop(first);
+        assert_eq!(second.await.unwrap(), 7);
+    }
+}
