@@ -219,6 +219,7 @@ impl<K, V> fmt::Debug for Cache<K, V> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;

@@ -215,6 +215,7 @@ impl<T> fmt::Debug for Queue<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
 mod tests {
     use super::*;
     use std::sync::Arc;
