@@ -9,8 +9,14 @@ use crate::{Outcome, test, tidy};
 
 type Step = (&'static str, fn(&Workspace) -> Outcome);
 
-const STEPS: [Step; 6] =
-    [("fmt", fmt), ("tidy", tidy::run), ("clippy", clippy), ("test", all_tests), ("doc", doc), ("alone", alone)];
+const STEPS: [Step; 6] = [
+    ("fmt", fmt),
+    ("tidy", tidy::run),
+    ("clippy", clippy),
+    ("test", all_tests),
+    ("doc", doc),
+    ("alone", alone),
+];
 
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
     let done = run_steps(&STEPS, workspace)?;
@@ -39,7 +45,8 @@ fn fmt(workspace: &Workspace) -> Outcome {
 }
 
 fn clippy(workspace: &Workspace) -> Outcome {
-    let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let args =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     cargo::run(&mut workspace.cargo(args))
 }
 
@@ -57,7 +64,8 @@ fn alone(workspace: &Workspace) -> Outcome {
     for (_, package) in workspace.crates() {
         if cargo::has_target(package, &TargetKind::Lib) {
             for features in selections(package) {
-                let mut check = workspace.cargo(["check", "--quiet", "-p", &package.name, "--no-default-features"]);
+                let mut check =
+                    workspace.cargo(["check", "--quiet", "-p", &package.name, "--no-default-features"]);
                 cargo::run(check.args(features))?;
             }
         }

@@ -25,7 +25,9 @@ impl Matrix {
 
     /// Takes the result of a test; most tests are no case of a suite.
     pub(crate) fn record(&mut self, test: &str, passed: bool) {
-        let Some((path, case)) = test.split(' ').next().and_then(|path| path.rsplit_once("::")) else { return };
+        let Some((path, case)) = test.split(' ').next().and_then(|path| path.rsplit_once("::")) else {
+            return;
+        };
         let module = path.rsplit("::").next().unwrap_or(path);
         let Some(row) = self.row(module) else { return };
         // The same suite may run in two binaries: the case passed if it passed in both.
@@ -51,7 +53,9 @@ impl Matrix {
             for case in self.cases(port) {
                 match ran.get(case) {
                     Some(true) => {}
-                    Some(false) => problems.push(format!("conformance: {adapter}_{port}::{case} did not pass")),
+                    Some(false) => {
+                        problems.push(format!("conformance: {adapter}_{port}::{case} did not pass"))
+                    }
                     None => problems.push(format!("conformance: {adapter}_{port}::{case} is missing")),
                 }
             }
@@ -132,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_case_that_failed_once_did_not_pass() {
-        let results = [("memory_role_store::lost_update", false), ("a::memory_role_store::lost_update", true)];
+        let results =
+            [("memory_role_store::lost_update", false), ("a::memory_role_store::lost_update", true)];
         let matrix = matrix(STORE, &results);
         assert_eq!(matrix.problems(), ["conformance: memory_role_store::lost_update did not pass"]);
         assert!(matrix.to_string().ends_with("0/1\n"), "{matrix}");

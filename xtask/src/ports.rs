@@ -1,5 +1,6 @@
 //! Storage ports, the adapters we ship, and the conformance suites, as the sources declare them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, Token};
@@ -51,10 +52,11 @@ impl Ports {
                 && !name.in_test
             {
                 let (port, at) = (snake_case(&name.text), source.at(name.line));
-                if self.declared.contains_key(&port) {
-                    self.duplicates.push((port, at));
-                } else {
-                    self.declared.insert(port, at);
+                match self.declared.entry(port) {
+                    Entry::Occupied(first) => self.duplicates.push((first.key().clone(), at)),
+                    Entry::Vacant(free) => {
+                        free.insert(at);
+                    }
                 }
             }
         }
@@ -163,7 +165,11 @@ mod tests {
             "impl<C: Fn() -> Vec<u8>> ApiKeyStore\n    for self::PgApiKeyStore<C>\n{",
             "impl<'a, const N: usize> ApiKeyStore<N> for PgApiKeyStore<'a> {",
         ] {
-            assert_eq!(shipped(header), [("api_key_store".to_owned(), "postgres")], "{header}");
+            assert_eq!(
+                shipped(&format!("{header}}}")),
+                [("api_key_store".to_owned(), "postgres")],
+                "{header}"
+            );
         }
     }
 
@@ -183,7 +189,9 @@ mod tests {
 
     #[test]
     fn ports_are_public_traits_outside_tests() {
-        let found = ports("trait AStore {} pub(crate) trait BStore {} #[cfg(test)] pub trait CStore {} pub trait D {}");
+        let found = ports(
+            "trait AStore {} pub(crate) trait BStore {} #[cfg(test)] pub trait CStore {} pub trait D {}",
+        );
         assert_eq!(found.declared.keys().collect::<Vec<_>>(), ["api_key_store"]);
     }
 

@@ -9,7 +9,6 @@ use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use crate::cargo::{self, Workspace};
 use crate::matrix::Matrix;
 use crate::ports::Ports;
-use crate::source::Source;
 use crate::{Outcome, source};
 
 pub(crate) fn run(workspace: &Workspace, args: &[String], harness: &[String]) -> Outcome {
@@ -90,7 +89,8 @@ impl Report {
 
     /// Takes a line such as `test memory_role_store::lost_update ... ok`.
     fn read(&mut self, line: &str) {
-        let Some((name, result)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
+        let Some((name, result)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
+        else {
             return;
         };
         let passed = result.starts_with("ok");
@@ -114,6 +114,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
 
     fn report(lines: &[&str]) -> Report {
         let text = "pub trait RoleStore {} impl RoleStore for MemoryRoleStore {}";
