@@ -1,0 +1,201 @@
+use std::net::IpAddr;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// `x-request-id`: the id of the request. Always ours.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `x-tenant-id`: the tenant of the credential. A client may send it to confirm the tenant, never to choose it.
+pub const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+/// `x-subject-id`: the subject of the credential, `user:alice`.
+pub const SUBJECT_ID: HeaderName = HeaderName::from_static("x-subject-id");
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Fields that concern one connection only (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that say who is calling or from where: ours to write, so never the client's to send through, and never to be removed by
+/// naming them in `Connection`.
+const IDENTITY: [HeaderName; 8] =
+    [REQUEST_ID, TENANT_ID, SUBJECT_ID, FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REAL_IP];
+
+/// The head of a request that says one thing to us and might say another to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UntrustworthyHead {
+    /// What is wrong, for the client to read.
+    pub detail: &'static str,
+}
+
+/// Takes out of a request what must not reach the upstream: fields of this connection, those that `Connection` names, everything that
+/// claims an identity, and the API key itself.
+///
+/// # Errors
+/// [`UntrustworthyHead`] when `Connection` names a field that others rely on: credentials, framing, `Host`, identity.
+pub fn clean_request_head(headers: &mut HeaderMap) -> Result<(), UntrustworthyHead> {
+    remove_nominated(headers, |name| {
+        IDENTITY.contains(name) || matches!(*name, HOST | CONTENT_LENGTH | AUTHORIZATION) || *name == API_KEY
+    })?;
+    for name in HOP_BY_HOP.iter().chain(&IDENTITY) {
+        headers.remove(name);
+    }
+    headers.remove(API_KEY);
+    if headers.get(AUTHORIZATION).is_some_and(is_api_key) {
+        headers.remove(AUTHORIZATION);
+    }
+    // `x_tenant_id` becomes `x-tenant-id` in many a CGI-like upstream.
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        let aliases: Vec<HeaderName> =
+            headers.keys().filter(|name| is_identity_alias(name)).cloned().collect();
+        for alias in aliases {
+            headers.remove(alias);
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of a response what concerns the upstream's connection only.
+pub fn clean_response_head(headers: &mut HeaderMap) {
+    // What an upstream nominates can only be taken from its own response.
+    let _ = remove_nominated(headers, |_| false);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(REQUEST_ID);
+}
+
+/// Says where a cleaned request came from: `X-Forwarded-For`, `-Proto` and, if known, `-Host`.
+pub fn set_forwarded(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    proto: &'static str,
+    host: Option<&HeaderValue>,
+) {
+    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
+        headers.insert(FORWARDED_FOR, client);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+    if let Some(host) = host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+}
+
+fn remove_nominated(
+    headers: &mut HeaderMap,
+    protected: impl Fn(&HeaderName) -> bool,
+) -> Result<(), UntrustworthyHead> {
+    let Some(first) = headers.get(CONNECTION) else { return Ok(()) };
+    if first == "keep-alive" || first == "close" {
+        return Ok(());
+    }
+    let mut nominated = Vec::new();
+    for field in headers.get_all(CONNECTION) {
+        for token in field.as_bytes().split(|byte| *byte == b',') {
+            let token = token.trim_ascii();
+            if let Ok(name) = HeaderName::from_bytes(token) {
+                nominated.push(name);
+            } else if !token.is_empty() {
+                return Err(UntrustworthyHead {
+                    detail: "`Connection` holds something that is no field name",
+                });
+            }
+        }
+    }
+    if nominated.iter().any(protected) {
+        let detail = "`Connection` names a field that carries identity, credentials or framing; leave it out";
+        return Err(UntrustworthyHead { detail });
+    }
+    for name in nominated {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+fn is_api_key(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer stn_"))
+}
+
+fn is_identity_alias(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.contains('_') && IDENTITY.iter().any(|known| name.replace('_', "-") == known.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn left(fields: &[(&'static str, &str)]) -> Vec<String> {
+        let mut headers = headers(fields);
+        clean_request_head(&mut headers).unwrap();
+        let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn connection_fields_and_what_they_name_stay_behind() {
+        let fields = [
+            ("connection", "close, X-Debug"),
+            ("x-debug", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("accept", "*/*"),
+        ];
+        assert_eq!(left(&fields), ["accept"]);
+    }
+
+    #[test]
+    fn no_identity_but_ours_passes() {
+        let fields = [
+            ("x-request-id", "mine"),
+            ("x-tenant-id", "other"),
+            ("x_tenant_id", "other"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("forwarded", "for=127.0.0.1"),
+            ("x-api-key", "stn_test_1"),
+            ("authorization", "bearer stn_test_1"),
+            ("x_custom", "kept"),
+        ];
+        assert_eq!(left(&fields), ["x_custom"]);
+    }
+
+    #[test]
+    fn a_token_that_is_not_ours_passes() {
+        assert_eq!(left(&[("authorization", "Bearer eyJ0")]), ["authorization"]);
+    }
+
+    #[test]
+    fn nominating_what_others_rely_on_is_refused() {
+        for name in
+            ["authorization", "x-api-key", "X-Forwarded-For", "host", "content-length", "x-tenant-id", "b@d"]
+        {
+            let mut headers = headers(&[("connection", name)]);
+            assert!(clean_request_head(&mut headers).is_err(), "{name}");
+        }
+    }
+}
