@@ -33,6 +33,6 @@ pub use cache::Cache;
 pub use feed::ChangeFeed;
 pub use follower::{Follow, Follower, FollowerConfig, Freshness};
 pub use outbox::{MemoryOutboxStore, OutboxRecord, OutboxStore};
-pub use queue::{Closed, Full, FullReason, Queue, QueueConfig};
+pub use queue::{Closed, Full, FullReason, Place, Queue, QueueConfig};
 pub use records::Records;
 pub use relay::{Deliver, Relay};

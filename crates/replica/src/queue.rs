@@ -1,6 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -28,7 +28,8 @@ impl Default for QueueConfig {
 
 /// A bounded queue with many producers and one consumer that takes batches, for group commit.
 ///
-/// A full queue is never silent: [`Queue::try_push`] gives the item back with the reason, [`Queue::push`] waits.
+/// A full queue is never silent: [`Queue::try_push`] gives the item back with the reason, [`Queue::push`] waits, and
+/// [`Queue::reserve`] finds out before the work is begun whose record must not be lost.
 pub struct Queue<T> {
     config: QueueConfig,
     state: Mutex<State<T>>,
@@ -38,7 +39,9 @@ pub struct Queue<T> {
 
 struct State<T> {
     items: VecDeque<(Scope, T)>,
-    waiting: HashMap<Scope, usize>,
+    /// Items and reserved places, by scope.
+    taken: HashMap<Scope, usize>,
+    reserved: usize,
     idle: bool,
     closed: bool,
 }
@@ -71,7 +74,8 @@ impl<T> Queue<T> {
     /// Makes an empty queue.
     #[must_use]
     pub fn new(config: QueueConfig) -> Self {
-        let state = State { items: VecDeque::new(), waiting: HashMap::new(), idle: false, closed: false };
+        let state =
+            State { items: VecDeque::new(), taken: HashMap::new(), reserved: 0, idle: false, closed: false };
         Self { config, state: Mutex::new(state), arrived: Notify::new(), left: Notify::new() }
     }
 
@@ -81,22 +85,40 @@ impl<T> Queue<T> {
     /// [`Full`] gives the item back when the queue or the scope's share is full, or the queue is closed.
     pub fn try_push(&self, scope: Scope, item: T) -> Result<(), Full<T>> {
         let mut state = self.state();
-        let refused = if state.closed {
-            Some(FullReason::Closed)
-        } else if state.items.len() >= self.config.capacity {
-            Some(FullReason::Capacity)
-        } else {
-            let waiting = state.waiting.entry(scope).or_insert(0);
-            if *waiting >= self.config.share {
-                Some(FullReason::Share)
-            } else {
-                *waiting += 1;
-                None
-            }
-        };
-        if let Some(reason) = refused {
+        if let Err(reason) = self.take_place(&mut state, scope) {
             return Err(Full { item, reason });
         }
+        self.put(state, scope, item);
+        Ok(())
+    }
+
+    /// Takes a place for an item that comes later; a place never fails to take its item. A dropped place is free again.
+    ///
+    /// # Errors
+    /// The bound that leaves no place.
+    pub fn reserve(self: &Arc<Self>, scope: Scope) -> Result<Place<T>, FullReason> {
+        let mut state = self.state();
+        self.take_place(&mut state, scope)?;
+        state.reserved += 1;
+        Ok(Place { queue: Arc::clone(self), scope, used: false })
+    }
+
+    fn take_place(&self, state: &mut State<T>, scope: Scope) -> Result<(), FullReason> {
+        if state.closed {
+            return Err(FullReason::Closed);
+        }
+        if state.items.len().saturating_add(state.reserved) >= self.config.capacity {
+            return Err(FullReason::Capacity);
+        }
+        let taken = state.taken.entry(scope).or_insert(0);
+        if *taken >= self.config.share {
+            return Err(FullReason::Share);
+        }
+        *taken += 1;
+        Ok(())
+    }
+
+    fn put(&self, mut state: MutexGuard<'_, State<T>>, scope: Scope, item: T) {
         state.items.push_back((scope, item));
         // The consumer is woken once per batch, not once per item: a wake-up costs more than the rest of a push.
         let full_batch = state.items.len() == self.config.batch;
@@ -105,7 +127,6 @@ impl<T> Queue<T> {
         if wake {
             self.arrived.notify_one();
         }
-        Ok(())
     }
 
     /// Adds an item, waiting for room as long as it takes.
@@ -136,7 +157,7 @@ impl<T> Queue<T> {
                 if !state.items.is_empty() {
                     break;
                 }
-                if state.closed {
+                if state.closed && state.reserved == 0 {
                     return None;
                 }
                 state.idle = true;
@@ -187,12 +208,7 @@ impl<T> Queue<T> {
         let taken: Vec<(Scope, T)> = state.items.drain(..count).collect();
         let mut batch = Vec::with_capacity(count);
         for (scope, item) in taken {
-            if let Some(waiting) = state.waiting.get_mut(&scope) {
-                *waiting -= 1;
-                if *waiting == 0 {
-                    state.waiting.remove(&scope);
-                }
-            }
+            state.give_back(scope);
             batch.push(item);
         }
         drop(state);
@@ -202,6 +218,52 @@ impl<T> Queue<T> {
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn give_back(&mut self, scope: Scope) {
+        if let Some(taken) = self.taken.get_mut(&scope) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                self.taken.remove(&scope);
+            }
+        }
+    }
+}
+
+/// A place in a [`Queue`] that is kept for one item.
+#[derive(Debug)]
+pub struct Place<T> {
+    queue: Arc<Queue<T>>,
+    scope: Scope,
+    used: bool,
+}
+
+impl<T> Place<T> {
+    /// Adds the item, also when the queue has been closed meanwhile.
+    pub fn push(mut self, item: T) {
+        self.used = true;
+        let mut state = self.queue.state();
+        state.reserved = state.reserved.saturating_sub(1);
+        self.queue.put(state, self.scope, item);
+    }
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        if self.used {
+            return;
+        }
+        let mut state = self.queue.state();
+        state.reserved = state.reserved.saturating_sub(1);
+        state.give_back(self.scope);
+        let last_of_closed = state.closed && state.reserved == 0;
+        drop(state);
+        self.queue.left.notify_waiters();
+        if last_of_closed {
+            self.queue.arrived.notify_one();
+        }
     }
 }
 
@@ -218,7 +280,6 @@ impl<T> fmt::Debug for Queue<T> {
 #[expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     use stanchion_core::{ManualClock, TenantId};
 
@@ -244,6 +305,23 @@ mod tests {
         queue.try_push(tenant(2), 4).unwrap();
         queue.try_push(tenant(3), 5).unwrap();
         assert_eq!(queue.try_push(tenant(4), 6), Err(Full { item: 6, reason: FullReason::Capacity }));
+    }
+
+    #[tokio::test]
+    async fn a_reserved_place_counts_and_outlives_the_closing() {
+        let (queue, clock) = (Arc::new(queue(2, 1)), ManualClock::default());
+        let place = queue.reserve(tenant(1)).unwrap();
+        assert_eq!(queue.reserve(tenant(1)).unwrap_err(), FullReason::Share);
+        drop(queue.reserve(tenant(2)).unwrap());
+        queue.try_push(tenant(2), 2).unwrap();
+        assert_eq!(queue.try_push(tenant(3), 3), Err(Full { item: 3, reason: FullReason::Capacity }));
+        queue.close();
+        assert_eq!(queue.next_batch(&clock, &clock).await, Some(vec![2]));
+        let mut rest = Box::pin(queue.next_batch(&clock, &clock));
+        assert!(futures_util::poll!(rest.as_mut()).is_pending(), "a place is still open");
+        place.push(1);
+        assert_eq!(rest.await, Some(vec![1]));
+        assert_eq!(queue.next_batch(&clock, &clock).await, None);
     }
 
     #[tokio::test]
