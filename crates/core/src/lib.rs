@@ -16,6 +16,7 @@
 
 mod author;
 mod change;
+mod display_name;
 mod error;
 mod event;
 mod id;
@@ -32,6 +33,7 @@ mod versioned;
 
 pub use author::Author;
 pub use change::{Change, FeedCursor, FeedEntry, FeedPage};
+pub use display_name::DisplayName;
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Actor, Category, Correlation, Detail, Details, Event, EventSink, Outcome, Severity, Source};
 pub use id::{EventId, InvalidId, KeyId, RequestId, Slug, TenantId};

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use uuid::{Builder, Uuid};
 
@@ -10,6 +10,13 @@ use crate::{EventId, KeyId, RequestId, TenantId, Timestamp};
 pub trait Random: fmt::Debug + Send + Sync {
     /// Fills the whole of `bytes`.
     fn fill(&self, bytes: &mut [u8]);
+}
+
+/// A shared source is a source, so that it makes ids too.
+impl<R: Random + ?Sized> Random for Arc<R> {
+    fn fill(&self, bytes: &mut [u8]) {
+        (**self).fill(bytes);
+    }
 }
 
 /// The random source of the operating system, for secrets and ids.
