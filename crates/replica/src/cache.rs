@@ -111,7 +111,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     /// Returns what is kept for `key`, or loads it. However many callers miss at once, `load` runs once and all of them receive its
     /// value or its error; errors are not kept. When the caller that loads is dropped, the next one takes over.
     ///
-    /// `load` returns the value and the instant it expires at.
+    /// `load` returns the value and the instant it expires at. A value that has expired by then is handed out, but not kept.
     ///
     /// # Errors
     /// Whatever `load` returns.
@@ -129,8 +129,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             return Ok(value);
         }
         let Some(shard) = self.shard(key) else { return load().await.map(|(value, _)| value) };
-        let flight = Arc::clone(shard.loads().entry(key.clone()).or_default());
-        let mut outcome = flight.lock().await;
+        let load_under_way = Arc::clone(shard.loads().entry(key.clone()).or_default());
+        let flight = Flight { shard, key, load: load_under_way };
+        let mut outcome = flight.load.lock().await;
         match &*outcome {
             Some(Ok(value)) => return Ok(value.clone()),
             Some(Err(error)) => {
@@ -141,7 +142,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             None => {}
         }
         if let Some(value) = self.get(key, clock.now()) {
-            shard.finish(key, &flight, |_| {});
+            shard.finish(key, &flight.load, |_| {});
             return Ok(value);
         }
         let loaded = load().await;
@@ -149,12 +150,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             Ok((value, expires_at)) => {
                 *outcome = Some(Ok(value.clone()));
                 let entry = Entry { value: value.clone(), expires_at, read: AtomicBool::new(false) };
-                shard.finish(key, &flight, |entries| entries.insert(key.clone(), entry));
+                let lasts = clock.now() < expires_at;
+                shard.finish(key, &flight.load, |entries| {
+                    if lasts {
+                        entries.insert(key.clone(), entry);
+                    }
+                });
                 Ok(value)
             }
             Err(error) => {
                 *outcome = Some(Err(Arc::new(error.clone())));
-                shard.finish(key, &flight, |_| {});
+                shard.finish(key, &flight.load, |_| {});
                 Err(error)
             }
         }
@@ -164,6 +170,26 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         // The top bits: the map inside a shard uses the low ones.
         let shard = usize::try_from(self.hasher.hash_one(key) >> 60).unwrap_or(0);
         self.shards.get(shard)
+    }
+}
+
+/// One caller's part in a load. The last caller to leave a load that did not end takes it off the list.
+struct Flight<'a, K: Hash + Eq, V> {
+    shard: &'a Shard<K, V>,
+    key: &'a K,
+    load: Load<V>,
+}
+
+impl<K: Hash + Eq, V> Drop for Flight<'_, K, V> {
+    fn drop(&mut self) {
+        // Clones come and go under the lock only, so the count is exact.
+        let mut loads = self.shard.loads();
+        let load = std::mem::take(&mut self.load);
+        let listed = loads.get(self.key).is_some_and(|current| Arc::ptr_eq(current, &load));
+        if listed && Arc::strong_count(&load) == 2 {
+            loads.remove(self.key);
+        }
+        drop(load);
     }
 }
 
@@ -315,5 +341,26 @@ mod tests {
         assert!(futures_util::poll!(second.as_mut()).is_pending());
         drop(first);
         assert_eq!(second.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn loads_that_everyone_left_do_not_pile_up() {
+        let (cache, clock) = (Cache::<u32, u32>::new(100), ManualClock::default());
+        for key in 0..1_000 {
+            let never = std::future::pending::<Result<(u32, Timestamp), StoreError>>;
+            let mut load = Box::pin(cache.get_or_load(&key, &clock, never));
+            let mut wait = Box::pin(cache.get_or_load(&key, &clock, never));
+            assert!(futures_util::poll!(load.as_mut()).is_pending());
+            assert!(futures_util::poll!(wait.as_mut()).is_pending());
+        }
+        assert!(cache.shards.iter().all(|shard| shard.loads().is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_value_that_has_expired_already_is_told_and_not_kept() {
+        let (cache, clock) = (Cache::<u32, u32>::new(100), ManualClock::at(LATER));
+        let load = || async { Ok::<_, StoreError>((7, LATER)) };
+        assert_eq!(cache.get_or_load(&1, &clock, load).await.unwrap(), 7);
+        assert!(cache.is_empty());
     }
 }
