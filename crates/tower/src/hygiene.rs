@@ -46,15 +46,32 @@ pub struct UntrustworthyHead {
     pub detail: &'static str,
 }
 
-/// Takes out of a request what must not reach the upstream: fields of this connection, those that `Connection` names, everything that
-/// claims an identity, and the API key itself.
+/// Checks that `Connection` names no field that others rely on: credentials, framing, `Host`, identity. Naming one would have it
+/// removed on the way, and with it what somebody behind us decides by.
 ///
 /// # Errors
-/// [`UntrustworthyHead`] when `Connection` names a field that others rely on: credentials, framing, `Host`, identity.
-pub fn clean_request_head(headers: &mut HeaderMap) -> Result<(), UntrustworthyHead> {
-    remove_nominated(headers, |name| {
-        IDENTITY.contains(name) || matches!(*name, HOST | CONTENT_LENGTH | AUTHORIZATION) || *name == API_KEY
-    })?;
+/// [`UntrustworthyHead`] when it does, or when it holds something that is no field name.
+pub fn check_request_head(headers: &HeaderMap) -> Result<(), UntrustworthyHead> {
+    for name in nominated(headers) {
+        let Some(name) = name else {
+            return Err(UntrustworthyHead { detail: "`Connection` holds something that is no field name" });
+        };
+        if IDENTITY.contains(&name)
+            || matches!(name, HOST | CONTENT_LENGTH | AUTHORIZATION)
+            || name == API_KEY
+        {
+            let detail =
+                "`Connection` names a field that carries identity, credentials or framing; leave it out";
+            return Err(UntrustworthyHead { detail });
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of a checked request what must not reach the upstream: fields of this connection, those that `Connection` names,
+/// everything that claims an identity, and the API key itself.
+pub fn clean_request_head(headers: &mut HeaderMap) {
+    remove_nominated(headers);
     for name in HOP_BY_HOP.iter().chain(&IDENTITY) {
         headers.remove(name);
     }
@@ -70,13 +87,11 @@ pub fn clean_request_head(headers: &mut HeaderMap) -> Result<(), UntrustworthyHe
             headers.remove(alias);
         }
     }
-    Ok(())
 }
 
 /// Takes out of a response what concerns the upstream's connection only.
 pub fn clean_response_head(headers: &mut HeaderMap) {
-    // What an upstream nominates can only be taken from its own response.
-    let _ = remove_nominated(headers, |_| false);
+    remove_nominated(headers);
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
@@ -99,35 +114,20 @@ pub fn set_forwarded(
     }
 }
 
-fn remove_nominated(
-    headers: &mut HeaderMap,
-    protected: impl Fn(&HeaderName) -> bool,
-) -> Result<(), UntrustworthyHead> {
-    let Some(first) = headers.get(CONNECTION) else { return Ok(()) };
-    if first == "keep-alive" || first == "close" {
-        return Ok(());
-    }
-    let mut nominated = Vec::new();
-    for field in headers.get_all(CONNECTION) {
-        for token in field.as_bytes().split(|byte| *byte == b',') {
-            let token = token.trim_ascii();
-            if let Ok(name) = HeaderName::from_bytes(token) {
-                nominated.push(name);
-            } else if !token.is_empty() {
-                return Err(UntrustworthyHead {
-                    detail: "`Connection` holds something that is no field name",
-                });
-            }
-        }
-    }
-    if nominated.iter().any(protected) {
-        let detail = "`Connection` names a field that carries identity, credentials or framing; leave it out";
-        return Err(UntrustworthyHead { detail });
-    }
-    for name in nominated {
+/// Goes through the field names in `Connection`; `None` stands for something that is no name.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
+    let fields =
+        headers.get_all(CONNECTION).iter().filter(|field| *field != "keep-alive" && *field != "close");
+    let tokens =
+        fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    tokens.filter(|token| !token.is_empty()).map(|token| HeaderName::from_bytes(token).ok())
+}
+
+fn remove_nominated(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = nominated(headers).flatten().collect();
+    for name in names {
         headers.remove(name);
     }
-    Ok(())
 }
 
 fn is_api_key(value: &HeaderValue) -> bool {
@@ -150,7 +150,8 @@ mod tests {
 
     fn left(fields: &[(&'static str, &str)]) -> Vec<String> {
         let mut headers = headers(fields);
-        clean_request_head(&mut headers).unwrap();
+        check_request_head(&headers).unwrap();
+        clean_request_head(&mut headers);
         let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
         names.sort();
         names
@@ -194,8 +195,7 @@ mod tests {
         for name in
             ["authorization", "x-api-key", "X-Forwarded-For", "host", "content-length", "x-tenant-id", "b@d"]
         {
-            let mut headers = headers(&[("connection", name)]);
-            assert!(clean_request_head(&mut headers).is_err(), "{name}");
+            assert!(check_request_head(&headers(&[("connection", name)])).is_err(), "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! * [`problem_response`] writes every refusal as a problem document (RFC 9457);
 //! * [`ClientAddress`] finds out who is calling behind proxies that you trust, and behind nobody else;
-//! * [`clean_request_head`] and [`clean_response_head`] take away what must not cross a proxy (RFC 9110 §7.6.1);
+//! * [`check_request_head`], [`clean_request_head`] and [`clean_response_head`] take away what must not cross a proxy (RFC 9110 §7.6.1);
 //! * [`RateLimitFields`] writes `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*` and `Retry-After`;
 //! * [`GovernLayer`] asks a [`Gate`] before each request and tells its [`Permit`] how the exchange ended, exactly once, also when the
 //!   client went away.
@@ -30,8 +30,8 @@ pub use body::GovernedBody;
 pub use client::{ClientAddress, PeerAddress};
 pub use gate::{Completion, Ending, Gate, Permit, Refusal};
 pub use hygiene::{
-    REQUEST_ID, SUBJECT_ID, TENANT_ID, UntrustworthyHead, clean_request_head, clean_response_head,
-    set_forwarded,
+    REQUEST_ID, SUBJECT_ID, TENANT_ID, UntrustworthyHead, check_request_head, clean_request_head,
+    clean_response_head, set_forwarded,
 };
 pub use layer::{CountedBody, Govern, GovernLayer};
 pub use problem::{problem_body, problem_response};
