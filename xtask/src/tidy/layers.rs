@@ -45,7 +45,7 @@ const LAYERS: [Layer; 9] = [
     Layer { name: "L0", crates: VOCABULARY, on: &[CORE], on_by_feature: &[], dev: &[VOCABULARY] },
     Layer { name: "L1", crates: DOMAINS, on: &[VOCABULARY], on_by_feature: &[], dev: &[VOCABULARY] },
     Layer { name: "L2", crates: ADAPTERS, on: &[VOCABULARY], on_by_feature: &[DOMAINS], dev: &[VOCABULARY, DOMAINS] },
-    Layer { name: "L3", crates: PIPELINE, on: &[VOCABULARY, DOMAINS], on_by_feature: &[TOWER], dev: ANYTHING },
+    Layer { name: "L3", crates: PIPELINE, on: &[VOCABULARY, DOMAINS, TOWER], on_by_feature: &[], dev: ANYTHING },
     Layer { name: "L3", crates: GATEWAY, on: &[VOCABULARY, DOMAINS, TOWER, PIPELINE], on_by_feature: &[], dev: ANYTHING },
     Layer { name: "L4", crates: API, on: &[VOCABULARY, DOMAINS, ADAPTERS, PIPELINE, GATEWAY], on_by_feature: &[], dev: ANYTHING },
     Layer { name: "L4", crates: SERVER, on: &[VOCABULARY, DOMAINS, ADAPTERS, PIPELINE, GATEWAY, API], on_by_feature: &[], dev: ANYTHING },
@@ -245,13 +245,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pipeline_knows_tower_only_through_its_feature() {
-        let tower = "optional stanchion-tower";
-        permits("stanchion-pipeline", &["stanchion-rbac", tower, "[tower] dep:stanchion-tower"]);
-        permits("stanchion-pipeline", &[tower, "[tower] dep:stanchion-tower", "[x] stanchion-tower?/x"]);
-        refuses("stanchion-pipeline", &["stanchion-tower"], "depends on stanchion-tower unconditionally");
-        refuses("stanchion-pipeline", &[tower, "[http] dep:stanchion-tower"], "feature `http` switches");
-        refuses("stanchion-pipeline", &[tower, "[http] stanchion-tower/http"], "feature `http` switches");
+    fn pipeline_knows_domains_and_tower_but_no_other_adapter() {
+        permits("stanchion-pipeline", &["stanchion-rbac", "stanchion-tower"]);
+        refuses("stanchion-pipeline", &["stanchion-postgres"], "L3 may not depend on stanchion-postgres");
         refuses("stanchion-pipeline", &["stanchion-gateway"], "L3 may not depend on stanchion-gateway");
     }
 
