@@ -57,12 +57,40 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.with(key, now, V::clone)
+    }
+
+    /// Looks at what is kept for `key` and has not expired at `now`, without cloning it. `look` holds up the writers of a part of the
+    /// cache: it is to be short, and must not use this cache.
+    pub fn with<Q: Hash + Eq + ?Sized, R>(
+        &self,
+        key: &Q,
+        now: Timestamp,
+        look: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+    {
         let entries = self.shard(key)?.read();
         let entry = entries.map.get(key).filter(|entry| now < entry.expires_at)?;
         if !entry.read.load(Ordering::Relaxed) {
             entry.read.store(true, Ordering::Relaxed);
         }
-        Some(entry.value.clone())
+        Some(look(&entry.value))
+    }
+
+    /// Keeps what `change` makes of the value kept for `key`, until the same instant; `None` leaves it as it is. What is not kept is
+    /// not put back, so a key that was [removed](Cache::remove) meanwhile stays removed.
+    pub fn update<Q: Hash + Eq + ?Sized>(&self, key: &Q, change: impl FnOnce(&V) -> Option<V>)
+    where
+        K: Borrow<Q>,
+    {
+        let Some(shard) = self.shard(key) else { return };
+        if let Some(entry) = shard.write().map.get_mut(key)
+            && let Some(value) = change(&entry.value)
+        {
+            entry.value = value;
+        }
     }
 
     /// Keeps `value` until `expires_at`.
@@ -313,6 +341,19 @@ mod tests {
         };
         assert_eq!(cache.get_or_load(&1, &clock, load).await.unwrap(), 7);
         assert_eq!(cache.get(&1, clock.now()), None);
+    }
+
+    #[test]
+    fn an_update_changes_only_what_is_kept() {
+        let cache = Cache::<u32, u32>::new(100);
+        cache.update(&1, |_| Some(8));
+        assert!(cache.is_empty(), "nothing to change");
+        cache.insert(1, 7, Timestamp::from_micros(10));
+        cache.update(&1, |value| (*value == 6).then_some(8));
+        assert_eq!(cache.with(&1, Timestamp::EPOCH, |value| value + 1), Some(8));
+        cache.update(&1, |value| (*value == 7).then_some(9));
+        assert_eq!(cache.get(&1, Timestamp::from_micros(9)), Some(9));
+        assert_eq!(cache.get(&1, Timestamp::from_micros(10)), None, "an update does not prolong");
     }
 
     #[tokio::test]

@@ -23,6 +23,11 @@ pub trait Follow: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the store could not be read; it is then asked again.
     async fn reset(&self) -> Result<(), StoreError>;
+
+    /// Hears that every change committed before `as_of` has been taken in, for a snapshot that is trusted for a limited time only.
+    fn caught_up(&self, as_of: Timestamp) {
+        let _ = as_of;
+    }
 }
 
 /// How a [`Follower`] keeps up.
@@ -113,6 +118,7 @@ impl Follower {
             self.cursor = Some(page.cursor);
             if !more {
                 self.freshness.touch(asked_at);
+                self.target.caught_up(asked_at);
                 return Ok(());
             }
         }
@@ -145,6 +151,7 @@ mod tests {
     struct Seen {
         revisions: Mutex<Vec<u64>>,
         resets: Mutex<u32>,
+        caught_up: Mutex<Vec<i64>>,
         broken: Mutex<bool>,
     }
 
@@ -161,6 +168,10 @@ mod tests {
         async fn reset(&self) -> Result<(), StoreError> {
             *self.resets.lock().unwrap() += 1;
             Ok(())
+        }
+
+        fn caught_up(&self, as_of: Timestamp) {
+            self.caught_up.lock().unwrap().push(as_of.micros());
         }
     }
 
@@ -192,5 +203,6 @@ mod tests {
         assert_eq!(*seen.revisions.lock().unwrap(), [1, 2, 3, 4, 5]);
         assert_eq!(*seen.resets.lock().unwrap(), 1, "only the first look starts from nothing");
         assert_eq!(follower.freshness().age(clock.now()), Duration::ZERO);
+        assert_eq!(*seen.caught_up.lock().unwrap(), [0, 5_000_000], "not where the look failed");
     }
 }
