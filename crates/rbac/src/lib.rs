@@ -1,1 +1,79 @@
-//! Role-based access control: decisions that explain themselves
+//! Who may do what: roles, what they include, who holds them, and what is denied all the same.
+//!
+//! A [`Role`] names [permissions](Permission) (`document:read`, `invoices.*:*`) and may include other roles: the senior role includes
+//! the junior one. An [`Assignment`] gives a role to a subject within a scope, from one instant to another; a [`Denial`] takes a
+//! permission from a subject whatever roles it holds. The [`Engine`] answers [checks](CheckRequest) from memory, with the reason, the
+//! role that decided and the instant until which the answer holds, and [explains](Engine::explain) them with the way through the roles.
+//!
+//! Everything belongs to one scope: a tenant or the platform. Roles of the platform may be assigned and included in every tenant,
+//! never the reverse, and a role held in one scope counts in no other. What is not granted is denied.
+//!
+//! Records live behind [`RbacStore`]; [`MemoryRbacStore`] comes with the crate. Roles are compiled when they are read, so a check
+//! costs the same however deep they are nested, and assignments are read subject by subject, so a million of them need not be loaded.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use stanchion_core::{Author, Scope, SubjectRef, SystemClock, SystemRandom, TenantId};
+//! use stanchion_rbac::{Assignment, CheckRequest, Config, Denial, Engine, MemoryRbacStore, Permission, Reason, Role};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = Arc::new(MemoryRbacStore::new(None));
+//! let ids = Arc::new(SystemRandom::default());
+//! let rbac = Engine::new(store, Arc::new(SystemClock), ids, Config::default());
+//!
+//! let tenant: TenantId = "0192f0c1-2345-7abc-8def-0123456789ab".parse()?;
+//! let (author, scope) = (Author::system("example"), Scope::Tenant(tenant));
+//! let viewer = Role::new("viewer".parse()?, "Viewer".parse()?).with_permissions(["document:read".parse()?]);
+//! rbac.put_role(&author, scope, viewer, None).await?;
+//! let editor = Role::new("editor".parse()?, "Editor".parse()?)
+//!     .with_permissions(["document:write".parse()?])
+//!     .with_includes(["viewer".parse()?]);
+//! rbac.put_role(&author, scope, editor, None).await?;
+//!
+//! let alice = SubjectRef::user("alice")?;
+//! rbac.assign(&author, scope, Assignment::new(alice.clone(), "editor".parse()?)).await?;
+//!
+//! let read: Permission = "document:read".parse()?;
+//! let request = CheckRequest::new(scope, &alice, &read);
+//! let decision = rbac.check(&request).await?;
+//! assert!(decision.allowed);
+//! assert_eq!(decision.role, Some("editor".parse()?));
+//! assert!(rbac.try_check(&request).is_some(), "from now on at once, from memory");
+//!
+//! rbac.deny(&author, scope, Denial::new(alice.clone(), "document:*".parse()?)).await?;
+//! assert_eq!(rbac.check(&request).await?.reason, Reason::DeniedExplicitly);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod admin;
+mod assignment;
+mod check;
+mod compiled;
+mod config;
+mod decision;
+mod engine;
+mod error;
+mod follow;
+mod graph;
+mod memory;
+mod note;
+mod permission;
+mod role;
+mod role_set;
+mod rules;
+mod store;
+mod view;
+mod write;
+
+pub use assignment::{Assignment, Denial};
+pub use config::{Config, Limits};
+pub use decision::{CheckRequest, Decision, Explanation, Reason};
+pub use engine::Engine;
+pub use error::Error;
+pub use memory::MemoryRbacStore;
+pub use note::Note;
+pub use permission::{Permission, PermissionScope};
+pub use role::{Role, RoleId};
+pub use store::{AssignmentFilter, RbacChange, RbacStore, Snapshot, SubjectRecords};

@@ -1,0 +1,257 @@
+use stanchion_core::{
+    Author, Detail, Event, Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, Timestamp, Versioned,
+};
+
+use crate::rules::{self, State};
+use crate::write::Prepared;
+use crate::{
+    Assignment, AssignmentFilter, Denial, Engine, Error, Note, Permission, RbacChange, Role, RoleId,
+};
+
+/// How many users of a role are named, per kind, to whoever wants to delete it.
+const NAMED: usize = 5;
+
+/// Administration. Every write checks its rules at the revision it is committed against, is tried again when the scope has moved on
+/// meanwhile, and is committed together with its event.
+impl Engine {
+    /// Writes a role, in place of the one with its id if there is one. With `expected` it must still be at that revision, zero for
+    /// "there is none". The event is `role.put`.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], [`Error::SystemRole`], [`Error::ReservedRole`], [`Error::TooMany`], [`Error::BeyondTenant`],
+    /// [`Error::UnknownInclude`], [`Error::Cycle`], [`Error::TooDeep`]; [`Error::Store`] when the store fails.
+    pub async fn put_role(
+        &self,
+        author: &Author,
+        scope: Scope,
+        role: Role,
+        expected: Option<Revision>,
+    ) -> Result<Versioned<Role>, Error> {
+        let prepare = async |at| {
+            let own = self.store.load(scope).await?;
+            let platform = match scope {
+                Scope::Platform => None,
+                Scope::Tenant(_) => Some(self.store.load(Scope::Platform).await?),
+            };
+            let mut state = State::new(scope, own, platform);
+            rules::put_role(&state, &role, author, expected, &self.config.limits)?;
+            let event = self
+                .event(author, at, scope, "role.put", Some(&role.id), None)
+                .with_detail("active", role.active)
+                .with_detail("permissions", texts(role.permissions.iter()))
+                .with_detail("includes", texts(role.includes.iter()));
+            Ok(Prepared {
+                expected: state.revision,
+                before: state.roles.remove(&role.id),
+                change: Some((RbacChange::PutRole(role.clone()), event)),
+            })
+        };
+        let written = self.write(author, scope, prepare).await?;
+        Ok(written.now(role))
+    }
+
+    /// Deletes a role and returns what it was, `None` if there was none. With `expected` it must still be at that revision. A role
+    /// that is held or included is not deleted. The event is `role.delete`.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], [`Error::SystemRole`], [`Error::RoleInUse`]; [`Error::Store`] when the store fails.
+    pub async fn delete_role(
+        &self,
+        author: &Author,
+        scope: Scope,
+        id: &RoleId,
+        expected: Option<Revision>,
+    ) -> Result<Option<Versioned<Role>>, Error> {
+        let prepare = async |at| {
+            let mut state = State::new(scope, self.store.load(scope).await?, None);
+            let filter = AssignmentFilter::of_role(id.clone());
+            let holders =
+                self.store.list_assignments(scope, &filter, &PageRequest::first(NAMED)).await?.items;
+            let tenants = match scope {
+                Scope::Platform => {
+                    let system = SystemScope::new("find tenants that use a role of the platform");
+                    self.store.tenants_using(system, id, NAMED).await?
+                }
+                Scope::Tenant(_) => Vec::new(),
+            };
+            rules::delete_role(&state, id, author, expected, &holders, &tenants)?;
+            let before = state.roles.remove(id);
+            let event = || self.event(author, at, scope, "role.delete", Some(id), None);
+            let change = before.as_ref().map(|_| (RbacChange::DeleteRole(id.clone()), event()));
+            Ok(Prepared { expected: state.revision, before, change })
+        };
+        Ok(self.write(author, scope, prepare).await?.before)
+    }
+
+    /// Gives a role of this scope or of the platform to a subject. Whoever holds it already holds it on the new terms. The event is
+    /// `assignment.put`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRole`], [`Error::UnfitSubject`], [`Error::NeverValid`], [`Error::TooMany`]; [`Error::Store`] when the store
+    /// fails.
+    pub async fn assign(
+        &self,
+        author: &Author,
+        scope: Scope,
+        mut assignment: Assignment,
+    ) -> Result<Versioned<Assignment>, Error> {
+        assignment.granted_by = Some(author.actor.clone());
+        let (subject, role) = (&assignment.subject, &assignment.role);
+        let prepare = async |at| {
+            let records = self.store.subject(scope, subject).await?;
+            let known = match (self.store.get_role(scope, role).await?, scope) {
+                (None, Scope::Tenant(_)) => self.store.get_role(Scope::Platform, role).await?,
+                (own, _) => own,
+            };
+            let known = known.as_ref().map(|known| &known.value);
+            rules::assign(&records, known, &assignment, at, &self.config.limits)?;
+            let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
+            let event = with_time(event, "not_before", assignment.not_before);
+            let event = with_time(event, "expires_at", assignment.expires_at);
+            let event = with_reason(event, assignment.reason.as_ref());
+            Ok(Prepared {
+                expected: records.revision,
+                before: records.assignments.into_iter().find(|held| held.value.role == *role),
+                change: Some((RbacChange::PutAssignment(assignment.clone()), event)),
+            })
+        };
+        let written = self.write(author, scope, prepare).await?;
+        Ok(written.now(assignment))
+    }
+
+    /// Takes a role from a subject and returns how it was held, `None` if it was not. The event is `assignment.revoke`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store fails.
+    pub async fn revoke(
+        &self,
+        author: &Author,
+        scope: Scope,
+        subject: &SubjectRef,
+        role: &RoleId,
+    ) -> Result<Option<Versioned<Assignment>>, Error> {
+        let prepare = async |at| {
+            let records = self.store.subject(scope, subject).await?;
+            let before = records.assignments.into_iter().find(|held| held.value.role == *role);
+            let revoke = || RbacChange::DeleteAssignment { subject: subject.clone(), role: role.clone() };
+            let event = || self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
+            let change = before.as_ref().map(|_| (revoke(), event()));
+            Ok(Prepared { expected: records.revision, before, change })
+        };
+        Ok(self.write(author, scope, prepare).await?.before)
+    }
+
+    /// Denies a permission to a subject, whatever roles it holds. The event is `denial.put`.
+    ///
+    /// # Errors
+    /// [`Error::BeyondTenant`], [`Error::UnfitSubject`], [`Error::TooMany`]; [`Error::Store`] when the store fails.
+    pub async fn deny(
+        &self,
+        author: &Author,
+        scope: Scope,
+        denial: Denial,
+    ) -> Result<Versioned<Denial>, Error> {
+        let prepare = async |at| {
+            let records = self.store.subject(scope, &denial.subject).await?;
+            rules::deny(scope, &records, &denial, &self.config.limits)?;
+            let event = self
+                .event(author, at, scope, "denial.put", None, Some(&denial.subject))
+                .with_detail("permission", denial.permission.to_string());
+            let event = with_reason(event, denial.reason.as_ref());
+            let mut standing = records.denials.into_iter();
+            Ok(Prepared {
+                expected: records.revision,
+                before: standing.find(|standing| standing.value.permission == denial.permission),
+                change: Some((RbacChange::PutDenial(denial.clone()), event)),
+            })
+        };
+        let written = self.write(author, scope, prepare).await?;
+        Ok(written.now(denial))
+    }
+
+    /// Lifts a denial and returns it, `None` if there was none. The event is `denial.lift`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store fails.
+    pub async fn lift_denial(
+        &self,
+        author: &Author,
+        scope: Scope,
+        subject: &SubjectRef,
+        permission: &Permission,
+    ) -> Result<Option<Versioned<Denial>>, Error> {
+        let prepare = async |at| {
+            let records = self.store.subject(scope, subject).await?;
+            let mut standing = records.denials.into_iter();
+            let before = standing.find(|standing| standing.value.permission == *permission);
+            let event = || {
+                let event = self.event(author, at, scope, "denial.lift", None, Some(subject));
+                event.with_detail("permission", permission.to_string())
+            };
+            let (subject, permission) = (subject.clone(), permission.clone());
+            let lift = before.as_ref().map(|_| (RbacChange::DeleteDenial { subject, permission }, event()));
+            Ok(Prepared { expected: records.revision, before, change: lift })
+        };
+        Ok(self.write(author, scope, prepare).await?.before)
+    }
+
+    /// Finds a role of this scope.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, Error> {
+        Ok(self.store.get_role(scope, id).await?)
+    }
+
+    /// Lists the roles of this scope, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn list_roles(&self, scope: Scope, page: &PageRequest) -> Result<Page<Versioned<Role>>, Error> {
+        Ok(self.store.list_roles(scope, page).await?)
+    }
+
+    /// Lists assignments, in the order of subjects and roles.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn list_assignments(
+        &self,
+        scope: Scope,
+        filter: &AssignmentFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<Assignment>>, Error> {
+        Ok(self.store.list_assignments(scope, filter, page).await?)
+    }
+
+    /// Lists denials, in the order of subjects and permissions.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn list_denials(
+        &self,
+        scope: Scope,
+        subject: Option<&SubjectRef>,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<Denial>>, Error> {
+        Ok(self.store.list_denials(scope, subject, page).await?)
+    }
+}
+
+fn texts<T: ToString>(all: impl Iterator<Item = T>) -> Detail {
+    Detail::List(all.map(|one| Detail::from(one.to_string())).collect())
+}
+
+fn with_time(event: Event, name: &'static str, time: Option<Timestamp>) -> Event {
+    match time {
+        Some(time) => event.with_detail(name, time.to_string()),
+        None => event,
+    }
+}
+
+fn with_reason(event: Event, reason: Option<&Note>) -> Event {
+    match reason {
+        Some(reason) => event.with_detail("reason", reason.text().clone()),
+        None => event,
+    }
+}

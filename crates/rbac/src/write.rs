@@ -1,0 +1,116 @@
+use stanchion_core::{
+    Author, Change, Event, IdGen, ResourceRef, Revision, Scope, StoreError, StoreErrorKind, SubjectRef,
+    Timestamp, Versioned,
+};
+
+use crate::{Engine, Error, RbacChange, RoleId};
+
+/// What one try of a write has found.
+pub(crate) struct Prepared<T> {
+    /// The revision that it was found at.
+    pub(crate) expected: Revision,
+    /// What stands there now.
+    pub(crate) before: Option<Versioned<T>>,
+    /// The write and its event; none, if there is nothing to do.
+    pub(crate) change: Option<(RbacChange, Event)>,
+}
+
+/// What a write has done.
+pub(crate) struct Written<T> {
+    /// What stood there until then.
+    pub(crate) before: Option<Versioned<T>>,
+    revision: Revision,
+    at: Timestamp,
+}
+
+impl<T> Written<T> {
+    /// The record that stands there now.
+    pub(crate) fn now(self, value: T) -> Versioned<T> {
+        match self.before {
+            Some(before) => before.replaced(value, self.revision, self.at),
+            None => Versioned::created(value, self.revision, self.at),
+        }
+    }
+}
+
+impl Engine {
+    /// Prepares and commits a write, from the start again when the scope has moved on between the two.
+    pub(crate) async fn write<T>(
+        &self,
+        author: &Author,
+        scope: Scope,
+        prepare: impl AsyncFn(Timestamp) -> Result<Prepared<T>, Error>,
+    ) -> Result<Written<T>, Error> {
+        let mut attempt = 1;
+        loop {
+            let at = self.clock.now();
+            let Prepared { expected, before, change } = prepare(at).await?;
+            let Some((change, event)) = change else {
+                return Ok(Written { before, revision: expected, at });
+            };
+            let change = Change {
+                expected,
+                changes: vec![change],
+                at,
+                actor: author.actor.clone(),
+                events: vec![event],
+            };
+            match self.commit(scope, change).await {
+                Ok(revision) => return Ok(Written { before, revision, at }),
+                Err(error)
+                    if error.kind() == StoreErrorKind::Conflict && attempt < self.config.write_attempts =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn commit(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
+        // Whatever the outcome, and also when the caller goes away: the change may have been written.
+        let _outdated = Outdated { engine: self, scope, parts: change.changes.clone() };
+        self.store.apply(scope, change).await
+    }
+
+    /// Starts the event of a write to a role, to what a subject holds, or both.
+    pub(crate) fn event(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        action: &'static str,
+        role: Option<&RoleId>,
+        subject: Option<&SubjectRef>,
+    ) -> Event {
+        let mut event = author.event(&*self.ids as &dyn IdGen, at, scope, action);
+        let role = role.map(|role| ResourceRef::new("role", role.shared()));
+        let subject = subject.map(|subject| ResourceRef::new(subject.kind().as_str(), subject.id().clone()));
+        event.targets.extend(role.into_iter().chain(subject).flatten());
+        event
+    }
+}
+
+/// Lets go of what a change touches, when it is dropped.
+struct Outdated<'a> {
+    engine: &'a Engine,
+    scope: Scope,
+    parts: Vec<RbacChange>,
+}
+
+impl Drop for Outdated<'_> {
+    fn drop(&mut self) {
+        for part in &self.parts {
+            match part {
+                RbacChange::PutRole(_) | RbacChange::DeleteRole(_) => self.engine.forget_roles(self.scope),
+                RbacChange::PutAssignment(assignment) => {
+                    self.engine.forget_subject(self.scope, &assignment.subject);
+                }
+                RbacChange::PutDenial(denial) => self.engine.forget_subject(self.scope, &denial.subject),
+                RbacChange::DeleteAssignment { subject, .. } | RbacChange::DeleteDenial { subject, .. } => {
+                    self.engine.forget_subject(self.scope, subject);
+                }
+            }
+        }
+    }
+}
