@@ -2,7 +2,7 @@ use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -12,11 +12,15 @@ const SHARDS: usize = 16;
 
 /// A bounded map in memory. Each entry carries the instant from which it must not be served any more, and a miss is loaded once.
 ///
+/// An owner that follows the changes of what it keeps, and removes what has changed, says so with [`Cache::trust_until`]: entries are then
+/// served past their own expiry, as long as it keeps up.
+///
 /// Full shards give up what was not read since the hand last passed (CLOCK). Removal wins over a load under way: what was being read
 /// from the store when its key was [removed](Cache::remove) is handed to those who waited, but not kept.
 pub struct Cache<K, V> {
     shards: Vec<Shard<K, V>>,
     hasher: DefaultHashBuilder,
+    trusted_until: AtomicI64,
 }
 
 struct Shard<K, V> {
@@ -49,10 +53,19 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             entries: RwLock::new(Entries { map: HashMap::new(), hand: VecDeque::new(), capacity }),
             loads: Mutex::new(HashMap::new()),
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: DefaultHashBuilder::default() }
+        Self {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            hasher: DefaultHashBuilder::default(),
+            trusted_until: AtomicI64::new(i64::MIN),
+        }
     }
 
-    /// Returns what is kept for `key` and has not expired at `now`.
+    /// Serves until `instant` whatever is kept, also what has expired by itself. An earlier instant than the one before changes nothing.
+    pub fn trust_until(&self, instant: Timestamp) {
+        self.trusted_until.fetch_max(instant.micros(), Ordering::Relaxed);
+    }
+
+    /// Returns what is kept for `key` and may be served at `now`.
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Timestamp) -> Option<V>
     where
         K: Borrow<Q>,
@@ -60,7 +73,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         self.with(key, now, V::clone)
     }
 
-    /// Looks at what is kept for `key` and has not expired at `now`, without cloning it. `look` holds up the writers of a part of the
+    /// Looks at what is kept for `key` and may be served at `now`, without cloning it. `look` holds up the writers of a part of the
     /// cache: it is to be short, and must not use this cache.
     pub fn with<Q: Hash + Eq + ?Sized, R>(
         &self,
@@ -72,7 +85,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         K: Borrow<Q>,
     {
         let entries = self.shard(key)?.read();
-        let entry = entries.map.get(key).filter(|entry| now < entry.expires_at)?;
+        let serves = |entry: &&Entry<V>| {
+            now < entry.expires_at || now.micros() < self.trusted_until.load(Ordering::Relaxed)
+        };
+        let entry = entries.map.get(key).filter(serves)?;
         if !entry.read.load(Ordering::Relaxed) {
             entry.read.store(true, Ordering::Relaxed);
         }
@@ -292,6 +308,18 @@ mod tests {
             assert_eq!(cache.get(&0, Timestamp::EPOCH), Some(0), "evicted a key in use at {key}");
         }
         assert!(cache.len() <= 160);
+    }
+
+    #[test]
+    fn what_is_followed_outlives_its_expiry_as_long_as_it_is() {
+        let (cache, at) = (Cache::new(100), Timestamp::from_micros);
+        cache.insert("a", 1, at(10));
+        assert_eq!((cache.get("a", at(9)), cache.get("a", at(10))), (Some(1), None));
+        cache.trust_until(at(20));
+        cache.trust_until(at(15));
+        assert_eq!((cache.get("a", at(19)), cache.get("a", at(20))), (Some(1), None));
+        cache.remove("a");
+        assert_eq!(cache.get("a", at(9)), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The suite of [`OutboxStore`](crate::OutboxStore): every adapter passes it, ours and yours.
+//! The suite of [`OutboxStore`]: every adapter passes it, ours and yours.
 //!
 //! The factory returns the store and a function that commits events to it, as the adapter's record ports do.
 
