@@ -1,1 +1,92 @@
-//! A tamper-evident audit ledger
+//! A tamper-evident audit ledger.
+//!
+//! Events become entries of hash chains, one chain for each scope and [retention class](RetentionClass). Each entry is signed, so
+//! that somebody who can write to the database, but has no key, cannot alter, remove, reorder or add an entry unnoticed.
+//!
+//! Use it when somebody will ask later who did what, and must be able to trust the answer. A log is for operators; this is for
+//! auditors, and for the tenant whose data it was.
+//!
+//! * [`Ledger`] takes events: [`submit`](Ledger::submit) accepts one without waiting, [`append`](Ledger::append) returns once it is
+//!   durable. Both finish their work in [`Sequencer::run`], a future that you run; it commits many events at once.
+//! * [`Ledger::query`] finds entries again, [`Ledger::verify`] recomputes every hash and signature from the stored bytes and reports
+//!   the first break, and [`verify_chain`] does so without a ledger.
+//! * [`LedgerStore`] is the port to a database, [`MemoryLedgerStore`] the adapter in memory, and the feature `conformance` the suite
+//!   that every adapter passes.
+//! * [`mod@format`] describes the bytes, for verification with other tools.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use stanchion_audit::{Config, Draft, Ledger, MemoryLedgerStore, Query};
+//! use stanchion_core::{
+//!     Actor, Category, Clock, Event, IdGen, KeyRing, ManualClock, PageRequest, Scope, Secret, SystemRandom,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), stanchion_audit::Error> {
+//! let store = Arc::new(MemoryLedgerStore::new(100_000));
+//! let keys = KeyRing::new([(1, Secret::new(*b"a secret of at least 32 bytes !!"))]).unwrap();
+//! let clock = Arc::new(ManualClock::default());
+//! let ids = Arc::new(SystemRandom::default());
+//! let config = Config { linger_ms: 0, ..Config::default() };
+//! let (ledger, sequencer) =
+//!     Ledger::new(store, keys, clock.clone(), clock.clone(), ids.clone(), config);
+//!
+//! let work = async {
+//!     let now = clock.now();
+//!     let actor = Actor::System("deploy".into());
+//!     let id = ids.event_id(now);
+//!     let event = Event::new(id, now, Scope::Platform, actor, "config.put", Category::Administration);
+//!     let receipt = ledger.append(Scope::Platform, Draft::Event(event)).await?;
+//!     assert_eq!((receipt.chain.to_string().as_str(), receipt.seq), ("platform/security", 1));
+//!
+//!     let query = Query { action: Some("config.*".into()), ..Query::default() };
+//!     let page = ledger.query(Scope::Platform, &query, &PageRequest::first(10)).await?;
+//!     assert_eq!(page.items[0].event.id, id);
+//!     assert!(ledger.verify(Scope::Platform).await?.is_intact());
+//!     ledger.close();
+//!     Ok(())
+//! };
+//! let (run, work) = tokio::join!(sequencer.run(), work);
+//! run.and(work)
+//! # }
+//! ```
+//!
+//! Everything accepted is committed while the sequencer runs, however long the store is away. What was accepted with `submit` is lost
+//! if the process ends first; what must not be lost is appended, or committed with the change it belongs to and relayed from an
+//! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
+
+mod batch;
+mod canonical;
+mod chain;
+mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod digest;
+mod draft;
+mod engine;
+mod entry;
+mod error;
+pub mod format;
+mod hash;
+mod memory;
+mod query;
+mod sequencer;
+mod store;
+mod verify;
+
+pub use batch::{AppendBatch, HeadMove, Sealer};
+pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
+pub use chain::{Chain, ChainId, Head, RetentionClass};
+pub use config::Config;
+pub use digest::{Digest, InvalidDigest};
+pub use draft::Draft;
+pub use engine::{Ledger, Refused, Reserved, Stats};
+pub use entry::{Content, Entry, Projection, Receipt, Row};
+pub use error::Error;
+pub use hash::{Signer, leaf_hash, link_hash};
+pub use memory::MemoryLedgerStore;
+pub use query::{Place, Query};
+pub use sequencer::Sequencer;
+pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};

@@ -1,0 +1,83 @@
+//! Whether a canonical event says what the columns beside it say.
+
+use stanchion_core::{EventId, RequestId, Scope};
+
+use super::write;
+use crate::Projection;
+
+/// Tells whether a canonical event says what its projection says.
+pub(crate) fn is_projection(canonical: &[u8], id: EventId, scope: Scope, projection: &Projection) -> bool {
+    let mut expected = Vec::with_capacity(512);
+    let mut rest = canonical;
+    let mut follows = |rest: &mut &[u8], write: &dyn Fn(&mut Vec<u8>)| {
+        expected.clear();
+        write(&mut expected);
+        rest.strip_prefix(expected.as_slice()).map(|after| *rest = after).is_some()
+    };
+    let Projection { occurred_at, actor, action, category, outcome, severity, request, targets } = projection;
+    follows(&mut rest, &|out| write::action_to_category(out, action, actor, *category))
+        && skip_correlation(&mut rest, *request)
+        && skip_field(&mut rest, b",\"details\":")
+        && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))
+        && skip_field(&mut rest, b",\"reason\":")
+        && follows(&mut rest, &|out| write::schema_to_severity(out, scope, *severity))
+        && skip_field(&mut rest, b",\"source\":")
+        && follows(&mut rest, &|out| write::targets_to_end(out, targets))
+        && rest.is_empty()
+}
+
+/// Passes over a field that need not be there. Only for bytes that this crate wrote: what was altered fails at a later comparison,
+/// or at the leaf.
+fn skip_field(rest: &mut &[u8], name: &[u8]) -> bool {
+    let Some(value) = rest.strip_prefix(name) else { return true };
+    let mut depth = 0_usize;
+    let mut bytes = value.iter().enumerate();
+    while let Some((index, byte)) = bytes.next() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+        if depth == 0 && matches!(byte, b'}' | b']' | b'"') {
+            let end = if *byte == b'"' { value.len() - bytes.len() } else { index + 1 };
+            *rest = value.get(end..).unwrap_or_default();
+            return true;
+        }
+    }
+    false
+}
+
+fn skip_string<'a>(bytes: &mut impl Iterator<Item = (usize, &'a u8)>) {
+    while let Some((_, byte)) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => return,
+            _ => {}
+        }
+    }
+}
+
+/// Passes over the correlation, in which `request` is to stand, or none.
+fn skip_correlation(rest: &mut &[u8], request: Option<RequestId>) -> bool {
+    const OPEN: &[u8] = b",\"correlation\":";
+    let before = *rest;
+    if !skip_field(rest, OPEN) {
+        return false;
+    }
+    let length = before.len() - rest.len();
+    let object = before.get(..length).and_then(|field| field.strip_prefix(OPEN)).unwrap_or_default();
+    let mut fields = object.strip_prefix(b"{").unwrap_or_default();
+    const PARENT: usize = b"\"parent\":\"0192f0c1-2345-7abc-8def-0123456789ab\",".len();
+    if fields.starts_with(b"\"parent\":") {
+        fields = fields.get(PARENT..).unwrap_or_default();
+    }
+    match request {
+        Some(request) => {
+            let mut expected = b"\"request\":".to_vec();
+            write::uuid(&mut expected, request.uuid().into_bytes());
+            fields.starts_with(&expected)
+        }
+        None => !fields.starts_with(b"\"request\":"),
+    }
+}

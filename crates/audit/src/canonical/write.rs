@@ -1,0 +1,344 @@
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use stanchion_core::{
+    Actor, Category, Correlation, Detail, Details, Event, EventId, Outcome, ResourceRef, Scope, Severity,
+    Source, SubjectRef, Text, Timestamp,
+};
+
+use super::{MAX_DEPTH, MAX_INTEGER, SCHEMA, name_order, time};
+use crate::Error;
+
+/// Appends an event. Its fields stand in the order of their names, so each is written where it comes.
+pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
+    action_to_category(out, &event.action, &event.actor, event.category);
+    correlation(out, &event.correlation);
+    if !event.details.is_empty() {
+        out.extend_from_slice(b",\"details\":");
+        map(out, &event.details, 1).map_err(|refused| refused.within("details"))?;
+    }
+    id_to_outcome(out, event.id, event.occurred_at, event.outcome);
+    if let Some(reason) = &event.reason {
+        out.extend_from_slice(b",\"reason\":");
+        string(out, reason.as_str());
+    }
+    schema_to_severity(out, event.scope, event.severity);
+    source(out, &event.source);
+    targets_to_end(out, &event.targets);
+    Ok(())
+}
+
+pub(super) fn action_to_category(out: &mut Vec<u8>, action: &Text, who: &Actor, category: Category) {
+    out.extend_from_slice(b"{\"action\":");
+    string(out, action.as_str());
+    out.extend_from_slice(b",\"actor\":");
+    actor(out, who);
+    out.extend_from_slice(b",\"category\":\"");
+    out.extend_from_slice(category.as_str().as_bytes());
+    out.push(b'"');
+}
+
+pub(super) fn id_to_outcome(out: &mut Vec<u8>, id: EventId, occurred_at: Timestamp, outcome: Outcome) {
+    out.extend_from_slice(b",\"id\":");
+    uuid(out, id.uuid().into_bytes());
+    out.extend_from_slice(b",\"occurred_at\":\"");
+    time::write(out, occurred_at);
+    out.extend_from_slice(b"\",\"outcome\":\"");
+    out.extend_from_slice(outcome.as_str().as_bytes());
+    out.push(b'"');
+}
+
+pub(super) fn schema_to_severity(out: &mut Vec<u8>, scope: Scope, severity: Severity) {
+    out.extend_from_slice(b",\"schema\":\"");
+    out.extend_from_slice(SCHEMA.as_bytes());
+    out.extend_from_slice(b"\",\"scope\":");
+    match scope {
+        Scope::Platform => out.extend_from_slice(b"\"platform\""),
+        Scope::Tenant(tenant) => uuid(out, tenant.uuid().into_bytes()),
+    }
+    out.extend_from_slice(b",\"severity\":\"");
+    out.extend_from_slice(severity.as_str().as_bytes());
+    out.push(b'"');
+}
+
+pub(super) fn targets_to_end(out: &mut Vec<u8>, targets: &[ResourceRef]) {
+    for (index, target) in targets.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"targets\":[\"" } else { b",\"" });
+        escaped(out, target.kind().as_str());
+        out.push(b'/');
+        escaped(out, target.id().as_str());
+        out.push(b'"');
+    }
+    out.extend_from_slice(if targets.is_empty() { b"}" } else { b"]}" });
+}
+
+fn actor(out: &mut Vec<u8>, actor: &Actor) {
+    match actor {
+        Actor::Subject { subject, method, key } => {
+            out.push(b'{');
+            if let Some(key) = key {
+                out.extend_from_slice(b"\"key\":");
+                uuid(out, key.uuid().into_bytes());
+                out.push(b',');
+            }
+            out.extend_from_slice(b"\"method\":\"");
+            out.extend_from_slice(method.as_str().as_bytes());
+            out.extend_from_slice(b"\",\"subject\":\"");
+            subject_text(out, subject);
+            out.extend_from_slice(b"\",\"type\":\"subject\"}");
+        }
+        Actor::System(name) => {
+            out.extend_from_slice(b"{\"name\":");
+            string(out, name.as_str());
+            out.extend_from_slice(b",\"type\":\"system\"}");
+        }
+        Actor::Anonymous => out.extend_from_slice(b"{\"type\":\"anonymous\"}"),
+    }
+}
+
+fn subject_text(out: &mut Vec<u8>, subject: &SubjectRef) {
+    out.extend_from_slice(subject.kind().as_str().as_bytes());
+    out.push(b':');
+    escaped(out, subject.id().as_str());
+}
+
+fn correlation(out: &mut Vec<u8>, correlation: &Correlation) {
+    let mut object = Object::new(out, b",\"correlation\":{");
+    if let Some(parent) = correlation.parent {
+        uuid(object.field(b"\"parent\":"), parent.uuid().into_bytes());
+    }
+    if let Some(request) = correlation.request {
+        uuid(object.field(b"\"request\":"), request.uuid().into_bytes());
+    }
+    if let Some(session) = &correlation.session {
+        string(object.field(b"\"session\":"), session.as_str());
+    }
+    if let Some(trace) = &correlation.trace {
+        string(object.field(b"\"trace\":"), trace.as_str());
+    }
+    object.end();
+}
+
+fn source(out: &mut Vec<u8>, source: &Source) {
+    let mut object = Object::new(out, b",\"source\":{");
+    if let Some(address) = source.ip {
+        ip(object.field(b"\"ip\":"), address);
+    }
+    if let Some(user_agent) = &source.user_agent {
+        string(object.field(b"\"user_agent\":"), user_agent.as_str());
+    }
+    object.end();
+}
+
+/// An object that is left out when it has no field.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    open: &'static [u8],
+    is_open: bool,
+}
+
+impl<'a> Object<'a> {
+    fn new(out: &'a mut Vec<u8>, open: &'static [u8]) -> Self {
+        Self { out, open, is_open: false }
+    }
+
+    fn field(&mut self, name: &'static [u8]) -> &mut Vec<u8> {
+        self.out.extend_from_slice(if self.is_open { b"," } else { self.open });
+        self.is_open = true;
+        self.out.extend_from_slice(name);
+        self.out
+    }
+
+    fn end(self) {
+        if self.is_open {
+            self.out.push(b'}');
+        }
+    }
+}
+
+/// Why details have no canonical form, and where; the path grows on the way out.
+enum Refused {
+    Integer { path: String, value: i64 },
+    Depth { path: String },
+}
+
+impl Refused {
+    fn within(mut self, name: &str) -> Error {
+        self.prefix(name);
+        match self {
+            Self::Integer { path, value } => Error::IntegerTooLarge { path, value },
+            Self::Depth { path } => Error::TooDeep { path },
+        }
+    }
+
+    fn prefix(&mut self, segment: &str) {
+        let (Self::Integer { path, .. } | Self::Depth { path }) = self;
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        *path = format!("{segment}{dot}{path}");
+    }
+}
+
+fn map(out: &mut Vec<u8>, details: &Details, depth: usize) -> Result<(), Refused> {
+    let mut last: Option<&Text> = None;
+    let mut in_order = true;
+    for (name, _) in details.iter() {
+        in_order &= last.is_none_or(|last| name_order(last.as_str(), name.as_str()).is_lt());
+        last = Some(name);
+    }
+    out.push(b'{');
+    if in_order {
+        for (index, (name, detail)) in details.iter().enumerate() {
+            member(out, index, name, detail, depth)?;
+        }
+    } else {
+        let mut members: Vec<_> = details.iter().collect();
+        members.sort_unstable_by(|(a, _), (b, _)| name_order(a.as_str(), b.as_str()));
+        for (index, (name, detail)) in members.into_iter().enumerate() {
+            member(out, index, name, detail, depth)?;
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn member(
+    out: &mut Vec<u8>,
+    index: usize,
+    name: &Text,
+    detail: &Detail,
+    depth: usize,
+) -> Result<(), Refused> {
+    if index > 0 {
+        out.push(b',');
+    }
+    string(out, name.as_str());
+    out.push(b':');
+    value(out, detail, depth).map_err(|mut refused| {
+        refused.prefix(name.as_str());
+        refused
+    })
+}
+
+fn value(out: &mut Vec<u8>, detail: &Detail, depth: usize) -> Result<(), Refused> {
+    let nested = matches!(detail, Detail::List(_) | Detail::Map(_));
+    if nested && depth == MAX_DEPTH {
+        return Err(Refused::Depth { path: String::new() });
+    }
+    match detail {
+        Detail::Null => out.extend_from_slice(b"null"),
+        Detail::Bool(true) => out.extend_from_slice(b"true"),
+        Detail::Bool(false) => out.extend_from_slice(b"false"),
+        Detail::Integer(value) if value.unsigned_abs() > MAX_INTEGER.unsigned_abs() => {
+            return Err(Refused::Integer { path: String::new(), value: *value });
+        }
+        Detail::Integer(value) => integer(out, *value),
+        Detail::Text(text) => string(out, text.as_str()),
+        Detail::List(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                value(out, item, depth + 1).map_err(|mut refused| {
+                    refused.prefix(&format!("[{index}]"));
+                    refused
+                })?;
+            }
+            out.push(b']');
+        }
+        Detail::Map(details) => map(out, details, depth + 1)?,
+    }
+    Ok(())
+}
+
+fn integer(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let mut digits = [0; 20];
+    let mut rest = value.unsigned_abs();
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        start -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
+pub(super) fn uuid(out: &mut Vec<u8>, bytes: [u8; 16]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    const DASHES: [bool; 16] = {
+        let mut dashes = [false; 16];
+        (dashes[4], dashes[6], dashes[8], dashes[10]) = (true, true, true, true);
+        dashes
+    };
+    let mut text = [b'-'; 38];
+    text[0] = b'"';
+    text[37] = b'"';
+    let mut places = text[1..37].iter_mut();
+    for (byte, dash) in bytes.into_iter().zip(DASHES) {
+        if dash {
+            places.next();
+        }
+        for nibble in [byte >> 4, byte & 15] {
+            if let (Some(place), Some(digit)) = (places.next(), HEX.get(usize::from(nibble))) {
+                *place = *digit;
+            }
+        }
+    }
+    out.extend_from_slice(&text);
+}
+
+fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    out.push(b'"');
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                integer(out, octet.into());
+            }
+        }
+        // RFC 5952, as the standard library writes it; a vector cannot fail to be written to.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+    out.push(b'"');
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escaped(out, text);
+    out.push(b'"');
+}
+
+/// RFC 8785 §3.2.2.2: only what JSON cannot hold literally is escaped, in the shortest way.
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    // No early exit: so it is a vector loop, and text without escapes is the rule.
+    let dirty = bytes.iter().fold(false, |dirty, byte| dirty | needs_escape(*byte));
+    if !dirty {
+        return out.extend_from_slice(bytes);
+    }
+    for byte in bytes {
+        match *byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            control @ 0..=0x1f => drop(write!(out, "\\u{control:04x}")),
+            other => out.push(other),
+        }
+    }
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}

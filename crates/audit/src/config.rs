@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stanchion_replica::QueueConfig;
+
+use crate::{Error, Writers};
+
+/// How a ledger queues and commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The most events that wait to be committed, at least 1.
+    pub capacity: usize,
+    /// The most events of one scope that wait, 1 to `capacity`. Less than `capacity`, so that no tenant fills the queue alone.
+    pub share: usize,
+    /// The most events of one commit, at least 1.
+    pub batch: usize,
+    /// How long a commit waits for company after its first event, in milliseconds.
+    pub linger_ms: u64,
+    /// How long to wait after the first failure of the store, in milliseconds, at least 1; doubled with each further one.
+    pub retry_min_ms: u64,
+    /// The longest wait after a failure of the store, in milliseconds, at least `retry_min_ms`.
+    pub retry_max_ms: u64,
+    /// Whether other sequencers write to the same store.
+    pub writers: Writers,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            capacity: 65_536,
+            share: 16_384,
+            batch: 1_000,
+            linger_ms: 2,
+            retry_min_ms: 10,
+            retry_max_ms: 1_000,
+            writers: Writers::Shared,
+        }
+    }
+}
+
+impl Config {
+    /// Checks that every setting is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting and its range.
+    pub const fn validate(&self) -> Result<(), Error> {
+        let (setting, rule) = if self.capacity == 0 {
+            ("capacity", "use at least 1")
+        } else if self.share == 0 || self.share > self.capacity {
+            ("share", "use 1 to `capacity`")
+        } else if self.batch == 0 {
+            ("batch", "use at least 1")
+        } else if self.retry_min_ms == 0 {
+            ("retry_min_ms", "use at least 1")
+        } else if self.retry_max_ms < self.retry_min_ms {
+            ("retry_max_ms", "use at least `retry_min_ms`")
+        } else {
+            return Ok(());
+        };
+        Err(Error::Config { setting, rule })
+    }
+
+    pub(crate) fn queue(&self) -> QueueConfig {
+        QueueConfig {
+            capacity: self.capacity.max(1),
+            share: self.share.max(1),
+            batch: self.batch.max(1),
+            linger: Duration::from_millis(self.linger_ms),
+        }
+    }
+
+    /// Returns how long to wait after that many failures in a row.
+    pub(crate) fn retry(&self, failures: u32) -> Duration {
+        let doubled =
+            self.retry_min_ms.max(1).saturating_mul(2_u64.saturating_pow(failures.saturating_sub(1)));
+        Duration::from_millis(doubled.min(self.retry_max_ms.max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_what_is_out_of_range_is_named() {
+        let good = Config::default();
+        assert!(good.validate().is_ok());
+        let bad = [
+            (Config { capacity: 0, ..good }, "capacity"),
+            (Config { share: 65_537, ..good }, "share"),
+            (Config { batch: 0, ..good }, "batch"),
+            (Config { retry_min_ms: 0, ..good }, "retry_min_ms"),
+            (Config { retry_max_ms: 9, ..good }, "retry_max_ms"),
+        ];
+        for (config, name) in bad {
+            assert!(matches!(config.validate(), Err(Error::Config { setting, .. }) if setting == name));
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound() {
+        let config = Config::default();
+        let waits: Vec<u128> = [1, 2, 3, 7, 8, u32::MAX].map(|n| config.retry(n).as_millis()).to_vec();
+        assert_eq!(waits, [10, 20, 40, 640, 1000, 1000]);
+    }
+}

@@ -1,0 +1,62 @@
+//! The suite of [`LedgerStore`](crate::LedgerStore): every adapter passes it, ours and yours.
+//!
+//! The factory returns a store without entries that keeps at least 4,096 entries of each chain.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a suite fails by panicking"
+)]
+
+mod cases;
+mod fixture;
+mod model;
+
+pub use fixture::Fixture;
+
+macro_rules! suite {
+    ($dollar:tt $($case:ident)+) => {
+        pub use cases::{$($case),+};
+
+        /// The names of all cases.
+        pub const CASES: &[&str] = &[$(stringify!($case)),+];
+
+        /// Runs the suite of `LedgerStore`: `ledger_store_conformance!(mod memory_ledger_store, factory());`, where the factory is an
+        /// expression that returns a future of an `Arc<dyn LedgerStore>`.
+        #[macro_export]
+        macro_rules! ledger_store_conformance {
+            (mod $dollar name:ident, $dollar factory:expr) => {
+                mod $dollar name {
+                    use super::*;
+                    $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                    async fn $case() {
+                        let fixture = $crate::conformance::Fixture::new($dollar factory.await);
+                        $crate::conformance::$case(fixture).await;
+                    })+
+                }
+            };
+        }
+    };
+}
+
+suite! { $
+    empty_store_has_empty_heads
+    rows_read_back_as_written
+    a_batch_moves_several_chains
+    reading_is_bounded_and_in_order
+    a_moved_head_leaves_no_trace
+    one_moved_head_refuses_the_whole_batch
+    a_known_id_leaves_no_trace
+    an_id_is_known_in_its_own_scope_only
+    scopes_are_kept_apart
+    an_exclusive_writer_shuts_out_those_before
+    shared_writers_do_not_shut_out
+    queries_answer_what_matches
+    queries_return_newest_first_in_stable_pages
+    stored_chains_verify
+    racing_writers_win_one_at_a_time
+    racing_batches_of_one_head_have_one_winner
+    racing_batches_of_one_id_have_one_winner
+    behaves_as_the_reference
+}

@@ -1,0 +1,364 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use stanchion_core::{
+    Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, Scope, StoreError, StoreErrorKind,
+    Timer,
+};
+use stanchion_replica::{self as replica, Deliver, FullReason, Queue};
+use tokio::sync::oneshot;
+
+use crate::draft::Work;
+use crate::verify::ChainVerifier;
+use crate::{
+    Break, BreakReason, Chain, Config, Draft, Entry, Error, LedgerStore, Place, Query, Receipt, Sequencer,
+    Signer, Verdict, Verification,
+};
+
+/// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
+///
+/// Events are committed by a [`Sequencer`], which the owner runs.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+/// What the ledger and its sequencer have in common.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn LedgerStore>,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) ids: Arc<dyn IdGen>,
+    pub(crate) config: Config,
+    pub(crate) queue: Arc<Queue<Item>>,
+    pub(crate) counters: Counters,
+}
+
+/// A draft in the queue, and who waits for it.
+pub(crate) struct Item {
+    pub(crate) work: Work,
+    pub(crate) reply: Option<Reply>,
+}
+
+pub(crate) type Reply = oneshot::Sender<Result<Receipt, Error>>;
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) committed: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) reduced: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+/// Why an event was not accepted. Each is counted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The queue is full.
+    #[error("the audit queue is full")]
+    QueueFull,
+    /// The scope's share of the queue is full.
+    #[error("the tenant's share of the audit queue is full")]
+    TenantShare,
+    /// The ledger was closed, or its sequencer has ended.
+    #[error("the ledger takes no more events")]
+    Closed,
+    /// The event has no canonical form.
+    #[error(transparent)]
+    Invalid(Error),
+}
+
+/// What a ledger has done since it was made. The numbers are read one by one, so they need not fit together exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events accepted.
+    pub accepted: u64,
+    /// Events refused, for whichever reason.
+    pub refused: u64,
+    /// Entries committed.
+    pub committed: u64,
+    /// Events that were in the ledger already, and so were not written again.
+    pub duplicates: u64,
+    /// Events whose id was used before for something else; each left a record of its content.
+    pub conflicts: u64,
+    /// Late events that had to be changed to be recorded.
+    pub reduced: u64,
+    /// Accepted events that were not committed because the sequencer was dropped.
+    pub lost: u64,
+    /// Failures of the store; each was retried.
+    pub failures: u64,
+    /// Events that wait in the queue now.
+    pub queued: usize,
+}
+
+impl From<FullReason> for Refused {
+    fn from(reason: FullReason) -> Self {
+        match reason {
+            FullReason::Capacity => Self::QueueFull,
+            FullReason::Share => Self::TenantShare,
+            FullReason::Closed => Self::Closed,
+        }
+    }
+}
+
+/// A place in the ledger's queue that is kept for one event.
+pub struct Reserved {
+    shared: Arc<Shared>,
+    place: replica::Place<Item>,
+}
+
+impl Reserved {
+    /// Accepts the event, as [`Ledger::submit`]. One without a canonical form is cut down to what identifies it, as a late one is.
+    pub fn submit(self, draft: Draft) {
+        self.put(draft, None);
+    }
+
+    /// Commits the event, as [`Ledger::append`].
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub async fn append(self, draft: Draft) -> Result<Receipt, Error> {
+        let (reply, committed) = oneshot::channel();
+        self.put(draft, Some(reply));
+        committed.await.unwrap_or(Err(Error::Closed))
+    }
+
+    fn put(self, draft: Draft, reply: Option<Reply>) {
+        count(&self.shared.counters.accepted, 1);
+        let make = match draft {
+            Draft::Event(event) => Box::new(move || event),
+            Draft::Late(make) => make,
+        };
+        self.place.push(Item { work: Work::Late(make), reply });
+    }
+}
+
+impl fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserved").finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Sets up a ledger over a store, and its sequencer. Nothing is committed until [`Sequencer::run`] runs. Settings out of their
+    /// range are taken as the nearest one within; [`Config::validate`] names them.
+    pub fn new(
+        store: Arc<dyn LedgerStore>,
+        keys: KeyRing,
+        clock: Arc<dyn Clock>,
+        timer: Arc<dyn Timer>,
+        ids: Arc<dyn IdGen>,
+        config: Config,
+    ) -> (Self, Sequencer) {
+        let signer = Arc::new(Signer::new(&keys));
+        let queue = Arc::new(Queue::new(config.queue()));
+        let counters = Counters::default();
+        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters });
+        (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
+    }
+
+    /// Accepts an event: it is queued and will be committed while the sequencer runs, but is lost with the process. Never blocks.
+    ///
+    /// `scope` says whose share of the queue it takes; whose chain it belongs to says the event itself.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no room, the ledger is closed or the event has no canonical form.
+    pub fn submit(&self, scope: Scope, draft: Draft) -> Result<(), Refused> {
+        let counters = &self.shared.counters;
+        let queued = Work::new(draft).map_err(Refused::Invalid).and_then(|work| {
+            self.shared.queue.try_push(scope, Item { work, reply: None }).map_err(|full| full.reason.into())
+        });
+        count(if queued.is_ok() { &counters.accepted } else { &counters.refused }, 1);
+        queued
+    }
+
+    /// Commits an event: completes once it is durable, waiting for room in the queue if need be. An event that is in the ledger
+    /// already is not written again; its receipt is the first one's.
+    ///
+    /// Dropping the future does not take the event back.
+    ///
+    /// # Errors
+    /// [`Error::IdReused`] when another event has its id, [`Error::Closed`] when the ledger was closed before it was committed, or
+    /// the error of [`canonical`](crate::canonical).
+    pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
+        let counters = &self.shared.counters;
+        let (reply, committed) = oneshot::channel();
+        let work = Work::new(draft).inspect_err(|_| count(&counters.refused, 1))?;
+        let item = Item { work, reply: Some(reply) };
+        if self.shared.queue.push(scope, item).await.is_err() {
+            count(&counters.refused, 1);
+            return Err(Error::Closed);
+        }
+        count(&counters.accepted, 1);
+        committed.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Keeps a place in the queue for an event that comes later, so that what must be recorded is known to find room before it is
+    /// begun. A place never fails to take its event; a dropped one is free again.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no room or the ledger is closed.
+    pub fn reserve(&self, scope: Scope) -> Result<Reserved, Refused> {
+        match self.shared.queue.reserve(scope) {
+            Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), place }),
+            Err(reason) => {
+                count(&self.shared.counters.refused, 1);
+                Err(reason.into())
+            }
+        }
+    }
+
+    /// Refuses new events from now on. The sequencer commits what waits, and ends.
+    pub fn close(&self) {
+        self.shared.queue.close();
+    }
+
+    /// Returns the entries of a scope that a query asks for, newest first by the time of recording.
+    ///
+    /// Entries that are recorded meanwhile do not move a page. Filters are answered from the store's columns; the entries returned
+    /// are read from the signed bytes. Whether both agree, [`verify`](Self::verify) tells.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPageKey`] for a page key that is none of ours, [`Error::Unreadable`] for an entry whose bytes are no event,
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn query(&self, scope: Scope, query: &Query, page: &PageRequest) -> Result<Page<Entry>, Error> {
+        let before = page.key().map(str::parse).transpose()?;
+        let limit = page.limit();
+        let mut rows = self.shared.store.query(scope, query, before, limit + 1).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more);
+        let next = last.map(|row| Place::from(row).to_string());
+        let items = rows.iter().map(Entry::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// Finds the entry of an event.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Entry>, Error> {
+        let row = self.shared.store.get(scope, id).await?;
+        row.as_ref().map(Entry::try_from).transpose()
+    }
+
+    /// Verifies every chain of a scope from its stored bytes: hashes, links, signatures, numbers and columns. Entries committed after
+    /// the call are not looked at. What is proven and what is not says [`verify_chain`](crate::verify_chain).
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read. A broken chain is a [`Verdict`], not an error.
+    pub async fn verify(&self, scope: Scope) -> Result<Verification, Error> {
+        let mut chains = Vec::new();
+        for chain in self.shared.store.chains(scope).await? {
+            chains.push((chain.id, self.verify_chain(chain).await?));
+        }
+        Ok(Verification { scope, chains })
+    }
+
+    async fn verify_chain(&self, mut chain: Chain) -> Result<Verdict, Error> {
+        const PAGE: usize = 1_000;
+        let Shared { store, signer, .. } = &*self.shared;
+        let mut verifier = ChainVerifier::new(chain.id, chain.base, signer);
+        while verifier.at().seq < chain.head.seq {
+            let next = verifier.at().seq + 1;
+            let rows = store.read(chain.id, next, PAGE).await?;
+            if rows.first().is_none_or(|row| row.seq != next) {
+                let now = store.chains(chain.id.scope).await?.into_iter().find(|now| now.id == chain.id);
+                let Some(now) = now.filter(|now| now.base.seq >= next) else {
+                    return Ok(Verdict::Broken(Break {
+                        chain: chain.id,
+                        seq: next,
+                        reason: BreakReason::Gap,
+                    }));
+                };
+                // The store has dropped its oldest entries meanwhile: what it now keeps is verified.
+                chain = now;
+                verifier = ChainVerifier::new(chain.id, chain.base, signer);
+                continue;
+            }
+            for row in rows.iter().filter(|row| row.seq <= chain.head.seq) {
+                if let Err(found) = verifier.check(row) {
+                    return Ok(Verdict::Broken(found));
+                }
+            }
+            yield_once().await;
+        }
+        Ok(verifier.finish(&chain.head))
+    }
+
+    /// Returns what the ledger has done.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            accepted: read(&counters.accepted),
+            refused: read(&counters.refused),
+            committed: read(&counters.committed),
+            duplicates: read(&counters.duplicates),
+            conflicts: read(&counters.conflicts),
+            reduced: read(&counters.reduced),
+            lost: read(&counters.lost),
+            failures: read(&counters.failures),
+            queued: self.shared.queue.len(),
+        }
+    }
+}
+
+/// Lets other tasks run: a long verification of a store in memory would not.
+async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("store", &self.shared.store).field("stats", &self.stats()).finish()
+    }
+}
+
+/// Events that are not part of a stored change: accepted like [`Ledger::submit`], refused ones are counted.
+impl EventSink for Ledger {
+    fn emit(&self, event: Event) {
+        // Late, so that an event without canonical form is recorded as far as it can be.
+        drop(self.submit(event.scope, Draft::Late(Box::new(move || event))));
+    }
+}
+
+/// Events of stored changes, from an outbox: each is committed before it is acknowledged.
+///
+/// An event that cannot be recorded as it is never holds up those behind it: it is recorded as [`Draft::Late`] says, or, when its id
+/// was used before, inside the record of that conflict.
+#[async_trait]
+impl Deliver for Ledger {
+    async fn deliver(&self, event: &Event) -> Result<(), StoreError> {
+        let (scope, event) = (event.scope, event.clone());
+        match self.append(scope, Draft::Late(Box::new(move || event))).await {
+            Ok(_) | Err(Error::IdReused { .. }) => Ok(()),
+            Err(Error::Store(error)) => Err(error),
+            Err(error) => {
+                Err(StoreError::new(StoreErrorKind::Unavailable, "ledger", "append").with_source(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use stanchion_core::{KeyRing, KeyVersion, Timestamp};
+
+use crate::{ChainId, Digest};
+
+const LINK: &[u8] = b"stanchion-link-v1";
+const MAC: &[u8] = b"stanchion-mac-v1";
+
+/// Hashes an entry's canonical bytes as a leaf of RFC 6962 §2.1: SHA-256(0x00 ‖ canonical).
+#[must_use]
+pub fn leaf_hash(canonical: &[u8]) -> Digest {
+    let mut hasher = Sha256::new();
+    hasher.update([0]);
+    hasher.update(canonical);
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+/// Hashes one link of a chain; see [`format`](crate::format) for its preimage.
+#[must_use]
+pub fn link_hash(
+    chain: &ChainId,
+    seq: u64,
+    recorded_at: Timestamp,
+    previous: &Digest,
+    leaf: &Digest,
+) -> Digest {
+    ChainLinks::new(chain).link(seq, recorded_at, previous, leaf)
+}
+
+/// The links of one chain. What is the same in each of them is hashed once.
+#[derive(Clone)]
+pub(crate) struct ChainLinks(Sha256);
+
+impl ChainLinks {
+    pub(crate) fn new(chain: &ChainId) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(LINK);
+        hasher.update(with_length(chain));
+        Self(hasher)
+    }
+
+    pub(crate) fn link(&self, seq: u64, recorded_at: Timestamp, previous: &Digest, leaf: &Digest) -> Digest {
+        let mut rest = [0; 80];
+        rest[..8].copy_from_slice(&seq.to_be_bytes());
+        rest[8..16].copy_from_slice(&recorded_at.micros().to_be_bytes());
+        rest[16..48].copy_from_slice(previous.bytes());
+        rest[48..].copy_from_slice(leaf.bytes());
+        let mut hasher = self.0.clone();
+        hasher.update(rest);
+        Digest::from_bytes(hasher.finalize().into())
+    }
+}
+
+/// The MACs of one chain under one key. What is the same in each of them is hashed once.
+#[derive(Clone)]
+pub(crate) struct ChainMacs(Hmac<Sha256>);
+
+impl ChainMacs {
+    pub(crate) fn mac(&self, seq: u64, link: &Digest) -> Digest {
+        Digest::from_bytes(self.begin(seq, link).finalize().into_bytes().into())
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn is_mac(&self, seq: u64, link: &Digest, mac: &Digest) -> bool {
+        self.begin(seq, link).verify_slice(mac.bytes()).is_ok()
+    }
+
+    fn begin(&self, seq: u64, link: &Digest) -> Hmac<Sha256> {
+        let mut rest = [0; 40];
+        rest[..8].copy_from_slice(&seq.to_be_bytes());
+        rest[8..].copy_from_slice(link.bytes());
+        let mut mac = self.0.clone();
+        mac.update(&rest);
+        mac
+    }
+}
+
+/// Signs entries and checks their signatures: HMAC-SHA256 with the keys of a ring, each version an epoch.
+#[derive(Clone)]
+pub struct Signer {
+    current: KeyVersion,
+    keys: BTreeMap<KeyVersion, Hmac<Sha256>>,
+}
+
+impl Signer {
+    /// Prepares the keys of a ring. New entries are signed with the current one; all of them verify.
+    #[must_use]
+    pub fn new(keys: &KeyRing) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
+        let keyed = |key: &[u8]| Hmac::new_from_slice(key).expect("any length is a key");
+        let states = keys.iter().map(|(epoch, secret)| (epoch, keyed(secret.expose())));
+        Self { current: keys.current().0, keys: states.collect() }
+    }
+
+    /// Returns the epoch that new entries are signed in.
+    #[must_use]
+    pub const fn epoch(&self) -> KeyVersion {
+        self.current
+    }
+
+    /// Signs an entry's link; `None` when the epoch's key is not in the ring.
+    #[must_use]
+    pub fn mac(&self, epoch: KeyVersion, chain: &ChainId, seq: u64, link: &Digest) -> Option<Digest> {
+        Some(self.chain(epoch, chain)?.mac(seq, link))
+    }
+
+    pub(crate) fn chain(&self, epoch: KeyVersion, chain: &ChainId) -> Option<ChainMacs> {
+        let mut mac = self.keys.get(&epoch)?.clone();
+        mac.update(MAC);
+        mac.update(&epoch.to_be_bytes());
+        mac.update(&with_length(chain));
+        Some(ChainMacs(mac))
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("epoch", &self.current).finish_non_exhaustive()
+    }
+}
+
+fn with_length(chain: &ChainId) -> Vec<u8> {
+    let text = chain.to_string();
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes(), text.as_bytes()].concat()
+}

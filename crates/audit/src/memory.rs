@@ -1,0 +1,196 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use async_trait::async_trait;
+use hashbrown::HashMap;
+use stanchion_core::{EventId, Scope, StoreError, SystemScope};
+
+use crate::{
+    AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    RetentionClass, Row, Writers,
+};
+
+/// The ledger in memory: the reference that other adapters must equal. It ends with the process.
+///
+/// Each chain keeps its newest entries, up to a bound. Of what is dropped the last link stays, so the rest still verifies: the oldest
+/// entry kept is linked to it and signed.
+pub struct MemoryLedgerStore {
+    capacity: usize,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    chains: HashMap<ChainId, Kept>,
+    ids: HashMap<(Scope, EventId), (RetentionClass, u64, Digest)>,
+    /// The last fence given out, and the least that may still write.
+    fence: u64,
+    least: u64,
+}
+
+struct Kept {
+    base: Head,
+    head: Head,
+    /// The rows after the base, without gaps.
+    rows: VecDeque<Row>,
+}
+
+impl Kept {
+    const EMPTY: Self = Self { base: Head::EMPTY, head: Head::EMPTY, rows: VecDeque::new() };
+
+    /// The place in `rows` of the entry with this number, or of the first one after it.
+    fn index(&self, seq: u64) -> usize {
+        let index = seq.saturating_sub(self.base.seq).saturating_sub(1);
+        usize::try_from(index).unwrap_or(usize::MAX).min(self.rows.len())
+    }
+}
+
+impl MemoryLedgerStore {
+    /// Makes an empty store that keeps the newest `capacity` entries of each chain (at least 1).
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), state: RwLock::default() }
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn refusal(&self, batch: &AppendBatch) -> Option<AppendOutcome> {
+        if batch.fence().number() < self.least {
+            return Some(AppendOutcome::Fenced);
+        }
+        let head = |chain| self.chains.get(chain).map_or(Head::EMPTY, |kept| kept.head);
+        let moved = |(chain, is, expected): &(ChainId, Head, Head)| {
+            let _ = chain;
+            (is.seq, is.link) != (expected.seq, expected.link)
+        };
+        let heads = batch.moves().iter().map(|step| (step.chain, head(&step.chain), step.from));
+        let moved: Vec<_> = heads.filter(moved).map(|(chain, is, _)| (chain, is)).collect();
+        if !moved.is_empty() {
+            return Some(AppendOutcome::HeadsMoved(moved));
+        }
+        let known = batch.rows().iter().enumerate().filter_map(|(index, row)| {
+            let (class, seq, leaf) = *self.ids.get(&(row.chain.scope, row.content.id))?;
+            Some(KnownRow { index, chain: ChainId { scope: row.chain.scope, class }, seq, leaf })
+        });
+        let known: Vec<_> = known.collect();
+        if known.is_empty() { None } else { Some(AppendOutcome::Known(known)) }
+    }
+
+    fn write(&mut self, batch: &AppendBatch, capacity: usize) {
+        let Self { chains, ids, .. } = self;
+        for row in batch.rows() {
+            let kept = chains.entry(row.chain).or_insert(Kept::EMPTY);
+            if kept.rows.len() >= capacity
+                && let Some(oldest) = kept.rows.pop_front()
+            {
+                ids.remove(&(oldest.chain.scope, oldest.content.id));
+                kept.base = Head { seq: oldest.seq, link: oldest.link, recorded_at: oldest.recorded_at };
+            }
+            ids.insert((row.chain.scope, row.content.id), (row.chain.class, row.seq, row.content.leaf));
+            kept.rows.push_back(row.clone());
+        }
+        for step in batch.moves() {
+            if let Some(kept) = chains.get_mut(&step.chain) {
+                kept.head = step.to;
+            }
+        }
+    }
+
+    fn chains_of(&self, scope: Scope) -> impl Iterator<Item = (ChainId, &Kept)> {
+        let ids = RetentionClass::ALL.into_iter().map(move |class| ChainId { scope, class });
+        ids.filter_map(|id| Some((id, self.chains.get(&id)?)))
+    }
+}
+
+#[async_trait]
+impl LedgerStore for MemoryLedgerStore {
+    async fn open(&self, _system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+        let mut state = self.lock_mut();
+        state.fence += 1;
+        if writers == Writers::Exclusive {
+            state.least = state.fence;
+        }
+        Ok(Fence::from_number(state.fence))
+    }
+
+    async fn heads(&self, _system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        let state = self.lock();
+        Ok(chains.iter().map(|id| state.chains.get(id).map_or(Head::EMPTY, |kept| kept.head)).collect())
+    }
+
+    async fn append(&self, _system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
+        let mut state = self.lock_mut();
+        if let Some(refusal) = state.refusal(batch) {
+            return Ok(refusal);
+        }
+        state.write(batch, self.capacity);
+        Ok(AppendOutcome::Committed)
+    }
+
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
+        let state = self.lock();
+        let chain = |(id, kept): (ChainId, &Kept)| Chain { id, base: kept.base, head: kept.head };
+        Ok(state.chains_of(scope).map(chain).collect())
+    }
+
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let state = self.lock();
+        let Some(kept) = state.chains.get(&chain) else { return Ok(Vec::new()) };
+        let first = kept.index(from);
+        let last = first.saturating_add(limit).min(kept.rows.len());
+        Ok(kept.rows.range(first..last).cloned().collect())
+    }
+
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let state = self.lock();
+        // A chain is in the order of places, so each class is walked from where the page begins, newest first.
+        let wanted = state.chains_of(scope).filter(|(id, _)| query.may_match(id.class));
+        let mut newest: Vec<_> = wanted
+            .map(|(_, kept)| {
+                let is_before = |row: &Row| {
+                    before.is_none_or(|before| Place::from(row) < before)
+                        && query.until.is_none_or(|until| row.recorded_at < until)
+                };
+                let end = kept.rows.partition_point(is_before);
+                let since = |row: &&Row| query.since.is_none_or(|since| row.recorded_at >= since);
+                let rows = kept.rows.range(..end).rev().take_while(since);
+                rows.filter(|row| query.matches(row)).peekable()
+            })
+            .collect();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let next = newest.iter_mut().filter_map(|rows| Some((Place::from(*rows.peek()?), rows)));
+            let Some((_, rows)) = next.max_by_key(|(place, _)| *place) else { break };
+            found.extend(rows.next().cloned());
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
+        let state = self.lock();
+        let Some((class, seq, _)) = state.ids.get(&(scope, id)).copied() else { return Ok(None) };
+        let kept = state.chains.get(&ChainId { scope, class });
+        Ok(kept.and_then(|kept| kept.rows.get(kept.index(seq)).cloned()))
+    }
+}
+
+impl fmt::Debug for MemoryLedgerStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedgerStore").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}

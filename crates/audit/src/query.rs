@@ -1,0 +1,150 @@
+use std::fmt;
+use std::str::FromStr;
+
+use stanchion_core::{Actor, Category, Outcome, RequestId, ResourceRef, Severity, Text, Timestamp};
+
+use crate::{Error, RetentionClass, Row};
+
+/// Which entries to return. Everything that is set must hold; the default is every entry of the scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The action, `role.put`; or with `.*` at the end every action below it, `role.*`.
+    pub action: Option<Text>,
+    /// The actor as its text: `user:alice`, `service:etl`, `system:sweeper`, `anonymous`.
+    pub actor: Option<Text>,
+    /// One of the targets.
+    pub target: Option<ResourceRef>,
+    /// The outcome.
+    pub outcome: Option<Outcome>,
+    /// The category.
+    pub category: Option<Category>,
+    /// The least severity.
+    pub severity: Option<Severity>,
+    /// The request that caused it.
+    pub request: Option<RequestId>,
+    /// Recorded at this instant or later.
+    pub since: Option<Timestamp>,
+    /// Recorded before this instant.
+    pub until: Option<Timestamp>,
+}
+
+impl Query {
+    /// Tells whether an entry is one of those asked for.
+    #[must_use]
+    pub fn matches(&self, row: &Row) -> bool {
+        let entry = &row.content.projection;
+        self.since.is_none_or(|since| row.recorded_at >= since)
+            && self.until.is_none_or(|until| row.recorded_at < until)
+            && self.severity.is_none_or(|least| entry.severity >= least)
+            && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
+            && self.category.is_none_or(|category| entry.category == category)
+            && self.request.is_none_or(|request| entry.request == Some(request))
+            && self.action.as_ref().is_none_or(|action| is_action(action.as_str(), entry.action.as_str()))
+            && self.actor.as_ref().is_none_or(|actor| is_actor(actor.as_str(), &entry.actor))
+            && self.target.as_ref().is_none_or(|target| entry.targets.contains(target))
+    }
+
+    /// Tells whether entries of a class can be among those asked for.
+    #[must_use]
+    pub fn may_match(&self, class: RetentionClass) -> bool {
+        self.category.is_none_or(|category| RetentionClass::of(category) == class)
+    }
+}
+
+fn is_action(wanted: &str, action: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) if prefix.ends_with('.') => action.starts_with(prefix),
+        _ => action == wanted,
+    }
+}
+
+fn is_actor(wanted: &str, actor: &Actor) -> bool {
+    match (actor, wanted.split_once(':')) {
+        (Actor::Subject { subject, .. }, Some((kind, id))) => {
+            kind == subject.kind().as_str() && id == subject.id().as_str()
+        }
+        (Actor::System(name), Some((kind, id))) => kind == "system" && id == name.as_str(),
+        (Actor::Anonymous, None) => wanted == "anonymous",
+        _ => false,
+    }
+}
+
+/// The place of an entry among all of its scope's: by the time of recording, then class, then number. Queries return the greatest
+/// first, so entries that come meanwhile do not move a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When the entry was recorded.
+    pub recorded_at: Timestamp,
+    /// The class of its chain.
+    pub class: RetentionClass,
+    /// Its number in the chain.
+    pub seq: u64,
+}
+
+impl From<&Row> for Place {
+    fn from(row: &Row) -> Self {
+        Self { recorded_at: row.recorded_at, class: row.chain.class, seq: row.seq }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.recorded_at.micros(), self.class, self.seq)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next().ok_or(Error::InvalidPageKey);
+        let micros = part()?.parse().map_err(|_| Error::InvalidPageKey)?;
+        let class = RetentionClass::from_name(part()?).ok_or(Error::InvalidPageKey)?;
+        let seq = part()?.parse().map_err(|_| Error::InvalidPageKey)?;
+        let place = Self { recorded_at: Timestamp::from_micros(micros), class, seq };
+        if place.to_string() == text { Ok(place) } else { Err(Error::InvalidPageKey) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use stanchion_core::{AuthenticationMethod, SubjectRef};
+
+    #[test]
+    fn actions_match_whole_or_below_a_dot() {
+        let check = |wanted, action| is_action(wanted, action);
+        assert!(check("role.put", "role.put") && check("role.*", "role.put") && check("role.*", "role.a.b"));
+        assert!(!check("role.*", "role") && !check("role.*", "roles.put") && !check("role.", "role.put"));
+        assert!(!check("rol*", "role.put"), "a star stands only after a dot");
+    }
+
+    #[test]
+    fn actors_match_by_their_text() {
+        let subject = SubjectRef::service("etl:nightly").unwrap();
+        let service = Actor::Subject { subject, method: AuthenticationMethod::ApiKey, key: None };
+        for (actor, text) in [
+            (service, "service:etl:nightly"),
+            (Actor::System("sweeper".into()), "system:sweeper"),
+            (Actor::Anonymous, "anonymous"),
+        ] {
+            assert_eq!(actor.to_string(), text);
+            assert!(is_actor(text, &actor), "{text}");
+            assert!(!is_actor("user:etl:nightly", &actor), "{text}");
+            assert!(!is_actor("system", &actor), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_reads_back_and_has_one_text() {
+        let place =
+            Place { recorded_at: Timestamp::from_micros(-5), class: RetentionClass::DataAccess, seq: 7 };
+        assert_eq!(place.to_string(), "-5.data_access.7");
+        assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        for bad in ["", "1", "1.standard", "1.standard.+7", "1.default.7", "1.standard.7.8", "x.standard.7"] {
+            assert!(bad.parse::<Place>().is_err(), "{bad}");
+        }
+    }
+}

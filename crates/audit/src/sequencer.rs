@@ -1,0 +1,313 @@
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Slot;
+use stanchion_core::{Actor, Category, Event, EventId, Outcome, Scope, Severity, StoreError, SystemScope};
+
+use crate::draft::{Work, content_of};
+use crate::engine::{Item, Reply, Shared, count};
+use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Sealer};
+
+const SYSTEM: SystemScope = SystemScope::new("commit audit records of many tenants at once");
+/// The largest refused event that is kept whole in the record of its refusal, as text within JSON it may double.
+const MAX_QUOTED: usize = 16_384;
+
+/// Commits what a [`Ledger`](crate::Ledger) has accepted: takes batches from its queue, links and signs them, and writes them.
+///
+/// While it runs, nothing that was accepted is dropped: a store that fails is asked again, with growing waits, for as long as it
+/// takes. When the end of a commit is not known, the heads are read again and the events are offered once more; the store knows
+/// their ids, so none is doubled. When another writer has moved a chain, the batch is linked to the new head and offered again.
+///
+/// Two things the sequencer records on its own account, both in class `security` and as actor `system:audit`: `audit.id_reused`
+/// when an event's id was used before for something else, with the refused event in its details; and `audit.entries_lost` when a
+/// chain has become shorter or another since this sequencer last committed to it.
+#[must_use = "events are committed only while the sequencer runs"]
+pub struct Sequencer {
+    shared: Arc<Shared>,
+    sealer: Sealer,
+    /// What is being committed. It survives a failed attempt, and is counted as lost if the sequencer is dropped.
+    pending: Vec<Pending>,
+    observer: Option<Observer>,
+}
+
+type Observer = Box<dyn Fn(&StoreError) + Send + Sync>;
+
+/// An event that is being committed.
+struct Pending {
+    chain: ChainId,
+    content: Arc<Content>,
+    /// How many accepted events it stands for.
+    accepted: u64,
+    waiting: Vec<(Reply, Answer)>,
+}
+
+/// What somebody who waits is told once the event is committed.
+enum Answer {
+    Receipt,
+    IdReused(EventId),
+}
+
+impl Sequencer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let sealer = Sealer::new(Arc::clone(&shared.signer));
+        Self { shared, sealer, pending: Vec::new(), observer: None }
+    }
+
+    /// Lets `observer` hear of every failure of the store. It must be quick and must not block.
+    pub fn on_failure(mut self, observer: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Commits until the ledger is closed and everything accepted is durable. Dropped before that, it closes the ledger; what was
+    /// accepted and not committed is lost, and counted.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a newer writer has taken the store for itself ([`Writers::Exclusive`](crate::Writers::Exclusive)).
+    /// Then too the ledger is closed; those who wait for a commit are told, and the rest is counted as lost.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let fence = self.open().await;
+        let shared = Arc::clone(&self.shared);
+        let mut buffer = Vec::new();
+        while let Some(items) = shared.queue.next_batch(&*shared.clock, &*shared.timer).await {
+            self.take(items, &mut buffer);
+            self.commit(fence).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Fence {
+        let mut failures = 0;
+        loop {
+            match self.shared.store.open(SYSTEM, self.shared.config.writers).await {
+                Ok(fence) => return fence,
+                Err(error) => self.back_off(&error, &mut failures).await,
+            }
+        }
+    }
+
+    /// Makes the events of a batch and brings them into their canonical form; events of one id become one.
+    fn take(&mut self, items: Vec<Item>, buffer: &mut Vec<u8>) {
+        let mut places: HashMap<(Scope, EventId), usize> = HashMap::with_capacity(items.len());
+        for Item { work, reply } in items {
+            let (chain, content) = match work {
+                Work::Ready(chain, content) => (chain, content),
+                Work::Late(make) => {
+                    let (chain, content, is_changed) = content_of(make(), buffer);
+                    count(&self.shared.counters.reduced, is_changed.into());
+                    (chain, Arc::new(content))
+                }
+            };
+            let waiting = reply.map(|reply| (reply, Answer::Receipt));
+            match places.entry((chain.scope, content.id)) {
+                Slot::Vacant(place) => {
+                    place.insert(self.pending.len());
+                    let waiting = waiting.into_iter().collect();
+                    self.pending.push(Pending { chain, content, accepted: 1, waiting });
+                }
+                Slot::Occupied(place) => match self.pending.get_mut(*place.get()) {
+                    Some(first) if first.content.leaf == content.leaf => {
+                        count(&self.shared.counters.duplicates, 1);
+                        first.accepted += 1;
+                        first.waiting.extend(waiting);
+                    }
+                    _ => {
+                        let waiting = waiting.into_iter().collect();
+                        self.refuse_reused(Pending { chain, content, accepted: 1, waiting });
+                    }
+                },
+            }
+        }
+    }
+
+    async fn commit(&mut self, fence: Fence) -> Result<(), Error> {
+        let mut failures = 0;
+        let mut is_unsure = false;
+        while !self.pending.is_empty() {
+            if let Err(error) = self.read_heads().await {
+                self.back_off(&error, &mut failures).await;
+                continue;
+            }
+            let contents = self.pending.iter().map(|pending| (pending.chain, &pending.content));
+            let batch = self.sealer.seal(fence, self.shared.clock.now(), contents);
+            match self.shared.store.append(SYSTEM, &batch).await {
+                Ok(AppendOutcome::Committed) => {
+                    self.sealer.advance(&batch);
+                    for (pending, row) in std::mem::take(&mut self.pending).into_iter().zip(batch.rows()) {
+                        count(&self.shared.counters.committed, 1);
+                        pending.answer(Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf });
+                    }
+                }
+                Ok(AppendOutcome::HeadsMoved(heads)) => {
+                    for (chain, head) in heads {
+                        self.set_head(chain, head);
+                    }
+                }
+                Ok(AppendOutcome::Known(known)) => self.settle_known(&known, is_unsure),
+                Ok(AppendOutcome::Fenced) => {
+                    self.fenced();
+                    return Err(Error::Fenced);
+                }
+                Err(error) => {
+                    is_unsure = true;
+                    self.sealer.doubt(&batch);
+                    self.back_off(&error, &mut failures).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the heads of those chains of the batch whose heads are not known.
+    async fn read_heads(&mut self) -> Result<(), StoreError> {
+        let mut chains: Vec<ChainId> = self.pending.iter().map(|pending| pending.chain).collect();
+        chains.retain(|chain| !self.sealer.knows(chain));
+        if chains.is_empty() {
+            return Ok(());
+        }
+        chains.sort_unstable();
+        chains.dedup();
+        let heads = self.shared.store.heads(SYSTEM, &chains).await?;
+        for (chain, head) in chains.into_iter().zip(heads) {
+            self.set_head(chain, head);
+        }
+        // The loss of entries is recorded in a chain that may have to be read as well.
+        if self.pending.iter().all(|pending| self.sealer.knows(&pending.chain)) {
+            return Ok(());
+        }
+        Box::pin(self.read_heads()).await
+    }
+
+    fn set_head(&mut self, chain: ChainId, head: Head) {
+        if let Some(before) = self.sealer.set_head(chain, head) {
+            let event = self
+                .own_event(chain.scope, "audit.entries_lost", Severity::Critical)
+                .with_detail("class", chain.class.as_str())
+                .with_detail("committed_link", before.link.to_string())
+                .with_detail("committed_seq", before.seq)
+                .with_detail("stored_link", head.link.to_string())
+                .with_detail("stored_seq", head.seq);
+            self.record(event, 0, Vec::new());
+        }
+    }
+
+    /// Answers for what the store knows. After a commit of unknown end, what it knows with the same content was written then.
+    fn settle_known(&mut self, known: &[KnownRow], is_unsure: bool) {
+        let mut known = known.iter().peekable();
+        for (index, pending) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            match known.next_if(|known| known.index == index) {
+                None => self.pending.push(pending),
+                Some(first) if first.leaf == pending.content.leaf => {
+                    let counters = &self.shared.counters;
+                    count(if is_unsure { &counters.committed } else { &counters.duplicates }, 1);
+                    pending.answer(Receipt { chain: first.chain, seq: first.seq, leaf: first.leaf });
+                }
+                Some(_) => self.refuse_reused(pending),
+            }
+        }
+    }
+
+    /// Records that an event's id was used before for something else. Those who wait for the event are told once that is durable.
+    fn refuse_reused(&mut self, refused: Pending) {
+        count(&self.shared.counters.conflicts, 1);
+        let Pending { chain, content, accepted, waiting } = refused;
+        let mut event = self
+            .own_event(chain.scope, "audit.id_reused", Severity::High)
+            .with_detail("leaf", content.leaf.to_string());
+        event.correlation.parent = Some(content.id);
+        event.correlation.request = content.projection.request;
+        if content.canonical.len() <= MAX_QUOTED {
+            event = event.with_detail("event", String::from_utf8_lossy(&content.canonical).into_owned());
+        }
+        let waiting = waiting.into_iter().map(|(reply, _)| (reply, Answer::IdReused(content.id))).collect();
+        self.record(event, accepted, waiting);
+    }
+
+    fn own_event(&self, scope: Scope, action: &'static str, severity: Severity) -> Event {
+        let now = self.shared.clock.now();
+        let actor = Actor::System("audit".into());
+        let mut event =
+            Event::new(self.shared.ids.event_id(now), now, scope, actor, action, Category::Security);
+        event.severity = severity;
+        event.outcome = Outcome::Failure;
+        event
+    }
+
+    fn record(&mut self, event: Event, accepted: u64, waiting: Vec<(Reply, Answer)>) {
+        let (chain, content, _) = content_of(event, &mut Vec::new());
+        self.pending.push(Pending { chain, content: Arc::new(content), accepted, waiting });
+    }
+
+    /// Tells everyone who waits, in the batch and in the queue, that a newer writer has taken over.
+    fn fenced(&mut self) {
+        let mut lost = 0;
+        for pending in std::mem::take(&mut self.pending) {
+            lost += pending.accepted;
+            pending.fail();
+        }
+        for item in self.shared.drain() {
+            lost += 1;
+            if let Some(reply) = item.reply {
+                drop(reply.send(Err(Error::Fenced)));
+            }
+        }
+        count(&self.shared.counters.lost, lost);
+    }
+
+    async fn back_off(&self, error: &StoreError, failures: &mut u32) {
+        *failures = failures.saturating_add(1);
+        count(&self.shared.counters.failures, 1);
+        if let Some(observer) = &self.observer {
+            observer(error);
+        }
+        let until = self.shared.clock.now().plus(self.shared.config.retry(*failures));
+        self.shared.timer.sleep_until(until).await;
+    }
+}
+
+impl Shared {
+    /// Closes the queue and takes all that is left in it.
+    fn drain(&self) -> Vec<Item> {
+        self.queue.close();
+        let mut rest = Vec::new();
+        // A closed queue does not wait: it hands out what it has.
+        while let Some(Some(items)) = self.queue.next_batch(&*self.clock, &*self.timer).now_or_never() {
+            rest.extend(items);
+        }
+        rest
+    }
+}
+
+impl Pending {
+    fn answer(self, receipt: Receipt) {
+        for (reply, answer) in self.waiting {
+            // Whoever no longer waits need not be told.
+            drop(reply.send(match answer {
+                Answer::Receipt => Ok(receipt),
+                Answer::IdReused(id) => Err(Error::IdReused { id }),
+            }));
+        }
+    }
+
+    fn fail(self) {
+        for (reply, _) in self.waiting {
+            drop(reply.send(Err(Error::Fenced)));
+        }
+    }
+}
+
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        let waiting = self.shared.drain().len();
+        let pending: u64 = self.pending.iter().map(|pending| pending.accepted).sum();
+        count(&self.shared.counters.lost, pending.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX)));
+    }
+}
+
+impl fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sequencer").field("pending", &self.pending.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use stanchion_core::{EventId, Scope, StoreError, SystemScope};
+
+use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row};
+
+/// Where the ledger's chains are kept. The ledger links and signs; a store keeps what it is given, whole or not at all.
+///
+/// 1. **Batches.** [`append`](Self::append) writes all rows and new heads of a batch durably, or nothing. After `Committed` every
+///    read shows them, also after a crash.
+/// 2. **Heads.** A batch is written only if every chain it adds to stands at the head the batch expects, by number and link. Of
+///    writers that expect the same head exactly one is committed. So the numbers of a chain are dense, from 1.
+/// 3. **Ids.** Within a scope an event id is written once, at least as long as its entry is kept; the same id in two scopes is two
+///    events. The ids within one batch are different, its maker sees to it.
+/// 4. **Fences.** Every [`open`](Self::open) returns a greater fence than all before. Once a fence was opened for an
+///    [exclusive](Writers::Exclusive) writer, batches of smaller fences are refused.
+/// 5. **Refusals** leave no trace. Where several apply, the fence is told before heads, heads before ids.
+/// 6. **Bytes.** Rows are returned as they were written, canonical bytes verbatim. The projection may live in columns of its own; it
+///    is returned as it stands there, not made again from the bytes, so that verification can compare the two.
+/// 7. **Scopes.** What takes a [`Scope`] or [`ChainId`] never returns another scope's rows. What takes a [`SystemScope`] works for
+///    many scopes at once.
+/// 8. **Retention.** A store may drop entries from the front of a chain, never from elsewhere; [`chains`](Self::chains) tells the
+///    head before the oldest entry kept. Of a chain that had entries, the head stays.
+/// 9. **Unknown ends.** After `Timeout`, and only then, a batch may have been written, or may still be. `Unavailable` means it was
+///    not and will not be.
+#[async_trait]
+pub trait LedgerStore: fmt::Debug + Send + Sync {
+    /// Admits a writer.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be written.
+    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError>;
+
+    /// Returns the heads of chains, in the order asked; [`Head::EMPTY`] for a chain without entries.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError>;
+
+    /// Writes a batch, or tells why it was not written.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was written, `Timeout` when that is not known.
+    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError>;
+
+    /// Returns the chains of a scope that ever had an entry, in the order of their classes.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError>;
+
+    /// Returns at most `limit` rows of a chain in the order of their numbers, beginning at `from` or the first one after it.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// Returns at most `limit` rows of a scope for which [`Query::matches`] holds and whose [`Place`] is less than `before`, greatest
+    /// place first.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// Finds the row of an event.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError>;
+}
+
+/// How a sequencer shares a store with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Writers {
+    /// Several replicas write the same chains. Who finds a head moved links its entries to the new one and tries again.
+    #[default]
+    Shared,
+    /// This one alone writes: every writer opened before is shut out for good, and stops.
+    Exclusive,
+}
+
+/// A writer's admission to a store; see rule 4 of [`LedgerStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// Takes a stored number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// All of it is durable.
+    Committed,
+    /// Nothing was written: a newer writer has taken the store for itself.
+    Fenced,
+    /// Nothing was written: chains of the batch stand elsewhere; all of those, and where.
+    HeadsMoved(Vec<(ChainId, Head)>),
+    /// Nothing was written: ids of the batch are known; all of those.
+    Known(Vec<KnownRow>),
+}
+
+/// A row of a batch whose id was written before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownRow {
+    /// Which row of the batch, from 0.
+    pub index: usize,
+    /// The chain of the entry that has the id.
+    pub chain: ChainId,
+    /// That entry's number.
+    pub seq: u64,
+    /// That entry's leaf: the same event when it is the row's, another one otherwise.
+    pub leaf: Digest,
+}

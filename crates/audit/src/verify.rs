@@ -1,0 +1,178 @@
+use stanchion_core::{KeyRing, KeyVersion, Scope};
+
+use crate::canonical::is_projection;
+use crate::hash::{ChainLinks, ChainMacs};
+use crate::{Chain, ChainId, Head, RetentionClass, Row, Signer, leaf_hash};
+
+/// What verification found in a scope's chains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Whose chains.
+    pub scope: Scope,
+    /// Each chain that has entries, and what was found.
+    pub chains: Vec<(ChainId, Verdict)>,
+}
+
+impl Verification {
+    /// Tells whether every chain is intact.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.first_break().is_none()
+    }
+
+    /// Returns the first break, by the order of the chains.
+    #[must_use]
+    pub fn first_break(&self) -> Option<Break> {
+        self.chains.iter().find_map(|(_, verdict)| match verdict {
+            Verdict::Intact { .. } => None,
+            Verdict::Broken(found) => Some(*found),
+        })
+    }
+
+    /// Returns how many entries of intact chains were verified.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        let entries = |(_, verdict): &(ChainId, Verdict)| match verdict {
+            Verdict::Intact { entries, .. } => *entries,
+            Verdict::Broken(_) => 0,
+        };
+        self.chains.iter().map(entries).sum()
+    }
+}
+
+/// What verification found in one chain. There is no score: a chain holds or it is broken at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every entry from the base to the head is what was recorded.
+    Intact {
+        /// How many entries.
+        entries: u64,
+        /// What stands before the oldest entry; [`Head::EMPTY`] when the chain is whole.
+        base: Head,
+        /// The newest entry. Keep it: a later chain that does not pass through it was cut or replaced.
+        head: Head,
+    },
+    /// The chain is broken.
+    Broken(Break),
+}
+
+/// The first place at which a chain is not what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{chain} is broken at entry {seq}: {reason}")]
+pub struct Break {
+    /// The chain.
+    pub chain: ChainId,
+    /// The number of the first entry that is wrong or missing.
+    pub seq: u64,
+    /// What is wrong with it.
+    pub reason: BreakReason,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BreakReason {
+    /// The canonical bytes are not those whose hash is recorded.
+    #[error("its content was altered")]
+    PayloadAltered,
+    /// The link does not follow from the entry and the link before it: the entry, its number, its time or its place was changed.
+    #[error("it is not linked to the entry before it")]
+    LinkBroken,
+    /// The entry is not there, or another one stands in its place.
+    #[error("it is missing")]
+    Gap,
+    /// The signature was not made with the epoch's key: somebody without the key wrote or linked the entry.
+    #[error("its signature is wrong")]
+    MacWrong,
+    /// The key of the entry's epoch is not in the ring; with it the chain may verify.
+    #[error("the key of epoch {0} is not known")]
+    UnknownKeyEpoch(KeyVersion),
+    /// The columns beside the canonical bytes say something else, or the entry stands in a chain that is not its own.
+    #[error("its columns differ from its content")]
+    ProjectionAltered,
+    /// The store's head of the chain is not its last entry: entries were cut off the end, or put there.
+    #[error("the chain does not end where its head says")]
+    HeadWrong,
+}
+
+/// Verifies a chain from its stored rows alone: offline, in any process that has the keys.
+///
+/// What is proven: every entry from the base to the head is there, unaltered, in its place, and was signed by a holder of the keys.
+/// What is not: that nothing was cut off the end together with the head. A [receipt](crate::Receipt) or the head of an earlier
+/// verification, kept elsewhere, shows that; a sequencer that is running notices it at its next commit and records it.
+pub fn verify_chain<'a>(chain: &Chain, rows: impl IntoIterator<Item = &'a Row>, keys: &KeyRing) -> Verdict {
+    let signer = Signer::new(keys);
+    let mut verifier = ChainVerifier::new(chain.id, chain.base, &signer);
+    for row in rows {
+        if let Err(found) = verifier.check(row) {
+            return Verdict::Broken(found);
+        }
+    }
+    verifier.finish(&chain.head)
+}
+
+/// Verifies a chain row by row.
+pub(crate) struct ChainVerifier<'a> {
+    chain: ChainId,
+    base: Head,
+    at: Head,
+    signer: &'a Signer,
+    links: ChainLinks,
+    macs: Option<(KeyVersion, ChainMacs)>,
+}
+
+impl<'a> ChainVerifier<'a> {
+    pub(crate) fn new(chain: ChainId, base: Head, signer: &'a Signer) -> Self {
+        Self { chain, base, at: base, signer, links: ChainLinks::new(&chain), macs: None }
+    }
+
+    /// The last entry that was found right.
+    pub(crate) const fn at(&self) -> &Head {
+        &self.at
+    }
+
+    pub(crate) fn check(&mut self, row: &Row) -> Result<(), Break> {
+        let seq = self.at.seq + 1;
+        let broken = |reason| Err(Break { chain: self.chain, seq, reason });
+        if row.seq != seq {
+            return broken(BreakReason::Gap);
+        }
+        let content = &*row.content;
+        if leaf_hash(&content.canonical) != content.leaf {
+            return broken(BreakReason::PayloadAltered);
+        }
+        if self.links.link(seq, row.recorded_at, &self.at.link, &content.leaf) != row.link {
+            return broken(BreakReason::LinkBroken);
+        }
+        if self.macs.as_ref().is_none_or(|(epoch, _)| *epoch != row.key_epoch) {
+            self.macs = self.signer.chain(row.key_epoch, &self.chain).map(|macs| (row.key_epoch, macs));
+        }
+        let Some((_, macs)) = &self.macs else {
+            return broken(BreakReason::UnknownKeyEpoch(row.key_epoch));
+        };
+        if !macs.is_mac(seq, &row.link, &row.mac) {
+            return broken(BreakReason::MacWrong);
+        }
+        let in_its_chain =
+            row.chain == self.chain && RetentionClass::of(content.projection.category) == self.chain.class;
+        if !in_its_chain
+            || !is_projection(&content.canonical, content.id, self.chain.scope, &content.projection)
+        {
+            return broken(BreakReason::ProjectionAltered);
+        }
+        self.at = Head { seq, link: row.link, recorded_at: row.recorded_at };
+        Ok(())
+    }
+
+    pub(crate) fn finish(self, head: &Head) -> Verdict {
+        let (chain, at) = (self.chain, self.at);
+        if at.seq < head.seq {
+            return Verdict::Broken(Break { chain, seq: at.seq + 1, reason: BreakReason::Gap });
+        }
+        if (at.seq, at.link) != (head.seq, head.link) {
+            let seq = at.seq.min(head.seq + 1);
+            return Verdict::Broken(Break { chain, seq, reason: BreakReason::HeadWrong });
+        }
+        Verdict::Intact { entries: at.seq - self.base.seq, base: self.base, head: at }
+    }
+}

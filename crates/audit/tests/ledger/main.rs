@@ -1,0 +1,8 @@
+//! The ledger as its users see it: what is accepted is committed once, whatever the store does.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod faults;
+mod lifecycle;
+mod records;
+mod support;

@@ -1,0 +1,245 @@
+//! A ledger over a store, with everything in the test's hands.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::future::{Either, select};
+use stanchion_audit::{
+    AppendBatch, AppendOutcome, Chain, ChainId, Config, Draft, Error, Fence, Head, Ledger, LedgerStore,
+    MemoryLedgerStore, Place, Query, Row, Sequencer, Writers,
+};
+use stanchion_core::{
+    Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
+    StoreError, StoreErrorKind, SystemScope, TenantId, Timestamp,
+};
+
+pub(crate) const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
+
+pub(crate) const CONFIG: Config = Config {
+    capacity: 1_000,
+    share: 100,
+    batch: 50,
+    linger_ms: 0,
+    retry_min_ms: 10,
+    retry_max_ms: 1_000,
+    writers: Writers::Shared,
+};
+
+pub(crate) fn keys() -> KeyRing {
+    KeyRing::new([(1, Secret::new([7; 32]))]).unwrap()
+}
+
+pub(crate) fn tenant(number: u8) -> Scope {
+    let id: TenantId = format!("0192f0c1-2345-7abc-8def-0000000000{number:02}").parse().unwrap();
+    Scope::Tenant(id)
+}
+
+pub(crate) struct Setup {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<dyn LedgerStore>,
+    pub(crate) ids: Arc<SeededRandom>,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryLedgerStore::new(100_000)))
+    }
+
+    pub(crate) fn over(store: Arc<dyn LedgerStore>) -> Self {
+        Self { clock: Arc::new(ManualClock::at(NOON)), store, ids: Arc::new(SeededRandom::new(1)) }
+    }
+
+    pub(crate) fn ledger(&self, config: Config) -> (Ledger, Sequencer) {
+        let (clock, ids) = (self.clock.clone(), self.ids.clone());
+        Ledger::new(self.store.clone(), keys(), clock.clone(), clock, ids, config)
+    }
+
+    pub(crate) fn event(&self, scope: Scope) -> Event {
+        Event::new(self.ids.event_id(NOON), NOON, scope, Actor::Anonymous, "thing.done", Category::Access)
+    }
+}
+
+/// Runs a body beside a sequencer, which is killed when the body ends.
+pub(crate) async fn beside<T>(sequencer: Sequencer, body: impl Future<Output = T>) -> T {
+    match select(pin!(body), pin!(sequencer.run())).await {
+        Either::Left((value, _)) => value,
+        Either::Right((end, _)) => panic!("the sequencer ended: {end:?}"),
+    }
+}
+
+pub(crate) fn late(event: Event) -> Draft {
+    Draft::Late(Box::new(move || event))
+}
+
+/// Lets time pass whenever somebody waits for it, while `work` runs.
+pub(crate) async fn passing_time<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        match select(work, pin!(tokio::task::yield_now())).await {
+            Either::Left((value, _)) => return value,
+            Either::Right(((), rest)) => work = rest,
+        }
+        if clock.sleepers() > 0 {
+            clock.advance(std::time::Duration::from_millis(1));
+        }
+    }
+}
+
+/// What becomes of one append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It works.
+    None,
+    /// Nothing is written.
+    Unavailable,
+    /// Nothing is written, and nobody knows.
+    LostRequest,
+    /// It is written, and nobody knows.
+    LostReply,
+    /// Nobody knows; it is written after heads were read again.
+    Delayed,
+}
+
+/// A store whose appends fail as planned, then work.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    inner: Arc<dyn LedgerStore>,
+    pub(crate) plan: Mutex<VecDeque<Fault>>,
+    pub(crate) heads_fail: AtomicBool,
+    delayed: Mutex<Option<AppendBatch>>,
+}
+
+impl Faults {
+    pub(crate) fn new(plan: impl IntoIterator<Item = Fault>) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::new(MemoryLedgerStore::new(100_000)),
+            plan: Mutex::new(plan.into_iter().collect()),
+            heads_fail: AtomicBool::new(false),
+            delayed: Mutex::new(None),
+        })
+    }
+}
+
+#[async_trait]
+impl LedgerStore for Faults {
+    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+        self.inner.open(system, writers).await
+    }
+
+    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        if self.heads_fail.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Timeout, "faults", "heads"));
+        }
+        let heads = self.inner.heads(system, chains).await;
+        let delayed = self.delayed.lock().unwrap().take();
+        if let Some(batch) = delayed {
+            self.inner.append(system, &batch).await?;
+        }
+        heads
+    }
+
+    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
+        let fault = self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None);
+        let failed = |kind| Err(StoreError::new(kind, "faults", "append"));
+        match fault {
+            Fault::None => self.inner.append(system, batch).await,
+            Fault::Unavailable => failed(StoreErrorKind::Unavailable),
+            Fault::LostRequest => failed(StoreErrorKind::Timeout),
+            Fault::LostReply => {
+                self.inner.append(system, batch).await?;
+                failed(StoreErrorKind::Timeout)
+            }
+            Fault::Delayed => {
+                *self.delayed.lock().unwrap() = Some(batch.clone());
+                failed(StoreErrorKind::Timeout)
+            }
+        }
+    }
+
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
+        self.inner.chains(scope).await
+    }
+
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.inner.read(chain, from, limit).await
+    }
+
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.inner.query(scope, query, before, limit).await
+    }
+
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
+        self.inner.get(scope, id).await
+    }
+}
+
+/// Two stores behind one name; switching shows the second one, as a restored backup would.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) before: MemoryLedgerStore,
+    pub(crate) after: MemoryLedgerStore,
+    pub(crate) is_restored: AtomicBool,
+}
+
+impl Restored {
+    fn current(&self) -> &MemoryLedgerStore {
+        if self.is_restored.load(Ordering::SeqCst) { &self.after } else { &self.before }
+    }
+}
+
+#[async_trait]
+impl LedgerStore for Restored {
+    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+        self.current().open(system, writers).await
+    }
+
+    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        self.current().heads(system, chains).await
+    }
+
+    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
+        self.current().append(system, batch).await
+    }
+
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
+        self.current().chains(scope).await
+    }
+
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.current().read(chain, from, limit).await
+    }
+
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.current().query(scope, query, before, limit).await
+    }
+
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
+        self.current().get(scope, id).await
+    }
+}
+
+pub(crate) async fn committed(ledger: &Ledger, count: u64) {
+    while ledger.stats().committed < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn is_closed(result: &Result<impl Sized, Error>) -> bool {
+    matches!(result, Err(Error::Closed))
+}
