@@ -1,0 +1,120 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use stanchion_audit::{Draft, Ledger};
+use stanchion_billing_metering as metering;
+use stanchion_core::{Clock, IdGen, RequestId, Timer, Timestamp};
+use stanchion_identity as identity;
+use stanchion_ratelimit as ratelimit;
+use stanchion_rbac as rbac;
+use stanchion_tenancy as tenancy;
+use stanchion_tower::{ClientAddress, Completion};
+
+use crate::exchange::Access;
+use crate::summary::Summaries;
+use crate::{PipelineStats, RouteTable};
+
+/// The domains that a request meets.
+#[derive(Clone, Debug)]
+pub struct Engines {
+    /// Limits and quotas.
+    pub ratelimit: Arc<ratelimit::Engine>,
+    /// API keys.
+    pub identity: Arc<identity::Engine>,
+    /// Tenants and whether they are active.
+    pub tenancy: Arc<tenancy::Engine>,
+    /// Permissions.
+    pub rbac: Arc<rbac::Engine>,
+    /// The audit ledger.
+    pub audit: Ledger,
+    /// Usage.
+    pub metering: metering::Engine,
+}
+
+/// Decides requests. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engines: Engines,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdGen>,
+    pub(crate) routes: ArcSwap<RouteTable>,
+    client: ClientAddress,
+    pub(crate) summaries: Summaries,
+    pub(crate) stats: PipelineStats,
+}
+
+impl Pipeline {
+    /// Sets up a pipeline over the engines. `client` tells whose word on a client's address counts.
+    #[must_use]
+    pub fn new(
+        engines: Engines,
+        routes: RouteTable,
+        client: ClientAddress,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGen>,
+    ) -> Self {
+        let summaries = Summaries::new(engines.audit.clone(), Arc::clone(&clock), Arc::clone(&ids));
+        let routes = ArcSwap::from_pointee(routes);
+        let stats = PipelineStats::default();
+        Self { inner: Arc::new(Inner { engines, clock, ids, routes, client, summaries, stats }) }
+    }
+
+    /// Returns the routes in force.
+    #[must_use]
+    pub fn routes(&self) -> Arc<RouteTable> {
+        self.inner.routes.load_full()
+    }
+
+    /// Puts other routes in force. Requests under way keep the route they have.
+    pub fn set_routes(&self, routes: RouteTable) {
+        self.inner.routes.store(Arc::new(routes));
+    }
+
+    /// Returns what has been counted apart from routes.
+    #[must_use]
+    pub fn stats(&self) -> &PipelineStats {
+        &self.inner.stats
+    }
+
+    /// Returns the engines, for whoever administers them.
+    #[must_use]
+    pub fn engines(&self) -> &Engines {
+        &self.inner.engines
+    }
+
+    /// Writes the summaries of refusals before authentication every ten seconds, until it is dropped. While it is not run they are
+    /// only counted; what was counted since the last write is lost with the process.
+    pub async fn run_summaries(self, timer: Arc<dyn Timer>) {
+        self.inner.summaries.run(&*timer).await;
+    }
+
+    /// Writes the summaries now, for a process that is about to end.
+    pub fn flush_summaries(&self) {
+        self.inner.summaries.flush();
+    }
+
+    pub(crate) fn client(&self) -> &ClientAddress {
+        &self.inner.client
+    }
+
+    pub(crate) fn new_request(&self) -> (RequestId, Timestamp) {
+        let at = self.inner.clock.now();
+        (self.inner.ids.request_id(at), at)
+    }
+}
+
+impl Inner {
+    /// Writes the second record of an exchange.
+    pub(crate) fn completed(&self, access: &Access, end: &Completion, at: Timestamp) {
+        let event = access.completion(self.ids.event_id(at), end, at);
+        if self.engines.audit.submit(event.scope, Draft::Event(event)).is_err() {
+            self.stats.unrecorded.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
