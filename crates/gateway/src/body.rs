@@ -1,0 +1,223 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use stanchion_core::ProblemCode;
+use stanchion_tower::CountedBody;
+use tokio::time::{Instant, Sleep};
+
+/// Why a body was cut off.
+#[derive(Debug)]
+pub enum StreamError {
+    /// It is larger than the route takes.
+    TooLarge,
+    /// Nothing came for longer than the listener waits.
+    Stalled,
+    /// The connection it came from failed.
+    Connection(hyper::Error),
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the body is larger than the route takes",
+            Self::Stalled => "the body stalled",
+            Self::Connection(_) => "the connection of the body failed",
+        })
+    }
+}
+
+impl std::error::Error for StreamError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connection(error) => Some(error),
+            Self::TooLarge | Self::Stalled => None,
+        }
+    }
+}
+
+/// Waits for a body no longer than it may stall. The timer starts when nothing is there, so a body that is there costs none.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Patience {
+    const fn new(limit: Duration) -> Self {
+        Self { limit, sleep: None, waiting: false }
+    }
+
+    fn arrived(&mut self) {
+        self.waiting = false;
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket's patience is real time; nothing is decided by it"
+    )]
+    fn exhausted(&mut self, context: &mut Context<'_>) -> bool {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        if !self.waiting {
+            self.waiting = true;
+            sleep.as_mut().reset(Instant::now() + self.limit);
+        }
+        sleep.as_mut().poll(context).is_ready()
+    }
+}
+
+/// Why the request's body could not be forwarded; shared with the proxy, which sees only that the exchange failed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodyFault(Arc<AtomicU8>);
+
+impl BodyFault {
+    const TOO_LARGE: u8 = 1;
+    const STALLED: u8 = 2;
+    const CONNECTION: u8 = 3;
+
+    fn set(&self, error: &StreamError) {
+        let fault = match error {
+            StreamError::TooLarge => Self::TOO_LARGE,
+            StreamError::Stalled => Self::STALLED,
+            StreamError::Connection(_) => Self::CONNECTION,
+        };
+        self.0.store(fault, Ordering::Relaxed);
+    }
+
+    pub(crate) fn code(&self) -> Option<ProblemCode> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::TOO_LARGE => Some(ProblemCode::PayloadTooLarge),
+            Self::STALLED => Some(ProblemCode::RequestTimeout),
+            Self::CONNECTION => Some(ProblemCode::RequestRejected),
+            _ => None,
+        }
+    }
+}
+
+/// A request's body on its way to the upstream: bounded in size and in how long it may stall.
+#[derive(Debug)]
+pub struct ProxiedRequestBody<B> {
+    inner: Option<CountedBody<B>>,
+    left: u64,
+    patience: Patience,
+    fault: BodyFault,
+}
+
+impl<B> ProxiedRequestBody<B> {
+    pub(crate) const fn new(inner: CountedBody<B>, limit: u64, stall: Duration, fault: BodyFault) -> Self {
+        Self { inner: Some(inner), left: limit, patience: Patience::new(stall), fault }
+    }
+
+    /// Makes the body of a request that has none.
+    pub(crate) fn none() -> Self {
+        Self { inner: None, left: 0, patience: Patience::new(Duration::ZERO), fault: BodyFault::default() }
+    }
+
+    fn fail(&self, error: StreamError) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.fault.set(&error);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for ProxiedRequestBody<B> {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.patience.arrived();
+                let bytes = frame.data_ref().map_or(0, Buf::remaining);
+                match self.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
+                    Some(left) => self.left = left,
+                    None => return self.fail(StreamError::TooLarge),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => self.fail(StreamError::Connection(error)),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if self.patience.exhausted(context) => self.fail(StreamError::Stalled),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// An upstream's body on its way to the client, or a problem document in its place.
+#[derive(Debug)]
+pub enum ProxiedResponseBody {
+    /// The upstream's.
+    Upstream {
+        /// The body.
+        body: hyper::body::Incoming,
+        /// How long it may stall.
+        stall: Stall,
+    },
+    /// Ours.
+    Problem(Option<Bytes>),
+}
+
+/// How long an upstream's body may stall.
+#[derive(Debug)]
+pub struct Stall(Patience);
+
+impl ProxiedResponseBody {
+    pub(crate) const fn upstream(body: hyper::body::Incoming, stall: Duration) -> Self {
+        Self::Upstream { body, stall: Stall(Patience::new(stall)) }
+    }
+}
+
+impl Body for ProxiedResponseBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match &mut *self {
+            Self::Problem(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Upstream { body, stall } => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(frame) => {
+                    stall.0.arrived();
+                    Poll::Ready(frame.map(|frame| frame.map_err(StreamError::Connection)))
+                }
+                Poll::Pending if stall.0.exhausted(context) => Poll::Ready(Some(Err(StreamError::Stalled))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Problem(body) => body.is_none(),
+            Self::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Problem(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(0)))
+            }
+            Self::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::header::EXPECT;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use stanchion_core::{BoxFuture, Clock, Problem, ProblemCode, RequestId};
+use stanchion_pipeline::Route;
+use stanchion_tower::{CountedBody, clean_response_head, problem_response};
+use tower_service::Service;
+
+use crate::body::BodyFault;
+use crate::upstream::Upstream;
+use crate::{ProxiedRequestBody, ProxiedResponseBody, Upstreams};
+
+/// Forwards governed requests to the upstream of their route.
+///
+/// It expects what the pipeline's gate leaves in the request's extensions: the [`Route`] and the [`RequestId`].
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    upstreams: Arc<ArcSwap<Upstreams>>,
+    clock: Arc<dyn Clock>,
+    stall: Duration,
+}
+
+impl Proxy {
+    /// Sets up a proxy; `stall` is how long a body may stall in either direction.
+    #[must_use]
+    pub fn new(upstreams: Arc<Upstreams>, clock: Arc<dyn Clock>, stall: Duration) -> Self {
+        Self { upstreams: Arc::new(ArcSwap::new(upstreams)), clock, stall }
+    }
+
+    /// Returns the upstreams in force.
+    #[must_use]
+    pub fn upstreams(&self) -> Arc<Upstreams> {
+        self.upstreams.load_full()
+    }
+
+    /// Puts other upstreams in force, for this proxy and its clones. Exchanges under way keep the upstream they have.
+    pub fn set_upstreams(&self, upstreams: Upstreams) {
+        self.upstreams.store(Arc::new(upstreams));
+    }
+
+    async fn forward(
+        &self,
+        request: Request<CountedBody<Incoming>>,
+    ) -> Result<Response<ProxiedResponseBody>, Problem> {
+        let route = request.extensions().get::<Arc<Route>>().cloned();
+        let route = route.ok_or_else(|| Problem::from(ProblemCode::Internal))?;
+        let upstream = self.upstreams.load().get(route.config().upstream.as_str()).cloned();
+        let upstream = upstream.ok_or_else(|| unavailable(&route))?;
+        // One deadline for all attempts together.
+        match tokio::time::timeout(route.timeout(), self.attempt(&upstream, &route, request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let detail = format!("no answer began within {} ms", route.config().timeout_ms);
+                Err(Problem::new(ProblemCode::UpstreamTimeout, detail))
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        upstream: &Upstream,
+        route: &Route,
+        request: Request<CountedBody<Incoming>>,
+    ) -> Result<Response<ProxiedResponseBody>, Problem> {
+        let fault = BodyFault::default();
+        let limit = route.config().max_body_bytes;
+        let (mut head, body) = request.into_parts();
+        head.headers.remove(EXPECT);
+        head.extensions.clear();
+        let empty = body.is_end_stream();
+        let mut body = Some(ProxiedRequestBody::new(body, limit, self.stall, fault.clone()));
+        let mut head = Some(head);
+        let mut order = upstream.order(self.clock.now()).peekable();
+        while let Some(endpoint) = order.next() {
+            // Only a request without a body can be sent again, so only that one is copied, and only while there is somewhere to go.
+            let again = empty && order.peek().is_some();
+            let (Some(head), Some(attempt)) = (if again { head.clone() } else { head.take() }, body.take())
+            else {
+                break;
+            };
+            let mut request = Request::from_parts(head, attempt);
+            endpoint.address(&mut request);
+            match upstream.client.request(request).await {
+                Ok(response) => return Ok(self.relay(response)),
+                Err(error) if error.is_connect() => {
+                    endpoint.rest(&*self.clock);
+                    tracing::debug!(upstream = %route.config().upstream, %error, "endpoint refused the connection");
+                    body = again.then(ProxiedRequestBody::none);
+                }
+                Err(error) => return Err(failure(route, &error, &fault)),
+            }
+        }
+        Err(unavailable(route))
+    }
+
+    fn relay(&self, response: Response<Incoming>) -> Response<ProxiedResponseBody> {
+        let mut response = response.map(|body| ProxiedResponseBody::upstream(body, self.stall));
+        clean_response_head(response.headers_mut());
+        response
+    }
+}
+
+fn unavailable(route: &Route) -> Problem {
+    let detail = format!("no endpoint of the upstream of route `{}` can be reached", route.id());
+    Problem::new(ProblemCode::UpstreamUnavailable, detail)
+}
+
+fn failure(route: &Route, error: &hyper_util::client::legacy::Error, fault: &BodyFault) -> Problem {
+    match fault.code() {
+        Some(code @ ProblemCode::PayloadTooLarge) => {
+            let limit = route.config().max_body_bytes;
+            Problem::new(code, format!("route `{}` takes bodies of at most {limit} bytes", route.id()))
+        }
+        Some(code) => code.into(),
+        None => {
+            tracing::warn!(upstream = %route.config().upstream, %error, "upstream broke off");
+            ProblemCode::UpstreamInvalid.into()
+        }
+    }
+}
+
+impl Service<Request<CountedBody<Incoming>>> for Proxy {
+    type Response = Response<ProxiedResponseBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<CountedBody<Incoming>>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let id = request.extensions().get::<RequestId>().copied();
+            let response = this.forward(request).await;
+            Ok(response.unwrap_or_else(|problem| {
+                problem_response(&problem, id).map(|body| ProxiedResponseBody::Problem(Some(body)))
+            }))
+        })
+    }
+}
