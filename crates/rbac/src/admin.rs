@@ -1,5 +1,6 @@
 use stanchion_core::{
-    Author, Detail, Event, Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, Timestamp, Versioned,
+    Author, BoxFuture, Detail, Event, Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, Timestamp,
+    Versioned,
 };
 
 use crate::rules::{self, State};
@@ -27,23 +28,26 @@ impl Engine {
         role: Role,
         expected: Option<Revision>,
     ) -> Result<Versioned<Role>, Error> {
-        let prepare = async |at| {
-            let own = self.store.load(scope).await?;
-            let platform = match scope {
-                Scope::Platform => None,
-                Scope::Tenant(_) => Some(self.store.load(Scope::Platform).await?),
-            };
-            let mut state = State::new(scope, own, platform);
-            rules::put_role(&state, &role, author, expected, &self.config.limits)?;
-            let event = self
-                .event(author, at, scope, "role.put", Some(&role.id), None)
-                .with_detail("active", role.active)
-                .with_detail("permissions", texts(role.permissions.iter()))
-                .with_detail("includes", texts(role.includes.iter()));
-            Ok(Prepared {
-                expected: state.revision,
-                before: state.roles.remove(&role.id),
-                change: Some((RbacChange::PutRole(role.clone()), event)),
+        let prepare = |at| -> BoxFuture<'_, _> {
+            let role = &role;
+            Box::pin(async move {
+                let own = self.store.load(scope).await?;
+                let platform = match scope {
+                    Scope::Platform => None,
+                    Scope::Tenant(_) => Some(self.store.load(Scope::Platform).await?),
+                };
+                let mut state = State::new(scope, own, platform);
+                rules::put_role(&state, &role, author, expected, &self.config.limits)?;
+                let event = self
+                    .event(author, at, scope, "role.put", Some(&role.id), None)
+                    .with_detail("active", role.active)
+                    .with_detail("permissions", texts(role.permissions.iter()))
+                    .with_detail("includes", texts(role.includes.iter()));
+                Ok(Prepared {
+                    expected: state.revision,
+                    before: state.roles.remove(&role.id),
+                    change: Some((RbacChange::PutRole(role.clone()), event)),
+                })
             })
         };
         let written = self.write(author, scope, prepare).await?;
@@ -62,23 +66,25 @@ impl Engine {
         id: &RoleId,
         expected: Option<Revision>,
     ) -> Result<Option<Versioned<Role>>, Error> {
-        let prepare = async |at| {
-            let mut state = State::new(scope, self.store.load(scope).await?, None);
-            let filter = AssignmentFilter::of_role(id.clone());
-            let holders =
-                self.store.list_assignments(scope, &filter, &PageRequest::first(NAMED)).await?.items;
-            let tenants = match scope {
-                Scope::Platform => {
-                    let system = SystemScope::new("find tenants that use a role of the platform");
-                    self.store.tenants_using(system, id, NAMED).await?
-                }
-                Scope::Tenant(_) => Vec::new(),
-            };
-            rules::delete_role(&state, id, author, expected, &holders, &tenants)?;
-            let before = state.roles.remove(id);
-            let event = || self.event(author, at, scope, "role.delete", Some(id), None);
-            let change = before.as_ref().map(|_| (RbacChange::DeleteRole(id.clone()), event()));
-            Ok(Prepared { expected: state.revision, before, change })
+        let prepare = |at| -> BoxFuture<'_, _> {
+            Box::pin(async move {
+                let mut state = State::new(scope, self.store.load(scope).await?, None);
+                let filter = AssignmentFilter::of_role(id.clone());
+                let holders =
+                    self.store.list_assignments(scope, &filter, &PageRequest::first(NAMED)).await?.items;
+                let tenants = match scope {
+                    Scope::Platform => {
+                        let system = SystemScope::new("find tenants that use a role of the platform");
+                        self.store.tenants_using(system, id, NAMED).await?
+                    }
+                    Scope::Tenant(_) => Vec::new(),
+                };
+                rules::delete_role(&state, id, author, expected, &holders, &tenants)?;
+                let before = state.roles.remove(id);
+                let event = || self.event(author, at, scope, "role.delete", Some(id), None);
+                let change = before.as_ref().map(|_| (RbacChange::DeleteRole(id.clone()), event()));
+                Ok(Prepared { expected: state.revision, before, change })
+            })
         };
         Ok(self.write(author, scope, prepare).await?.before)
     }
@@ -97,22 +103,25 @@ impl Engine {
     ) -> Result<Versioned<Assignment>, Error> {
         assignment.granted_by = Some(author.actor.clone());
         let (subject, role) = (&assignment.subject, &assignment.role);
-        let prepare = async |at| {
-            let records = self.store.subject(scope, subject).await?;
-            let known = match (self.store.get_role(scope, role).await?, scope) {
-                (None, Scope::Tenant(_)) => self.store.get_role(Scope::Platform, role).await?,
-                (own, _) => own,
-            };
-            let known = known.as_ref().map(|known| &known.value);
-            rules::assign(&records, known, &assignment, at, &self.config.limits)?;
-            let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
-            let event = with_time(event, "not_before", assignment.not_before);
-            let event = with_time(event, "expires_at", assignment.expires_at);
-            let event = with_reason(event, assignment.reason.as_ref());
-            Ok(Prepared {
-                expected: records.revision,
-                before: records.assignments.into_iter().find(|held| held.value.role == *role),
-                change: Some((RbacChange::PutAssignment(assignment.clone()), event)),
+        let prepare = |at| -> BoxFuture<'_, _> {
+            let assignment = &assignment;
+            Box::pin(async move {
+                let records = self.store.subject(scope, subject).await?;
+                let known = match (self.store.get_role(scope, role).await?, scope) {
+                    (None, Scope::Tenant(_)) => self.store.get_role(Scope::Platform, role).await?,
+                    (own, _) => own,
+                };
+                let known = known.as_ref().map(|known| &known.value);
+                rules::assign(&records, known, &assignment, at, &self.config.limits)?;
+                let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
+                let event = with_time(event, "not_before", assignment.not_before);
+                let event = with_time(event, "expires_at", assignment.expires_at);
+                let event = with_reason(event, assignment.reason.as_ref());
+                Ok(Prepared {
+                    expected: records.revision,
+                    before: records.assignments.into_iter().find(|held| held.value.role == *role),
+                    change: Some((RbacChange::PutAssignment(assignment.clone()), event)),
+                })
             })
         };
         let written = self.write(author, scope, prepare).await?;
@@ -130,13 +139,15 @@ impl Engine {
         subject: &SubjectRef,
         role: &RoleId,
     ) -> Result<Option<Versioned<Assignment>>, Error> {
-        let prepare = async |at| {
-            let records = self.store.subject(scope, subject).await?;
-            let before = records.assignments.into_iter().find(|held| held.value.role == *role);
-            let revoke = || RbacChange::DeleteAssignment { subject: subject.clone(), role: role.clone() };
-            let event = || self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
-            let change = before.as_ref().map(|_| (revoke(), event()));
-            Ok(Prepared { expected: records.revision, before, change })
+        let prepare = |at| -> BoxFuture<'_, _> {
+            Box::pin(async move {
+                let records = self.store.subject(scope, subject).await?;
+                let before = records.assignments.into_iter().find(|held| held.value.role == *role);
+                let revoke = || RbacChange::DeleteAssignment { subject: subject.clone(), role: role.clone() };
+                let event = || self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
+                let change = before.as_ref().map(|_| (revoke(), event()));
+                Ok(Prepared { expected: records.revision, before, change })
+            })
         };
         Ok(self.write(author, scope, prepare).await?.before)
     }
@@ -151,18 +162,21 @@ impl Engine {
         scope: Scope,
         denial: Denial,
     ) -> Result<Versioned<Denial>, Error> {
-        let prepare = async |at| {
-            let records = self.store.subject(scope, &denial.subject).await?;
-            rules::deny(scope, &records, &denial, &self.config.limits)?;
-            let event = self
-                .event(author, at, scope, "denial.put", None, Some(&denial.subject))
-                .with_detail("permission", denial.permission.to_string());
-            let event = with_reason(event, denial.reason.as_ref());
-            let mut standing = records.denials.into_iter();
-            Ok(Prepared {
-                expected: records.revision,
-                before: standing.find(|standing| standing.value.permission == denial.permission),
-                change: Some((RbacChange::PutDenial(denial.clone()), event)),
+        let prepare = |at| -> BoxFuture<'_, _> {
+            let denial = &denial;
+            Box::pin(async move {
+                let records = self.store.subject(scope, &denial.subject).await?;
+                rules::deny(scope, &records, &denial, &self.config.limits)?;
+                let event = self
+                    .event(author, at, scope, "denial.put", None, Some(&denial.subject))
+                    .with_detail("permission", denial.permission.to_string());
+                let event = with_reason(event, denial.reason.as_ref());
+                let mut standing = records.denials.into_iter();
+                Ok(Prepared {
+                    expected: records.revision,
+                    before: standing.find(|standing| standing.value.permission == denial.permission),
+                    change: Some((RbacChange::PutDenial(denial.clone()), event)),
+                })
             })
         };
         let written = self.write(author, scope, prepare).await?;
@@ -180,17 +194,20 @@ impl Engine {
         subject: &SubjectRef,
         permission: &Permission,
     ) -> Result<Option<Versioned<Denial>>, Error> {
-        let prepare = async |at| {
-            let records = self.store.subject(scope, subject).await?;
-            let mut standing = records.denials.into_iter();
-            let before = standing.find(|standing| standing.value.permission == *permission);
-            let event = || {
-                let event = self.event(author, at, scope, "denial.lift", None, Some(subject));
-                event.with_detail("permission", permission.to_string())
-            };
-            let (subject, permission) = (subject.clone(), permission.clone());
-            let lift = before.as_ref().map(|_| (RbacChange::DeleteDenial { subject, permission }, event()));
-            Ok(Prepared { expected: records.revision, before, change: lift })
+        let prepare = |at| -> BoxFuture<'_, _> {
+            Box::pin(async move {
+                let records = self.store.subject(scope, subject).await?;
+                let mut standing = records.denials.into_iter();
+                let before = standing.find(|standing| standing.value.permission == *permission);
+                let event = || {
+                    let event = self.event(author, at, scope, "denial.lift", None, Some(subject));
+                    event.with_detail("permission", permission.to_string())
+                };
+                let (subject, permission) = (subject.clone(), permission.clone());
+                let lift =
+                    before.as_ref().map(|_| (RbacChange::DeleteDenial { subject, permission }, event()));
+                Ok(Prepared { expected: records.revision, before, change: lift })
+            })
         };
         Ok(self.write(author, scope, prepare).await?.before)
     }

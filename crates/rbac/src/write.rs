@@ -1,6 +1,6 @@
 use stanchion_core::{
-    Author, Change, Event, IdGen, ResourceRef, Revision, Scope, StoreError, StoreErrorKind, SubjectRef,
-    Timestamp, Versioned,
+    Author, BoxFuture, Change, Event, IdGen, ResourceRef, Revision, Scope, StoreError, StoreErrorKind,
+    SubjectRef, Timestamp, Versioned,
 };
 
 use crate::{Engine, Error, RbacChange, RoleId};
@@ -35,11 +35,11 @@ impl<T> Written<T> {
 
 impl Engine {
     /// Prepares and commits a write, from the start again when the scope has moved on between the two.
-    pub(crate) async fn write<T>(
+    pub(crate) async fn write<'a, T>(
         &self,
         author: &Author,
         scope: Scope,
-        prepare: impl AsyncFn(Timestamp) -> Result<Prepared<T>, Error>,
+        prepare: impl Fn(Timestamp) -> BoxFuture<'a, Result<Prepared<T>, Error>>,
     ) -> Result<Written<T>, Error> {
         let mut attempt = 1;
         loop {
