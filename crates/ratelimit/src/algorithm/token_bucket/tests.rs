@@ -1,0 +1,214 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Limit;
+
+const NOON: i64 = 1_772_366_400_000_000; // 2026-03-01T12:00:00Z
+
+fn at(micros_after_noon: i64) -> Timestamp {
+    Timestamp::from_micros(NOON + micros_after_noon)
+}
+
+fn bucket(capacity: u64, refill: u64, window_seconds: u64) -> TokenBucket {
+    TokenBucket::new(capacity, refill, window_seconds).unwrap()
+}
+
+/// Charges and keeps the state, as a store does.
+fn charge(bucket: TokenBucket, state: &mut Option<State>, now: Timestamp, cost: u64) -> Standing {
+    let (after, standing) = bucket.charge(*state, now, cost);
+    if standing.fits {
+        *state = Some(after);
+    }
+    standing
+}
+
+#[test]
+fn a_new_bucket_is_full_and_tokens_come_back_one_by_one() {
+    // Ten a second: a token every 100,000 µs.
+    let (bucket, mut state) = (bucket(10, 10, 1), None);
+    let all = charge(bucket, &mut state, at(0), 10);
+    assert_eq!(all.remaining, 0);
+    assert_eq!(all.reset_after, Duration::from_secs(1));
+    let none = charge(bucket, &mut state, at(0), 1);
+    assert_eq!((none.fits, none.retry_after), (false, Some(Duration::from_micros(100_000))));
+    assert!(!charge(bucket, &mut state, at(99_999), 1).fits);
+    assert!(charge(bucket, &mut state, at(100_000), 1).fits);
+    let three = charge(bucket, &mut state, at(100_000), 3);
+    assert_eq!((three.fits, three.retry_after), (false, Some(Duration::from_micros(300_000))));
+}
+
+#[test]
+fn burst_is_room_on_top_of_what_comes_back() {
+    // 60 a minute with a burst of 10: 70 at once, then one a second.
+    let (bucket, mut state) = (bucket(70, 60, 60), None);
+    assert_eq!(charge(bucket, &mut state, at(0), 70).remaining, 0);
+    // A tick of 60 µs brings 60 millionths: 16,667 ticks bring the first whole token.
+    let wait = charge(bucket, &mut state, at(0), 1).retry_after;
+    assert_eq!(wait, Some(Duration::from_micros(16_667 * 60)));
+    assert_eq!(charge(bucket, &mut state, at(30_000_000), 0).remaining, 30);
+}
+
+#[test]
+fn a_refusal_takes_nothing() {
+    let (bucket, mut state) = (bucket(10, 10, 1), None);
+    charge(bucket, &mut state, at(0), 8);
+    assert!(!charge(bucket, &mut state, at(0), 3).fits);
+    assert_eq!(charge(bucket, &mut state, at(0), 2).remaining, 0);
+}
+
+#[test]
+fn a_cost_that_never_fits_has_no_time_to_retry() {
+    let standing = bucket(10, 10, 1).charge(None, at(0), 11).1;
+    assert_eq!((standing.fits, standing.remaining, standing.retry_after), (false, 10, None));
+}
+
+#[test]
+fn a_clock_that_goes_backwards_gives_nothing_back_and_locks_nobody_out_for_longer() {
+    let (bucket, mut state) = (bucket(10, 10, 1), None);
+    charge(bucket, &mut state, at(0), 10);
+    let earlier = at(-5_000_000);
+    let refused = charge(bucket, &mut state, earlier, 1);
+    assert_eq!((refused.fits, refused.retry_after), (false, Some(Duration::from_micros(5_100_000))));
+    assert!(charge(bucket, &mut state, at(100_000), 1).fits);
+}
+
+#[test]
+fn a_changed_limit_keeps_what_is_used_and_brings_it_back_at_the_new_pace() {
+    // One a day, used up; then ten a second: the one token in use is one of ten, and back after 100,000 µs.
+    let mut state = None;
+    charge(bucket(1, 1, 86_400), &mut state, at(0), 1);
+    let faster = bucket(10, 10, 1);
+    assert_eq!(faster.charge(state, at(0), 0).1.remaining, 9);
+    assert_eq!(faster.charge(state, at(100_000), 0).1.remaining, 10);
+}
+
+#[test]
+fn a_lowered_limit_is_not_held_against_what_was_used_before() {
+    // 100 a minute, used up; then ten a minute: empty, and a token every six seconds from then on.
+    let mut state = None;
+    charge(bucket(100, 100, 60), &mut state, at(0), 100);
+    let lower = bucket(10, 10, 60);
+    let refused = lower.charge(state, at(0), 1).1;
+    assert_eq!((refused.fits, refused.retry_after), (false, Some(Duration::from_secs(6))));
+    assert!(lower.charge(state, at(6_000_000), 1).1.fits);
+}
+
+#[test]
+fn a_state_is_as_good_as_none_from_the_moment_that_all_is_back() {
+    let (bucket, mut state) = (bucket(10, 10, 1), None);
+    charge(bucket, &mut state, at(0), 5);
+    assert_eq!(bucket.fresh_at(state.unwrap()), at(500_000));
+    assert_eq!(bucket.charge(state, at(499_999), 0).1.remaining, 9);
+    assert_eq!(bucket.charge(state, at(500_000), 0).1, bucket.charge(None, at(500_000), 0).1);
+}
+
+#[test]
+fn the_largest_numbers_do_not_overflow() {
+    let slow = bucket(TokenBucket::MAX, 1, 3_155_760_000);
+    for now in [Timestamp::MIN, at(0), Timestamp::MAX] {
+        let (state, all) = slow.charge(None, now, TokenBucket::MAX);
+        assert!(all.fits);
+        assert_eq!(slow.fresh_at(state), Timestamp::MAX);
+        for later in [Timestamp::MIN, at(0), Timestamp::MAX] {
+            assert!(slow.charge(Some(state), later, u64::MAX).1.retry_after.is_none());
+        }
+    }
+    let fast = bucket(TokenBucket::MAX, TokenBucket::MAX, 1);
+    let (state, _) = fast.charge(None, Timestamp::MIN, TokenBucket::MAX);
+    assert_eq!(fast.charge(Some(state), Timestamp::MAX, 0).1.remaining, TokenBucket::MAX);
+}
+
+#[test]
+fn what_is_no_bucket_does_not_construct() {
+    for (capacity, refill, window) in [
+        (0, 1, 1),
+        (1, 0, 1),
+        (1, 1, 0),
+        (TokenBucket::MAX + 1, 1, 1),
+        (1, TokenBucket::MAX + 1, 1),
+        (1, 1, 3_155_760_001),
+    ] {
+        assert_eq!(TokenBucket::new(capacity, refill, window), None);
+    }
+}
+
+#[test]
+fn a_share_is_rounded_down_and_never_nothing() {
+    let limit = Limit::TokenBucket(bucket(70, 60, 60));
+    assert_eq!(limit.share(4), Limit::TokenBucket(bucket(17, 15, 60)));
+    assert_eq!(limit.share(100), Limit::TokenBucket(bucket(1, 1, 60)));
+}
+
+/// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used.
+struct Reference {
+    used: u64,
+    tick: i64,
+}
+
+impl Reference {
+    fn charge(&mut self, bucket: TokenBucket, now: Timestamp, cost: u64) -> (bool, u64) {
+        while (self.tick + 1) * i64::from(bucket.window_seconds()) <= now.micros() {
+            self.tick += 1;
+            self.used = if self.used > bucket.refill() { self.used - bucket.refill() } else { 0 };
+        }
+        let fits = self.used + cost * 1_000_000 <= bucket.capacity() * 1_000_000;
+        self.used += if fits { cost * 1_000_000 } else { 0 };
+        (fits, (bucket.capacity() * 1_000_000 - self.used) / 1_000_000)
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_counts_like_its_definition(
+        capacity in 1_u64..8, refill in 1_u64..2_000_000, window in 1_u64..100,
+        steps in prop::collection::vec((-50_i64..5_000, 0_u64..4), 1..60),
+    ) {
+        let bucket = bucket(capacity, refill, window);
+        let (mut state, mut now) = (None, at(0));
+        let mut reference = Reference { used: 0, tick: now.micros().div_euclid(i64::try_from(window).unwrap()) };
+        for (step, cost) in steps {
+            now = Timestamp::from_micros(now.micros() + step);
+            let standing = charge(bucket, &mut state, now, cost);
+            prop_assert_eq!((standing.fits, standing.remaining), reference.charge(bucket, now, cost));
+        }
+    }
+
+    #[test]
+    fn the_times_it_tells_are_exact(
+        capacity in 1_u64..1000, refill in 1_u64..1000, window in 1_u64..100_000, used in 1_u64..1000, cost in 1_u64..1000,
+        phase in 0_i64..1_000_000,
+    ) {
+        let (bucket, mut state) = (bucket(capacity, refill, window), None);
+        let now = at(phase);
+        charge(bucket, &mut state, now, used.min(capacity));
+        let standing = bucket.charge(state, now, cost).1;
+        if let Some(wait) = standing.retry_after {
+            prop_assert!(bucket.charge(state, now.plus(wait), cost).1.fits);
+            prop_assert!(!bucket.charge(state, now.plus(wait - Duration::from_micros(1)), cost).1.fits);
+        }
+        let reset = bucket.charge(state, now, 0).1.reset_after;
+        let fresh = |now| bucket.charge(state, now, 0).1.reset_after.is_zero();
+        prop_assert!(fresh(now.plus(reset)));
+        prop_assert!(!fresh(now.plus(reset - Duration::from_micros(1))));
+        prop_assert_eq!(bucket.fresh_at(state.unwrap()), now.plus(reset));
+    }
+
+    #[test]
+    fn no_window_gives_more_than_a_full_bucket_and_a_refill(
+        capacity in 1_u64..50, refill in 1_u64..50, window in 1_u64..4,
+        steps in prop::collection::vec((0_i64..300_000, 1_u64..20), 1..200),
+    ) {
+        let (bucket, mut state, mut now) = (bucket(capacity, refill, window), None, at(0));
+        let mut taken = Vec::new();
+        for (step, cost) in steps {
+            now = Timestamp::from_micros(now.micros() + step);
+            if charge(bucket, &mut state, now, cost).fits {
+                taken.push((now, cost));
+            }
+        }
+        for (index, (start, _)) in taken.iter().enumerate() {
+            let within = taken[index..].iter().take_while(|(when, _)| when.since(*start) < Duration::from_secs(window));
+            prop_assert!(within.map(|(_, cost)| cost).sum::<u64>() <= capacity + refill);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use std::fmt;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+/// How an [`Engine`](crate::Engine) keeps rules and counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How many tenants' rules are kept in memory, at least 16. Others are read when they are asked for.
+    pub cached_tenants: usize,
+    /// For how many seconds rules are trusted after it was last known that they are current; at least 1. A follower makes that known
+    /// all the time; without one, rules are read again after so long.
+    pub max_stale_seconds: u32,
+    /// How many rules a scope may have, at least 1.
+    pub rules_per_scope: usize,
+    /// How many replicas share a limit. A rule with `on_backend_failure = "local_share"` gives one part of so many.
+    pub replicas: NonZeroU32,
+    /// How many counters are kept for such rules while the store cannot be reached, at least 64.
+    pub local_counters: usize,
+    /// By whose clock is decided. Unset, it is the store's where counters are shared and the engine's where they are not.
+    pub time: Option<TimeSource>,
+}
+
+/// By whose clock a decision is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSource {
+    /// The engine's clock: tests, and stores without replicas.
+    Engine,
+    /// The store's clock, the same for all replicas.
+    Store,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cached_tenants: 10_000,
+            max_stale_seconds: 60,
+            rules_per_scope: 1_000,
+            replicas: NonZeroU32::MIN,
+            local_counters: 100_000,
+            time: None,
+        }
+    }
+}
+
+/// A field of the configuration is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig {
+    field: &'static str,
+    least: usize,
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: use at least {}", self.field, self.least)
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl Config {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] names the first field that is out of its range.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let max_stale = usize::try_from(self.max_stale_seconds).unwrap_or(usize::MAX);
+        for (field, value, least) in [
+            ("cached_tenants", self.cached_tenants, 16),
+            ("max_stale_seconds", max_stale, 1),
+            ("rules_per_scope", self.rules_per_scope, 1),
+            ("local_counters", self.local_counters, 64),
+        ] {
+            if value < least {
+                return Err(InvalidConfig { field, least });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_checked_and_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let config: Config = serde_json::from_str(r#"{"local_counters":63}"#).unwrap();
+        assert_eq!(config.validate().unwrap_err().to_string(), "local_counters: use at least 64");
+        assert!(serde_json::from_str::<Config>(r#"{"replica":3}"#).is_err());
+        assert!(serde_json::from_str::<Config>(r#"{"replicas":0}"#).is_err());
+    }
+}

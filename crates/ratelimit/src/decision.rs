@@ -1,0 +1,208 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use stanchion_core::{Scope, StoreErrorKind};
+
+use crate::snapshot::{CompiledRule, RuleIndex, Snapshot};
+use crate::{Action, RuleId, Standing};
+
+/// Whether a request may go on, and how each rule that was asked stands.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Whether the request may go on.
+    pub verdict: Verdict,
+    /// Whether a rule that could not be asked let the request pass (`on_backend_failure = "open"`).
+    pub failed_open: bool,
+    /// Why the counters could not be asked, when they could not. The rules' `on_backend_failure` then decided.
+    pub backend_failure: Option<StoreErrorKind>,
+    pub(crate) platform: Option<Arc<Snapshot>>,
+    pub(crate) own: Option<Arc<Snapshot>>,
+    pub(crate) asked: SmallVec<[Asked; 8]>,
+}
+
+/// The end of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request may go on, and was counted.
+    Admitted,
+    /// The request may not go on, and was not counted.
+    Refused {
+        /// What is to be done with it: the most severe action of the violated rules.
+        action: Action,
+        /// The rule that says so; of several the one with the highest priority.
+        rule: RuleId,
+        /// Whose rule it is: the platform's or the tenant's own.
+        scope: Scope,
+        /// Why.
+        reason: Reason,
+        /// How long until the same request fits all rules that it violates now. `None` when it never will, or nobody knows.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Verdict {
+    /// Tells whether the request may go on.
+    #[must_use]
+    pub const fn is_admitted(&self) -> bool {
+        matches!(self, Self::Admitted)
+    }
+}
+
+/// Why a rule refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The limit is used up.
+    Exceeded,
+    /// The request lacks what the rule counts by.
+    MissingIdentifier,
+    /// The counters cannot be reached, and the rule fails closed.
+    BackendFailure,
+}
+
+impl Reason {
+    /// Returns the name that records use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exceeded => "exceeded",
+            Self::MissingIdentifier => "missing_identifier",
+            Self::BackendFailure => "backend_failure",
+        }
+    }
+}
+
+/// A rule that was asked, by its place, with the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) of: Owner,
+    pub(crate) rule: RuleIndex,
+    pub(crate) window_seconds: u64,
+    pub(crate) standing: Standing,
+}
+
+/// Whose rule it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Platform,
+    Tenant,
+}
+
+/// How one rule stands after a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleState<'a> {
+    /// The rule.
+    pub rule: &'a RuleId,
+    /// Whose rule it is.
+    pub scope: Scope,
+    /// The most that can be used at once: limit and burst.
+    pub limit: u64,
+    /// How much of it is left.
+    pub remaining: u64,
+    /// How long until all of it is there again.
+    pub reset_after: Duration,
+    /// How long until this request would fit, when it does not; `None` also when it never will.
+    pub retry_after: Option<Duration>,
+    /// The length of the window.
+    pub window: Duration,
+    /// Whether the request went beyond it.
+    pub exceeded: bool,
+    /// Whether the rule only watches: a shadow rule.
+    pub shadow: bool,
+    /// What the rule does beyond its limit.
+    pub action: Action,
+}
+
+impl Decision {
+    pub(crate) fn admitted() -> Self {
+        Self {
+            verdict: Verdict::Admitted,
+            failed_open: false,
+            backend_failure: None,
+            platform: None,
+            own: None,
+            asked: SmallVec::new(),
+        }
+    }
+
+    /// Tells whether the request may go on.
+    #[must_use]
+    pub const fn is_admitted(&self) -> bool {
+        self.verdict.is_admitted()
+    }
+
+    /// Goes through the rules that were asked, the platform's first. When the counters could not be asked there is none.
+    pub fn rules(&self) -> impl Iterator<Item = RuleState<'_>> {
+        self.asked.iter().filter_map(|asked| Some(asked.state(self.rule(asked)?)))
+    }
+
+    /// Returns the rule that a caller is best told about: the one that refused, else the one of those that can refuse with the least
+    /// left, and of equals the one that takes longest to recover.
+    #[must_use]
+    pub fn most_restrictive(&self) -> Option<RuleState<'_>> {
+        let mut in_force = self.rules().filter(|state| !state.shadow && state.action != Action::Allow);
+        if let Verdict::Refused { rule, scope, .. } = &self.verdict {
+            return in_force.find(|state| state.rule == rule && state.scope == *scope);
+        }
+        in_force.min_by_key(|state| (state.remaining, std::cmp::Reverse(state.reset_after)))
+    }
+
+    fn rule(&self, asked: &Asked) -> Option<&CompiledRule> {
+        let snapshot = match asked.of {
+            Owner::Platform => &self.platform,
+            Owner::Tenant => &self.own,
+        };
+        snapshot.as_ref()?.rule(asked.rule)
+    }
+}
+
+/// The refusal that has been found so far: of several violated rules the most severe action decides, then the priority; the time to
+/// wait is the longest that any of them asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal<'a> {
+    rule: &'a CompiledRule,
+    reason: Reason,
+    retry_after: Option<Duration>,
+}
+
+impl<'a> Refusal<'a> {
+    pub(crate) fn add(
+        found: Option<Self>,
+        rule: &'a CompiledRule,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Option<Self> {
+        let new = Self { rule, reason, retry_after };
+        let Some(found) = found else { return Some(new) };
+        let retry_after = found.retry_after.zip(retry_after).map(|(one, other)| one.max(other));
+        let worse = (rule.action, rule.priority) > (found.rule.action, found.rule.priority);
+        Some(Self { retry_after, ..if worse { new } else { found } })
+    }
+
+    pub(crate) fn verdict(self) -> Verdict {
+        Verdict::Refused {
+            action: self.rule.action,
+            rule: self.rule.id.clone(),
+            scope: self.rule.scope,
+            reason: self.reason,
+            retry_after: self.retry_after,
+        }
+    }
+}
+
+impl Asked {
+    fn state(self, rule: &CompiledRule) -> RuleState<'_> {
+        RuleState {
+            rule: &rule.id,
+            scope: rule.scope,
+            limit: rule.capacity,
+            remaining: self.standing.remaining,
+            reset_after: self.standing.reset_after,
+            retry_after: self.standing.retry_after,
+            window: Duration::from_secs(self.window_seconds),
+            exceeded: !self.standing.fits,
+            shadow: rule.shadow,
+            action: rule.action,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+mod deciding;
+mod failing;
+mod rules;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use async_trait::async_trait;
+use stanchion_calendar::Window;
+use stanchion_core::{
+    Author, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, SeededRandom, SubjectRef,
+    SystemScope, Versioned,
+};
+use stanchion_replica::{ChangeFeed, MemoryOutboxStore};
+
+use super::*;
+use crate::{
+    Capabilities, Charge, Dimension, KeySpec, MemoryRuleStore, OnBackendFailure, Reason, Rule, RuleChange,
+    RuleId, Slot, StoredRule, Verdict,
+};
+
+/// Rules that can be made unreachable, and count how often they are loaded.
+#[derive(Debug)]
+struct Rulebook {
+    store: MemoryRuleStore,
+    loads: AtomicUsize,
+    down: AtomicBool,
+}
+
+impl Rulebook {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "test", "rules"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for Rulebook {
+    async fn changes(
+        &self,
+        system: SystemScope,
+        cursor: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<FeedPage, StoreError> {
+        self.check()?;
+        self.store.changes(system, cursor, limit).await
+    }
+}
+
+#[async_trait]
+impl RuleStore for Rulebook {
+    async fn get(&self, scope: Scope, id: &RuleId) -> Result<Option<Versioned<StoredRule>>, StoreError> {
+        self.check()?;
+        self.store.get(scope, id).await
+    }
+
+    async fn list(
+        &self,
+        scope: Scope,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<StoredRule>>, StoreError> {
+        self.check()?;
+        self.store.list(scope, page).await
+    }
+
+    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.check()?;
+        self.store.load(scope).await
+    }
+
+    async fn apply(&self, scope: Scope, change: Change<RuleChange>) -> Result<Revision, StoreError> {
+        self.check()?;
+        self.store.apply(scope, change).await
+    }
+}
+
+/// Counters that have to be waited for, as over a network, and do what a test says.
+#[derive(Debug)]
+struct Remote {
+    store: MemoryCounterStore,
+    mood: Mutex<Mood>,
+    times: Mutex<Vec<Option<Timestamp>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Well,
+    Down,
+    Confused,
+}
+
+#[async_trait]
+impl CounterStore for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(self.store.capabilities().algorithms, true)
+    }
+
+    async fn decide(
+        &self,
+        slot: Slot,
+        charges: &[Charge<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Outcome, StoreError> {
+        tokio::task::yield_now().await;
+        self.times.lock().unwrap().push(now);
+        let mood = *self.mood.lock().unwrap();
+        match mood {
+            Mood::Well => self.store.decide(slot, charges, now).await,
+            Mood::Down => Err(StoreError::new(StoreErrorKind::Timeout, "test", "decide")),
+            Mood::Confused => Ok(Outcome::new(false, [])),
+        }
+    }
+
+    async fn peek(
+        &self,
+        slot: Slot,
+        charges: &[Charge<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Outcome, StoreError> {
+        self.store.peek(slot, charges, now).await
+    }
+
+    async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {
+        self.store.reset(slot, key).await
+    }
+}
+
+struct Setup {
+    engine: Arc<Engine>,
+    rules: Arc<Rulebook>,
+    outbox: Arc<MemoryOutboxStore>,
+    remote: Arc<Remote>,
+    clock: Arc<ManualClock>,
+}
+
+/// An engine over memory at noon on 1 March 2026.
+fn memory() -> Setup {
+    setup(Config::default(), false)
+}
+
+fn setup(config: Config, is_remote: bool) -> Setup {
+    let clock = Arc::new(ManualClock::at(at("2026-03-01T12:00:00Z")));
+    let outbox = Arc::new(MemoryOutboxStore::default());
+    let rules = Arc::new(Rulebook {
+        store: MemoryRuleStore::new(Some(outbox.clone())),
+        loads: AtomicUsize::new(0),
+        down: AtomicBool::new(false),
+    });
+    let store = || MemoryCounterStore::new(1_000, clock.clone());
+    let remote = Arc::new(Remote { store: store(), mood: Mutex::new(Mood::Well), times: Mutex::default() });
+    let counters: Arc<dyn CounterStore> = if is_remote { remote.clone() } else { Arc::new(store()) };
+    let engine = Engine::new(rules.clone(), counters, clock.clone(), Arc::new(SeededRandom::new(1)), config);
+    Setup { engine: Arc::new(engine), rules, outbox, remote, clock }
+}
+
+impl Setup {
+    async fn put(&self, scope: Scope, rule: Rule) -> Versioned<Rule> {
+        self.engine.put_rule(&Author::system("test"), scope, rule, None).await.unwrap()
+    }
+
+    async fn decide(&self, request: &Request<'_>) -> Decision {
+        self.engine.decide(request).await.unwrap()
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).unwrap()
+}
+
+fn tenant(seed: u64) -> TenantId {
+    SeededRandom::new(seed).tenant_id(Timestamp::EPOCH)
+}
+
+fn id(name: &str) -> RuleId {
+    RuleId::new(name).unwrap()
+}
+
+/// So many a minute, by fixed window.
+fn rule(name: &str, key: impl Into<KeySpec>, limit: u64) -> Rule {
+    Rule { algorithm: crate::Algorithm::FixedWindow, ..Rule::new(id(name), key, limit, Window::MINUTE) }
+}
+
+fn alice() -> SubjectRef {
+    SubjectRef::user("alice").unwrap()
+}
+
+fn by(subject: &SubjectRef) -> Request<'_> {
+    Request { tenant: Some(tenant(1)), subject: Some(subject), ..Request::default() }
+}
+
+/// What each rule has left, by name.
+fn remaining(decision: &Decision) -> Vec<(&str, u64)> {
+    decision.rules().map(|state| (state.rule.as_str(), state.remaining)).collect()
+}
+
+/// The rule that refused, why, and for how many seconds.
+fn refusal(decision: &Decision) -> Option<(&str, Reason, Option<u64>)> {
+    match &decision.verdict {
+        Verdict::Admitted => None,
+        Verdict::Refused { rule, reason, retry_after, .. } => {
+            Some((rule.as_str(), *reason, retry_after.map(|wait| wait.as_secs())))
+        }
+    }
+}

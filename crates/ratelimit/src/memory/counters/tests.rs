@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use stanchion_core::{IdGen, ManualClock, SeededRandom};
+
+use super::*;
+use crate::{Limit, TokenBucket};
+
+fn store(capacity: usize) -> MemoryCounterStore {
+    MemoryCounterStore::new(capacity, Arc::new(ManualClock::default()))
+}
+
+fn charge(key: &[u8]) -> Charge<'_> {
+    let limit = Limit::TokenBucket(TokenBucket::new(2, 2, 1).unwrap());
+    Charge { key, limit, cost: 1, mode: Mode::Enforce }
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_micros(millis * 1_000)
+}
+
+fn admit(store: &MemoryCounterStore, key: u32, now: Timestamp) -> Option<bool> {
+    let key = key.to_be_bytes();
+    store.charge(Slot::Edge, &[charge(&key)], now).ok().map(|outcome| outcome.is_admitted())
+}
+
+#[test]
+fn counters_in_use_are_never_forgotten_for_new_ones() {
+    let store = store(640);
+    let admitted: Vec<u32> = (0..10_000).filter(|key| admit(&store, *key, at(0)) == Some(true)).collect();
+    assert!((600..=640).contains(&admitted.len()), "the bound holds and is reached: {}", admitted.len());
+    assert_eq!(store.len(), admitted.len());
+    for key in admitted {
+        assert_eq!(admit(&store, key, at(0)), Some(true), "the second token is still there");
+        assert_eq!(admit(&store, key, at(0)), Some(false), "and no third");
+    }
+}
+
+#[test]
+fn counters_as_good_as_new_make_room() {
+    let store = store(6_400);
+    // A token is back after half a second, so a counter used once is new by then.
+    for round in 0..20 {
+        let now = at(i64::from(round) * 500);
+        let refused = (0..3_000).filter(|key| admit(&store, round * 10_000 + key, now).is_none()).count();
+        assert_eq!(refused, 0, "round {round}");
+    }
+    assert!(store.len() <= 6_400);
+}
+
+#[test]
+fn memory_is_taken_back_before_more_is_taken() {
+    let store = store(1_000_000);
+    for round in 0..200 {
+        for key in 0..1_000 {
+            admit(&store, round * 1_000 + key, at(i64::from(round) * 500));
+        }
+    }
+    assert!(store.len() < 20_000, "of 200,000 keys 1,000 are in use: {}", store.len());
+}
+
+#[test]
+fn a_call_that_finds_no_room_for_one_counter_charges_none() {
+    let store = store(64);
+    let keys: Vec<[u8; 4]> = (0..4_000_u32).map(u32::to_be_bytes).collect();
+    let limit = Limit::TokenBucket(TokenBucket::new(100, 1, 86_400).unwrap());
+    let of = |key| Charge { limit, ..charge(key) };
+    let known = b"known";
+    store.charge(Slot::Edge, &[of(known)], at(0)).unwrap();
+    let (mut admitted, mut full) = (1, 0);
+    for pair in keys.chunks(2) {
+        let call = [of(&pair[0]), of(known), of(&pair[1])];
+        match store.charge(Slot::Edge, &call, at(0)) {
+            Ok(outcome) => admitted += u64::from(outcome.is_admitted()),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+                full += 1;
+            }
+        }
+    }
+    assert!(full > 1_900, "{full}");
+    let look = store.charge(Slot::Edge, &[Charge { cost: 0, ..of(known) }], at(0)).unwrap();
+    assert_eq!(look.standings()[0].remaining, 100 - admitted);
+    assert!(store.len() <= 64);
+}
+
+#[test]
+fn a_refused_call_leaves_no_counter_behind() {
+    let store = store(1_000);
+    let now = at(0);
+    admit(&store, 1, now);
+    admit(&store, 1, now);
+    let known = 1_u32.to_be_bytes();
+    for key in 2..100_u32 {
+        let key = key.to_be_bytes();
+        assert!(!store.charge(Slot::Edge, &[charge(&key), charge(&known)], now).unwrap().is_admitted());
+    }
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_without_a_time_asks_its_clock() {
+    let clock = Arc::new(ManualClock::default());
+    let store = MemoryCounterStore::new(64, clock.clone());
+    let admitted = async || store.decide(Slot::Edge, &[charge(b"k")], None).await.unwrap().is_admitted();
+    assert!(admitted().await && admitted().await && !admitted().await);
+    clock.advance(Duration::from_millis(500));
+    assert!(admitted().await && !admitted().await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// However small the store, what it answers is right: it may refuse to answer, but never forgets what is in use.
+    #[test]
+    fn a_small_store_is_as_exact_as_a_large_one(seed in any::<u64>()) {
+        let random = SeededRandom::new(seed);
+        let below = |bound: u64| random.next_u64() % bound;
+        let (small, large) = (store(64), store(100_000));
+        let tenants = [(); 3].map(|()| Slot::Tenant(random.tenant_id(Timestamp::EPOCH)));
+        let (mut now, mut full) = (0, 0);
+        for _ in 0..1_000 {
+            now += i64::try_from(below(20)).unwrap();
+            let slot = tenants[usize::try_from(below(3)).unwrap()];
+            let first = below(100);
+            let keys = [first, first + 100 + below(100), first + 300].map(|key| format!("a rather long key number {key}"));
+            let charges = keys.each_ref().map(|key| charge(key.as_bytes()));
+            match small.charge(slot, &charges, at(now)) {
+                Ok(outcome) => prop_assert_eq!(outcome, large.charge(slot, &charges, at(now)).unwrap()),
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+                    full += 1;
+                }
+            }
+        }
+        prop_assert!((1..900).contains(&full), "both ends were seen: {full}");
+    }
+}

@@ -1,0 +1,162 @@
+use hashbrown::{DefaultHashBuilder, HashTable};
+use stanchion_core::Timestamp;
+
+use super::name::{Name, Wanted};
+use crate::State;
+
+/// How many counters are allocated at once.
+const CHUNK: usize = 64;
+/// How many counters are looked at for one that is fresh, before more are allocated.
+const GLANCE: usize = 8;
+/// How many are looked at when no more may be allocated.
+const SEARCH: usize = 64;
+
+/// The place of a counter in its shard.
+pub(super) type Place = u32;
+
+/// A part of the counters: a table of places over chunks of counters, which never move.
+///
+/// Counters stand outside the table so that the room it keeps free costs 4 bytes and not 64.
+#[derive(Debug)]
+pub(super) struct Shard {
+    table: HashTable<Place>,
+    chunks: Vec<Box<[Counter]>>,
+    free: Vec<Place>,
+    capacity: usize,
+    /// Where the search for fresh counters goes on.
+    hand: usize,
+}
+
+/// One counter: a cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Counter {
+    name: Name,
+    state: State,
+    fresh_at: Timestamp,
+}
+
+const _: () = assert!(size_of::<Counter>() == 64);
+
+impl Shard {
+    pub(super) const fn new(capacity: usize) -> Self {
+        Self { table: HashTable::new(), chunks: Vec::new(), free: Vec::new(), capacity, hand: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn find(&self, hash: u64, wanted: Wanted<'_>) -> Option<Place> {
+        let is_wanted = |place: &Place| self.counter(*place).is_some_and(|counter| counter.name.is(wanted));
+        self.table.find(hash, is_wanted).copied()
+    }
+
+    pub(super) fn state(&self, place: Place) -> Option<State> {
+        self.counter(place).map(|counter| counter.state)
+    }
+
+    pub(super) fn set(&mut self, place: Place, state: State, fresh_at: Timestamp) {
+        if let Some(counter) = self.counter_mut(place) {
+            (counter.state, counter.fresh_at) = (state, fresh_at);
+        }
+    }
+
+    /// Takes a place for a new counter; `None` when the shard is full. Counters that are fresh make room, unless they are in `use`.
+    pub(super) fn allocate(
+        &mut self,
+        now: Timestamp,
+        hasher: &DefaultHashBuilder,
+        in_use: impl Fn(Place) -> bool,
+    ) -> Option<Place> {
+        if self.free.is_empty() {
+            self.sweep(GLANCE, now, hasher, &in_use);
+        }
+        if self.free.is_empty() && !self.grow() {
+            self.sweep(SEARCH, now, hasher, &in_use);
+        }
+        self.free.pop()
+    }
+
+    /// Gives back a place that was allocated and not filled.
+    pub(super) fn release(&mut self, place: Place) {
+        self.free.push(place);
+    }
+
+    /// Puts a counter that is not there yet into an allocated place.
+    pub(super) fn fill(&mut self, place: Place, hash: u64, wanted: Wanted<'_>, hasher: &DefaultHashBuilder) {
+        if let Some(counter) = self.counter_mut(place) {
+            counter.name = wanted.into();
+        }
+        let Self { table, chunks, .. } = self;
+        table.insert_unique(hash, place, |place| {
+            counter(chunks, *place).map_or(0, |one| one.name.hash(hasher))
+        });
+    }
+
+    pub(super) fn remove(&mut self, hash: u64, wanted: Wanted<'_>) {
+        if let Some(place) = self.find(hash, wanted) {
+            self.vacate(place, hash);
+        }
+    }
+
+    fn vacate(&mut self, place: Place, hash: u64) {
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == place) {
+            entry.remove();
+        }
+        if let Some(counter) = self.counter_mut(place) {
+            counter.name = Name::Free;
+        }
+        self.free.push(place);
+    }
+
+    fn sweep(
+        &mut self,
+        count: usize,
+        now: Timestamp,
+        hasher: &DefaultHashBuilder,
+        in_use: impl Fn(Place) -> bool,
+    ) {
+        let allocated = self.chunks.iter().map(|chunk| chunk.len()).sum::<usize>();
+        for _ in 0..count.min(allocated) {
+            let at = self.hand % allocated;
+            self.hand = at + 1;
+            let Ok(place) = Place::try_from(at) else { return };
+            let Some(counter) = self.counter(place) else { continue };
+            if !counter.name.is_free() && counter.fresh_at <= now && !in_use(place) {
+                self.vacate(place, counter.name.hash(hasher));
+            }
+        }
+    }
+
+    /// Allocates another chunk, unless the shard is as large as it may be.
+    fn grow(&mut self) -> bool {
+        let allocated = self.chunks.len() * CHUNK;
+        let count = self.capacity.saturating_sub(allocated).min(CHUNK);
+        let vacant = || Counter {
+            name: Name::Free,
+            state: State { at: Timestamp::EPOCH, used: 0 },
+            fresh_at: Timestamp::EPOCH,
+        };
+        if count > 0 {
+            self.chunks.push(std::iter::repeat_with(vacant).take(count).collect());
+            let places = (allocated..allocated + count).rev().filter_map(|place| Place::try_from(place).ok());
+            self.free.extend(places);
+        }
+        count > 0
+    }
+
+    fn counter(&self, place: Place) -> Option<&Counter> {
+        counter(&self.chunks, place)
+    }
+
+    fn counter_mut(&mut self, place: Place) -> Option<&mut Counter> {
+        let place = usize::try_from(place).ok()?;
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    }
+}
+
+fn counter(chunks: &[Box<[Counter]>], place: Place) -> Option<&Counter> {
+    let place = usize::try_from(place).ok()?;
+    chunks.get(place / CHUNK)?.get(place % CHUNK)
+}

@@ -1,0 +1,285 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use stanchion_calendar::{Unit, Window, Zone};
+use stanchion_core::{Revision, Slug, Text, slug_id};
+
+use crate::{FixedWindow, KeySpec, TokenBucket};
+
+slug_id!(
+    /// A rule, by its name within its scope.
+    RuleId, "rule id"
+);
+
+/// A rate limit: how much, over how long, counted by what, for which requests, and what happens beyond it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its name within its scope.
+    pub id: RuleId,
+    /// What people call it: at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text>,
+    /// What it counts by.
+    pub key: KeySpec,
+    /// The ids of the routes it is for. With no route and no label it is for every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Slug>,
+    /// The labels of routes it is for; one that matches is enough, and so is one of `routes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Slug>,
+    /// How much each window gives, at least 1.
+    pub limit: u64,
+    /// The window. Days and months are those of `zone`.
+    pub window: Window,
+    /// The zone whose days and months are meant.
+    #[serde(default)]
+    pub zone: Zone,
+    /// How much more than `limit` may be used at once.
+    #[serde(default)]
+    pub burst: u64,
+    /// How it counts.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// What happens to a request that goes beyond it.
+    #[serde(default)]
+    pub action: Action,
+    /// Which of several violated rules of the same severity is named: the one with the highest.
+    #[serde(default)]
+    pub priority: i32,
+    /// Whether it is there at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Whether it only counts and reports, on counters of its own, and refuses nothing.
+    #[serde(default)]
+    pub shadow: bool,
+    /// What happens to a request that lacks what it counts by.
+    #[serde(default)]
+    pub on_missing_identifier: OnMissingIdentifier,
+    /// What happens while the counters cannot be reached.
+    #[serde(default)]
+    pub on_backend_failure: OnBackendFailure,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// How a rule counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// A full bucket of `limit + burst`, refilled steadily with `limit` over each window.
+    #[default]
+    TokenBucket,
+    /// `limit + burst` in each window of the calendar; a new window begins at zero.
+    FixedWindow,
+}
+
+impl Algorithm {
+    /// Returns the name that rules use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenBucket => "token_bucket",
+            Self::FixedWindow => "fixed_window",
+        }
+    }
+}
+
+/// What happens to a request beyond a limit, mildest first: of several violated rules the most severe one decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is let through; the decision says that the limit is exceeded.
+    Allow,
+    /// It is admitted late, within a bound.
+    Throttle,
+    /// A challenge must be solved first.
+    Captcha,
+    /// It is refused.
+    #[default]
+    Block,
+    /// The caller is shut out for a while.
+    Quarantine,
+}
+
+impl Action {
+    /// Returns the name that rules use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Throttle => "throttle",
+            Self::Captcha => "captcha",
+            Self::Block => "block",
+            Self::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// What happens to a request that lacks what a rule counts by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissingIdentifier {
+    /// The rule is passed over.
+    #[default]
+    Skip,
+    /// The request is refused.
+    Deny,
+    /// The address stands in for it; without an address the request is refused.
+    Ip,
+}
+
+/// What a rule says while the counters cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBackendFailure {
+    /// Its requests are refused.
+    #[default]
+    Closed,
+    /// Its requests are admitted, uncounted.
+    Open,
+    /// Each replica counts by itself, with its share of the limit.
+    LocalShare,
+}
+
+/// A rule as stores keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRule {
+    /// The rule.
+    pub rule: Rule,
+    /// The revision of the scope at which the rule's counters began. No other rule of the scope ever has it.
+    pub epoch: Revision,
+}
+
+/// One or more fields of a rule cannot be as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidRule {
+    rule: RuleId,
+    problems: Vec<(&'static str, String)>,
+}
+
+impl InvalidRule {
+    pub(crate) fn one(rule: &RuleId, field: &'static str, problem: impl Into<String>) -> Self {
+        Self { rule: rule.clone(), problems: vec![(field, problem.into())] }
+    }
+
+    /// Returns the rule's id.
+    #[must_use]
+    pub const fn rule(&self) -> &RuleId {
+        &self.rule
+    }
+
+    /// Returns each field with what is wrong with it and how to mend it.
+    pub fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.problems.iter().map(|(field, problem)| (*field, problem.as_str()))
+    }
+}
+
+impl fmt::Display for InvalidRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule `{}`: ", self.rule)?;
+        for (index, (field, problem)) in self.problems().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{field}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for InvalidRule {}
+
+impl Rule {
+    /// Starts a rule that counts with a token bucket in UTC, for every request, and blocks beyond the limit.
+    #[must_use]
+    pub fn new(id: RuleId, key: impl Into<KeySpec>, limit: u64, window: Window) -> Self {
+        Self {
+            id,
+            name: None,
+            key: key.into(),
+            routes: Vec::new(),
+            labels: Vec::new(),
+            limit,
+            window,
+            zone: Zone::UTC,
+            burst: 0,
+            algorithm: Algorithm::default(),
+            action: Action::default(),
+            priority: 0,
+            enabled: true,
+            shadow: false,
+            on_missing_identifier: OnMissingIdentifier::default(),
+            on_backend_failure: OnBackendFailure::default(),
+        }
+    }
+
+    /// Checks everything that the types leave open.
+    ///
+    /// # Errors
+    /// [`InvalidRule`] with every field that cannot be as it is, and how to mend it.
+    pub fn validate(&self) -> Result<(), InvalidRule> {
+        const NAME: usize = 200;
+        const SELECTORS: usize = 100;
+        let mut problems = Vec::new();
+        let mut find = |field, problem: String| problems.push((field, problem));
+        if self.name.as_ref().is_some_and(|name| !(1..=NAME).contains(&name.as_str().chars().count())) {
+            find("name", format!("use 1 to {NAME} characters, or leave it out"));
+        }
+        for (field, selectors) in [("routes", &self.routes), ("labels", &self.labels)] {
+            if selectors.len() > SELECTORS {
+                find(field, format!("use at most {SELECTORS}; a label can stand for many routes"));
+            }
+            if let Some(twice) = selectors
+                .iter()
+                .enumerate()
+                .find(|(at, one)| selectors.iter().take(*at).any(|other| other == *one))
+            {
+                find(field, format!("`{}` stands twice: leave one out", twice.1));
+            }
+        }
+        let most = match self.algorithm {
+            Algorithm::TokenBucket => TokenBucket::MAX,
+            Algorithm::FixedWindow => FixedWindow::MAX,
+        };
+        if self.limit == 0 {
+            find(
+                "limit",
+                "use at least 1; to shut callers out, take away their key or their permission".to_owned(),
+            );
+        }
+        if self.limit.checked_add(self.burst).is_none_or(|capacity| capacity > most) {
+            let algorithm = self.algorithm.as_str();
+            find(
+                "limit",
+                format!("`limit` and `burst` together are at most {most} with `{algorithm}`: lower one"),
+            );
+        }
+        if self.algorithm == Algorithm::TokenBucket && self.window.unit() == Unit::Month {
+            find(
+                "window",
+                "a bucket refills steadily, and months are not equally long: use days, or algorithm `fixed_window`"
+                    .to_owned(),
+            );
+        }
+        if matches!(self.action, Action::Throttle | Action::Captcha | Action::Quarantine) {
+            let action = self.action.as_str();
+            find("action", format!("`{action}` is not available: use `block`, or `allow` to only observe"));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(InvalidRule { rule: self.id.clone(), problems }) }
+    }
+
+    /// Tells whether counters of this rule go on under `next`: what they have counted means the same there.
+    pub(crate) fn keeps_counters(&self, next: &Self) -> bool {
+        let same_window = match next.algorithm {
+            // Tokens in use are tokens in use, however fast they come back.
+            Algorithm::TokenBucket => true,
+            Algorithm::FixedWindow => self.window == next.window && self.zone == next.zone,
+        };
+        self.key == next.key && self.algorithm == next.algorithm && same_window
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use stanchion_core::{Change, Page, PageRequest, Revision, Scope, StoreError, Timestamp, Versioned};
+use stanchion_replica::ChangeFeed;
+
+use crate::{Algorithm, Charge, Outcome, RuleId, Slot, StoredRule};
+
+/// One write to the rules of a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleChange {
+    /// Writes a rule, replacing the one with its id.
+    Put(StoredRule),
+    /// Removes a rule; one that is not there is no error.
+    Delete(RuleId),
+}
+
+impl RuleChange {
+    /// Returns the id of the rule that is written or removed.
+    #[must_use]
+    pub const fn id(&self) -> &RuleId {
+        match self {
+            Self::Put(stored) => &stored.rule.id,
+            Self::Delete(id) => id,
+        }
+    }
+}
+
+/// Where rules are kept: a record port, whose consistency boundary is one scope.
+///
+/// 1. A scope without a change has revision zero and no rules. Scopes do not see each other.
+/// 2. [`apply`](RuleStore::apply) is atomic: it writes all changes in order, bumps the revision by one and commits the events, or,
+///    when the scope is not at the expected revision, does nothing at all and fails with `Conflict`.
+/// 3. A rule that was written has the new revision, and the change's time as `updated_at`; `created_at` is that of the change that
+///    first wrote the id since it was last deleted.
+/// 4. [`list`](RuleStore::list) and [`load`](RuleStore::load) are in the order of the ids' bytes; the id is the sort key of pages.
+/// 5. Rules come back as they were written, whatever they say; only the engine judges them.
+/// 6. Feed entries have the ids of the rules that were changed as keys, in order.
+#[async_trait]
+pub trait RuleStore: ChangeFeed {
+    /// Returns a rule.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read, `Corrupt` when what it holds cannot be understood.
+    async fn get(&self, scope: Scope, id: &RuleId) -> Result<Option<Versioned<StoredRule>>, StoreError>;
+
+    /// Returns a page of a scope's rules.
+    ///
+    /// # Errors
+    /// As [`get`](RuleStore::get).
+    async fn list(&self, scope: Scope, page: &PageRequest)
+    -> Result<Page<Versioned<StoredRule>>, StoreError>;
+
+    /// Returns all rules of a scope and the revision they are read at, as one consistent snapshot.
+    ///
+    /// # Errors
+    /// As [`get`](RuleStore::get).
+    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError>;
+
+    /// Writes one atomic change and returns the revision it made.
+    ///
+    /// # Errors
+    /// `Conflict` when the scope is not at the expected revision; `Unavailable` or `Timeout` when the store cannot be written.
+    async fn apply(&self, scope: Scope, change: Change<RuleChange>) -> Result<Revision, StoreError>;
+}
+
+/// What a counter store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Which algorithms it counts by.
+    pub algorithms: &'static [Algorithm],
+    /// Whether other processes count on the same counters. Then decisions are best made by the store's clock.
+    pub shared: bool,
+}
+
+impl Capabilities {
+    /// States which algorithms a store counts by, and whether other processes count on the same counters.
+    #[must_use]
+    pub const fn new(algorithms: &'static [Algorithm], shared: bool) -> Self {
+        Self { algorithms, shared }
+    }
+}
+
+/// Where usage is counted: a counter port, whose consistency boundary is one slot.
+///
+/// 1. A counter is a slot and a key, compared byte for byte; keys are up to 1 KiB. The keys of one call are distinct. A key is used
+///    with one algorithm, and for fixed windows with one kind of window, for as long as it lives; its numbers may change.
+/// 2. [`decide`](CounterStore::decide) is atomic over all its charges, and linearizable per slot: when every enforced charge fits,
+///    each that fits is taken; else nothing is. There is no moment at which another call sees part of it.
+/// 3. The arithmetic is that of [`Limit::charge`](crate::Limit::charge). A counter may be forgotten from its
+///    [`fresh_at`](crate::Limit::fresh_at) on, by the limit it was last charged with, and not before.
+/// 4. Standings come in the order of the charges. After an admission they tell what is left after it; in a refusal, what is left
+///    without it.
+/// 5. `now` is the time to decide by. `None` means the store's own clock, which production uses where replicas share a store.
+/// 6. A full store refuses with `Unavailable` rather than forget a counter that is in use.
+/// 7. What a crash loses is the adapter's to say. There is no outbox.
+#[async_trait]
+pub trait CounterStore: fmt::Debug + Send + Sync {
+    /// Tells what the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Takes the charges if they fit, all or nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be reached or is full, `Unsupported` for an algorithm it does not count by.
+    /// After a `Timeout` the charges may have been taken.
+    async fn decide(
+        &self,
+        slot: Slot,
+        charges: &[Charge<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Outcome, StoreError>;
+
+    /// Decides as [`decide`](CounterStore::decide) does, when that takes no waiting; `None` asks the caller to wait.
+    fn try_decide(
+        &self,
+        slot: Slot,
+        charges: &[Charge<'_>],
+        now: Option<Timestamp>,
+    ) -> Option<Result<Outcome, StoreError>> {
+        let _ = (slot, charges, now);
+        None
+    }
+
+    /// Answers as [`decide`](CounterStore::decide) would, and takes nothing; standings tell what is left without the charges.
+    ///
+    /// # Errors
+    /// As [`decide`](CounterStore::decide).
+    async fn peek(
+        &self,
+        slot: Slot,
+        charges: &[Charge<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Outcome, StoreError>;
+
+    /// Forgets a counter; one that is not there is no error.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be reached.
+    async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError>;
+}
