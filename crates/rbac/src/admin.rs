@@ -37,7 +37,7 @@ impl Engine {
                     Scope::Tenant(_) => Some(self.store.load(Scope::Platform).await?),
                 };
                 let mut state = State::new(scope, own, platform);
-                rules::put_role(&state, &role, author, expected, &self.config.limits)?;
+                rules::put_role(&state, role, author, expected, &self.config.limits)?;
                 let event = self
                     .event(author, at, scope, "role.put", Some(&role.id), None)
                     .with_detail("active", role.active)
@@ -112,7 +112,7 @@ impl Engine {
                     (own, _) => own,
                 };
                 let known = known.as_ref().map(|known| &known.value);
-                rules::assign(&records, known, &assignment, at, &self.config.limits)?;
+                rules::assign(&records, known, assignment, at, &self.config.limits)?;
                 let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
                 let event = with_time(event, "not_before", assignment.not_before);
                 let event = with_time(event, "expires_at", assignment.expires_at);
@@ -166,7 +166,7 @@ impl Engine {
             let denial = &denial;
             Box::pin(async move {
                 let records = self.store.subject(scope, &denial.subject).await?;
-                rules::deny(scope, &records, &denial, &self.config.limits)?;
+                rules::deny(scope, &records, denial, &self.config.limits)?;
                 let event = self
                     .event(author, at, scope, "denial.put", None, Some(&denial.subject))
                     .with_detail("permission", denial.permission.to_string());
