@@ -22,6 +22,13 @@ use crate::{Ack, Route};
 /// whole exchange has ended by the time the ledger takes it, its end is in it, else a second record with the same request id follows.
 #[derive(Debug)]
 pub struct Exchange {
+    // Boxed, since an exchange travels with the request and then with its answer through every future and body on the way.
+    owed: Box<Owed>,
+}
+
+/// What an exchange knows and owes.
+#[derive(Debug)]
+struct Owed {
     pipeline: Arc<Inner>,
     access: Arc<Access>,
     principal: Option<Arc<Principal>>,
@@ -65,37 +72,39 @@ impl Exchange {
         records: Option<Reserved>,
         usage: Vec<metering::Place>,
     ) -> Self {
-        Self { pipeline, access: Arc::new(access), principal, limits, records, usage }
+        Self {
+            owed: Box::new(Owed { pipeline, access: Arc::new(access), principal, limits, records, usage }),
+        }
     }
 
     /// Returns the id of the request.
     #[must_use]
     pub fn request(&self) -> RequestId {
-        self.access.request
+        self.owed.access.request
     }
 
     /// Returns when it was decided.
     #[must_use]
     pub fn at(&self) -> Timestamp {
-        self.access.at
+        self.owed.access.at
     }
 
     /// Returns the route.
     #[must_use]
     pub fn route(&self) -> &Arc<Route> {
-        &self.access.route
+        &self.owed.access.route
     }
 
     /// Returns who is calling; `None` on a public route.
     #[must_use]
-    pub const fn principal(&self) -> Option<&Arc<Principal>> {
-        self.principal.as_ref()
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        self.owed.principal.as_ref()
     }
 
     /// Returns what the limits said.
     #[must_use]
-    pub const fn limits(&self) -> Option<&ratelimit::Decision> {
-        self.limits.as_ref()
+    pub fn limits(&self) -> Option<&ratelimit::Decision> {
+        self.owed.limits.as_ref()
     }
 
     /// Records that the exchange is answered with `status`, before a byte of the answer is sent: queued, or with `ack = durable`
@@ -104,23 +113,29 @@ impl Exchange {
     /// # Errors
     /// `backend_unavailable` when a durable record could not be committed; the answer must then not be given.
     pub async fn respond(&mut self, status: u16) -> Result<(), Problem> {
-        let durable = self.access.route.config().ack == Ack::Durable;
-        if status < 500 {
-            self.meter(durable).await?;
-        }
-        let Some(place) = self.records.take() else { return Ok(()) };
-        if !durable {
-            self.submit(place);
-            return Ok(());
-        }
-        *self.access.lock() = State::Written;
-        let event = self.access.record(None);
-        place.append(Draft::Event(event)).await.map(drop).map_err(|_| unrecorded())
+        self.owed.respond(status).await
     }
 
     /// Records how the exchange ended.
     pub fn finish(mut self, end: Completion) {
-        self.end(end);
+        self.owed.end(end);
+    }
+}
+
+impl Owed {
+    async fn respond(&mut self, status: u16) -> Result<(), Problem> {
+        let durable = self.access.route.config().ack == Ack::Durable;
+        match self.records.take() {
+            Some(place) if durable => {
+                *self.access.lock() = State::Written;
+                let event = Draft::Event(self.access.record(None));
+                place.append(event).await.map_err(|_| unrecorded())?;
+            }
+            Some(place) => self.submit(place),
+            None => {}
+        }
+        // After the record: an answer that is withheld is not charged for.
+        if status < 500 { self.meter(durable).await } else { Ok(()) }
     }
 
     fn end(&mut self, end: Completion) {
@@ -208,7 +223,7 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for Owed {
     fn drop(&mut self) {
         let ended = matches!(*self.access.lock(), State::Ended(..));
         if !ended {
