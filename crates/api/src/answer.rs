@@ -1,0 +1,156 @@
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
+use serde::Serialize;
+use stanchion_core::{Problem, ProblemCode, Revision};
+use utoipa::ToSchema;
+
+use crate::document::Document;
+use crate::failure::Failure;
+
+/// A finished answer, as it is sent and as a repeated request gets it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Bytes,
+    /// What a repeated request is told instead, for an answer that holds a secret.
+    pub(crate) once: Option<Problem>,
+}
+
+impl Reply {
+    fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_vec(body).map_err(Failure::internal)?;
+        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Self { status, headers: vec![json], body: body.into(), once: None })
+    }
+
+    fn with_etag(mut self, revision: Revision) -> Self {
+        self.headers.extend(HeaderValue::try_from(format!("\"{revision}\"")).ok().map(|tag| (ETAG, tag)));
+        self
+    }
+
+    fn with_location(mut self, location: &str) -> Self {
+        self.headers.extend(HeaderValue::try_from(location).ok().map(|location| (LOCATION, location)));
+        self
+    }
+
+    pub(crate) fn into_response(self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+/// What an operation answers with: how it looks in the API's document, and how it is written.
+pub(crate) trait Output {
+    fn document(document: &mut Document);
+    fn into_reply(self) -> Result<Reply, Failure>;
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct List<T: ToSchema> {
+    /// The items.
+    pub(crate) items: Vec<T>,
+    /// The token of the page that follows; null on the last one.
+    pub(crate) next_page: Option<String>,
+}
+
+/// 200 with a document that has no revision: a list, a result.
+pub(crate) struct Found<T>(pub(crate) T);
+
+/// 200 with a resource at a revision, its entity tag.
+pub(crate) struct Resource<T>(pub(crate) T, pub(crate) Revision);
+
+/// 201 with a resource that now exists, and where.
+pub(crate) struct Created<T> {
+    pub(crate) location: String,
+    pub(crate) body: T,
+    pub(crate) revision: Revision,
+}
+
+/// 201 with a resource that was created by `PUT`, or 200 with one that was replaced.
+pub(crate) struct Written<T> {
+    pub(crate) created: bool,
+    pub(crate) body: T,
+    pub(crate) revision: Revision,
+}
+
+/// 204: it is done and there is nothing to say.
+pub(crate) struct Done;
+
+/// An answer that shows a secret and so is given once. A repeated request is told `told` instead.
+pub(crate) struct Once<O> {
+    pub(crate) answer: O,
+    pub(crate) told: String,
+}
+
+impl<T: Serialize + ToSchema> Output for Found<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::OK, "Done.", &[]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        Reply::json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Serialize + ToSchema> Output for Resource<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::OK, "The resource.", &["etag"]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        Ok(Reply::json(StatusCode::OK, &self.0)?.with_etag(self.1))
+    }
+}
+
+impl<T: Serialize + ToSchema> Output for Created<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::CREATED, "Created.", &["etag", "location"]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        Ok(Reply::json(StatusCode::CREATED, &self.body)?
+            .with_etag(self.revision)
+            .with_location(&self.location))
+    }
+}
+
+impl<T: Serialize + ToSchema> Output for Written<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::OK, "Replaced.", &["etag"]);
+        document.answers::<T>(StatusCode::CREATED, "Created.", &["etag"]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        let status = if self.created { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(Reply::json(status, &self.body)?.with_etag(self.revision))
+    }
+}
+
+impl Output for Done {
+    fn document(document: &mut Document) {
+        document.answers_nothing(StatusCode::NO_CONTENT, "Done.");
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        let (headers, body) = (Vec::new(), Bytes::new());
+        Ok(Reply { status: StatusCode::NO_CONTENT, headers, body, once: None })
+    }
+}
+
+impl<O: Output> Output for Once<O> {
+    fn document(document: &mut Document) {
+        O::document(document);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        let reply = self.answer.into_reply()?;
+        Ok(Reply { once: Some(Problem::new(ProblemCode::Conflict, self.told)), ..reply })
+    }
+}

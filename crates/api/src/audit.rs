@@ -1,0 +1,314 @@
+use std::net::IpAddr;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use stanchion_audit::{self as audit, ChainId, Digest, Verdict};
+use stanchion_core::{
+    Category, Event, EventId, Outcome, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::answer::{Found, List};
+use crate::call::{Call, Nothing, Paged};
+use crate::failure::Failure;
+use crate::operation::{On, Operation};
+use crate::wire::Integer;
+
+const READ: &str = "audit:read";
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::GET,
+            "/v1/audit/events",
+            "list_audit_events",
+            READ,
+            On::Scope,
+            "Lists what was recorded, newest first.",
+            list,
+        )
+        .note("Every filter that is given must hold. Entries that are recorded meanwhile do not move a page."),
+        Operation::new(
+            Method::GET,
+            "/v1/audit/verification",
+            "verify_audit",
+            READ,
+            On::Scope,
+            "Verifies every chain of the scope from its stored bytes.",
+            verify,
+        )
+        .note(
+            "Proven is that every entry up to the head is there, unaltered, in its place, and signed by a holder of the keys. Not proven \
+             is that nothing was cut off the end together with the head: keep a head elsewhere and compare.",
+        ),
+    ]
+}
+
+/// An entry of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(crate) struct Entry {
+    /// The chain it stands in: the scope and the retention class.
+    #[schema(value_type = String, example = "platform/security")]
+    chain: ChainId,
+    /// Its number in the chain, from 1, without gaps.
+    sequence: Integer,
+    /// When it was recorded.
+    #[schema(value_type = String, format = "date-time")]
+    recorded_at: Timestamp,
+    /// The hash of the event's canonical bytes, in hexadecimal.
+    #[schema(value_type = String)]
+    hash: Digest,
+    /// The hash over the entry and the link before it, in hexadecimal.
+    #[schema(value_type = String)]
+    link: Digest,
+    /// The signature of the link, in hexadecimal.
+    #[schema(value_type = String)]
+    signature: Digest,
+    /// The version of the key it was signed with.
+    key_epoch: u32,
+    /// The event, read from the signed bytes.
+    #[schema(value_type = EventBody)]
+    event: Event,
+}
+
+/// Something that happened.
+#[derive(ToSchema)]
+#[schema(as = AuditEvent)]
+#[expect(dead_code, reason = "the form of `core::Event`, for the document")]
+pub(crate) struct EventBody {
+    /// Its id, unique within its scope.
+    #[schema(value_type = String, format = "uuid")]
+    id: EventId,
+    /// When it happened.
+    #[schema(value_type = String, format = "date-time")]
+    occurred_at: Timestamp,
+    /// Whose record it belongs to: a tenant, or `platform`.
+    #[schema(value_type = String)]
+    scope: Scope,
+    /// Who did it: `{"subject": {"subject": "user:alice", "method": "api_key", "key": …}}`, `{"system": "sweeper"}` or `"anonymous"`.
+    #[schema(value_type = serde_json::Value)]
+    actor: (),
+    /// What was done, object first.
+    #[schema(example = "role.put")]
+    action: String,
+    /// The family of the action.
+    category: String,
+    /// What it was done to.
+    #[schema(example = json!(["role/editor"]))]
+    targets: Vec<String>,
+    /// How it ended.
+    outcome: String,
+    /// A stable code for why it ended so.
+    reason: Option<String>,
+    /// How much it matters.
+    severity: String,
+    /// What it belongs together with.
+    correlation: Correlation,
+    /// Where it came from.
+    source: Source,
+    /// Whatever else the action's readers need, by name.
+    #[schema(value_type = Object)]
+    details: (),
+}
+
+/// What an event belongs together with.
+#[derive(ToSchema)]
+#[schema(as = AuditCorrelation)]
+#[expect(dead_code, reason = "the form of `core::Correlation`, for the document")]
+pub(crate) struct Correlation {
+    /// The request that caused it.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    request: Option<RequestId>,
+    /// The trace of the caller.
+    trace: Option<String>,
+    /// The session it happened in.
+    session: Option<String>,
+    /// The event that caused it.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    parent: Option<EventId>,
+}
+
+/// Where an event came from.
+#[derive(ToSchema)]
+#[schema(as = AuditSource)]
+#[expect(dead_code, reason = "the form of `core::Source`, for the document")]
+pub(crate) struct Source {
+    /// The client's address, as far as it could be established.
+    #[schema(value_type = Option<String>)]
+    ip: Option<IpAddr>,
+    /// What the client called itself. Not trustworthy.
+    user_agent: Option<String>,
+}
+
+/// Which entries to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EntryFilter {
+    /// The action, `role.put`; or with `.*` at the end every action below it, `role.*`.
+    #[param(value_type = Option<String>)]
+    action: Option<Text>,
+    /// The actor: `user:alice`, `service:etl`, `system:sweeper` or `anonymous`.
+    #[param(value_type = Option<String>)]
+    actor: Option<Text>,
+    /// One of the targets: `role/editor`.
+    #[param(value_type = Option<String>)]
+    target: Option<ResourceRef>,
+    /// `success`, `denied`, `failure`, `error` or `unknown`.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
+    /// `access`, `authentication`, `administration`, `security`, `data_access`, `billing` or `system`.
+    #[param(value_type = Option<String>)]
+    category: Option<Category>,
+    /// The least severity: `info`, `notice`, `warning`, `high` or `critical`.
+    #[param(value_type = Option<String>)]
+    severity: Option<Severity>,
+    /// The request that caused it: the `x-request-id` of an answer.
+    #[param(value_type = Option<String>, format = "uuid")]
+    request: Option<RequestId>,
+    /// Recorded at this instant or later.
+    #[param(value_type = Option<String>, format = "date-time")]
+    since: Option<Timestamp>,
+    /// Recorded before this instant.
+    #[param(value_type = Option<String>, format = "date-time")]
+    until: Option<Timestamp>,
+}
+
+impl From<audit::Entry> for Entry {
+    fn from(entry: audit::Entry) -> Self {
+        Self {
+            chain: entry.chain,
+            sequence: Integer(entry.seq),
+            recorded_at: entry.recorded_at,
+            hash: entry.leaf,
+            link: entry.link,
+            signature: entry.mac,
+            key_epoch: entry.key_epoch,
+            event: entry.event,
+        }
+    }
+}
+
+async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
+    let filter = &paged.filter;
+    let query = audit::Query {
+        action: filter.action.clone(),
+        actor: filter.actor.clone(),
+        target: filter.target.clone(),
+        outcome: filter.outcome,
+        category: filter.category,
+        severity: filter.severity,
+        request: filter.request,
+        since: filter.since,
+        until: filter.until,
+    };
+    let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
+    Ok(paged.answer(&call, page))
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerification)]
+pub(crate) struct Verification {
+    /// Whose chains: a tenant's, or `platform`.
+    #[schema(value_type = String)]
+    scope: Scope,
+    /// Whether every chain is intact.
+    intact: bool,
+    /// How many entries of intact chains were verified.
+    entries: Integer,
+    /// The first break, by the order of the chains.
+    first_break: Option<Break>,
+    /// Each chain that has entries, and what was found.
+    chains: Vec<Chain>,
+}
+
+/// What a verification found in one chain.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditChain)]
+pub(crate) struct Chain {
+    /// The chain.
+    #[schema(value_type = String)]
+    chain: ChainId,
+    /// Whether it is intact.
+    intact: bool,
+    /// How many entries were verified; none of a broken chain.
+    entries: Option<Integer>,
+    /// The newest entry. Keep it: a later chain that does not pass through it was cut or replaced.
+    head: Option<ChainHead>,
+    /// Where it is broken.
+    #[serde(rename = "break")]
+    broken: Option<Break>,
+}
+
+/// The newest entry of a chain.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
+pub(crate) struct ChainHead {
+    /// Its number.
+    sequence: Integer,
+    /// Its link, in hexadecimal.
+    #[schema(value_type = String)]
+    link: Digest,
+    /// When it was recorded.
+    #[schema(value_type = String, format = "date-time")]
+    recorded_at: Timestamp,
+}
+
+/// The first place at which a chain is not what was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditBreak)]
+pub(crate) struct Break {
+    /// The chain.
+    #[schema(value_type = String)]
+    chain: ChainId,
+    /// The number of the first entry that is wrong or missing.
+    sequence: Integer,
+    /// What is wrong with it.
+    detail: String,
+}
+
+impl From<audit::Break> for Break {
+    fn from(found: audit::Break) -> Self {
+        Self { chain: found.chain, sequence: Integer(found.seq), detail: found.reason.to_string() }
+    }
+}
+
+impl From<(ChainId, Verdict)> for Chain {
+    fn from((chain, verdict): (ChainId, Verdict)) -> Self {
+        match verdict {
+            Verdict::Intact { entries, head, .. } => {
+                let head =
+                    ChainHead { sequence: Integer(head.seq), link: head.link, recorded_at: head.recorded_at };
+                Self { chain, intact: true, entries: Some(Integer(entries)), head: Some(head), broken: None }
+            }
+            Verdict::Broken(found) => {
+                Self { chain, intact: false, entries: None, head: None, broken: Some(found.into()) }
+            }
+        }
+    }
+}
+
+async fn verify(call: Call, Nothing: Nothing) -> Result<Found<Verification>, Failure> {
+    let found = call.engines().audit.verify(call.scope).await?;
+    Ok(Found(Verification {
+        scope: found.scope,
+        intact: found.is_intact(),
+        entries: Integer(found.entries()),
+        first_break: found.first_break().map(Break::from),
+        chains: found.chains.into_iter().map(Chain::from).collect(),
+    }))
+}
+
+impl From<audit::Error> for Failure {
+    fn from(error: audit::Error) -> Self {
+        match error {
+            audit::Error::Store(error) => error.into(),
+            audit::Error::Unreadable { .. } => {
+                let detail = format!("{error}; `/v1/audit/verification` says what is wrong");
+                Self::internal(error).with_detail(detail)
+            }
+            error => Self::internal(error),
+        }
+    }
+}

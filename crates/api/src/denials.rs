@@ -1,0 +1,129 @@
+use http::Method;
+use serde::{Deserialize, Serialize};
+use stanchion_core::{SubjectRef, Timestamp, Versioned};
+use stanchion_rbac::{self as rbac, Note, Permission};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::answer::{Done, Found, List, Written};
+use crate::call::{Body, Call, Paged, Query};
+use crate::failure::Failure;
+use crate::operation::{On, Operation};
+use crate::wire::Integer;
+
+const READ: &str = "assignment:read";
+const WRITE: &str = "assignment:write";
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let all = "/v1/denials";
+    vec![
+        Operation::new(
+            Method::POST,
+            all,
+            "deny_permission",
+            WRITE,
+            On::Scope,
+            "Denies a permission to a subject, whatever roles it holds.",
+            deny,
+        )
+        .idempotent(),
+        Operation::new(
+            Method::GET,
+            all,
+            "list_denials",
+            READ,
+            On::Scope,
+            "Lists what is denied to whom, in the order of subjects and permissions.",
+            list,
+        ),
+        Operation::new(Method::DELETE, all, "lift_denial", WRITE, On::Scope, "Lifts a denial.", lift),
+    ]
+}
+
+/// What a subject may not do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Denial {
+    /// Who may not.
+    #[schema(value_type = String, example = "user:alice")]
+    subject: SubjectRef,
+    /// What it may not do; wildcards count.
+    #[schema(value_type = String)]
+    permission: Permission,
+    /// Why.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Note>,
+    /// The revision of the last change.
+    revision: Integer,
+    /// When it was first denied.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: Timestamp,
+}
+
+/// What a subject is not to do.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(crate) struct NewDenial {
+    /// Who may not: `user:ID` or `service:ID`.
+    #[schema(value_type = String, example = "user:alice")]
+    subject: SubjectRef,
+    /// What it may not do: `resource:action`, with `*` as a wildcard.
+    #[schema(value_type = String, example = "document:delete")]
+    permission: Permission,
+    /// Why, for the record: 1 to 1,000 characters.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Note>,
+}
+
+/// Which denials to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DenialFilter {
+    /// Only those of this subject.
+    #[param(value_type = Option<String>, example = "user:alice")]
+    subject: Option<SubjectRef>,
+}
+
+/// Which denial is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DenialName {
+    /// Who is denied the permission.
+    #[param(value_type = String, example = "user:alice")]
+    subject: SubjectRef,
+    /// The permission, as it was denied.
+    #[param(value_type = String)]
+    permission: Permission,
+}
+
+impl From<Versioned<rbac::Denial>> for Denial {
+    fn from(denial: Versioned<rbac::Denial>) -> Self {
+        let Versioned { value: denial, revision, created_at, updated_at } = denial;
+        let rbac::Denial { subject, permission, reason, .. } = denial;
+        Self { subject, permission, reason, revision: revision.into(), created_at, updated_at }
+    }
+}
+
+async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>, Failure> {
+    let mut denial = rbac::Denial::new(new.subject, new.permission);
+    denial.reason = new.reason;
+    let denial = call.engines().rbac.deny(&call.author(), call.scope, denial).await?;
+    let created = denial.created_at == denial.updated_at;
+    let revision = denial.revision;
+    Ok(Written { created, body: denial.into(), revision })
+}
+
+async fn list(call: Call, paged: Paged<DenialFilter>) -> Result<Found<List<Denial>>, Failure> {
+    let subject = paged.filter.subject.as_ref();
+    let page = call.engines().rbac.list_denials(call.scope, subject, &paged.page).await?;
+    Ok(paged.answer(&call, page))
+}
+
+async fn lift(call: Call, Query(named): Query<DenialName>) -> Result<Done, Failure> {
+    let DenialName { subject, permission } = named;
+    let lifted = call.engines().rbac.lift_denial(&call.author(), call.scope, &subject, &permission).await?;
+    lifted
+        .map(|_| Done)
+        .ok_or_else(|| Failure::not_found(format!("`{permission}` is not denied to `{subject}`")))
+}

@@ -1,0 +1,169 @@
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use stanchion_core::{DisplayName, ProblemCode, Revision, Timestamp, Versioned};
+use stanchion_rbac::{self as rbac, Note, Permission, RoleId};
+use utoipa::ToSchema;
+
+use crate::answer::{Done, Found, List, Resource, Written};
+use crate::call::{Body, Call, Everything, Guard, IfMatchIfSent, Nothing, Paged, Path, Precondition};
+use crate::failure::Failure;
+use crate::operation::{On, Operation};
+use crate::wire::Integer;
+
+const READ: &str = "role:read";
+const WRITE: &str = "role:write";
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let (all, one) = ("/v1/roles", "/v1/roles/{id}");
+    vec![
+        Operation::new(Method::GET, all, "list_roles", READ, On::Scope, "Lists roles, in the order of their ids.", list)
+            .note("Roles of the platform may be assigned in every tenant; they are listed with `tenant=platform` only."),
+        Operation::new(Method::PUT, one, "put_role", WRITE, On::Scope, "Creates or replaces a role.", put)
+            .note("To replace a role send its `etag` as `if-match`; `if-none-match: *` creates only.")
+            .conflicting(),
+        Operation::new(Method::GET, one, "get_role", READ, On::Scope, "Returns a role.", get),
+        Operation::new(Method::DELETE, one, "delete_role", WRITE, On::Scope, "Deletes a role.", delete)
+            .note("A role that somebody holds, or another role includes, is not deleted.")
+            .conflicting(),
+    ]
+}
+
+/// What somebody may do, under a name that can be assigned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Role {
+    /// What it is assigned and included under.
+    #[schema(value_type = String)]
+    id: RoleId,
+    /// What people read.
+    #[schema(value_type = String)]
+    name: DisplayName,
+    /// What it is for.
+    #[schema(value_type = Option<String>)]
+    description: Option<Note>,
+    /// What it permits by itself.
+    #[schema(value_type = Vec<String>)]
+    permissions: BTreeSet<Permission>,
+    /// The roles whose permissions it has as well.
+    #[schema(value_type = Vec<String>)]
+    includes: BTreeSet<RoleId>,
+    /// Whether it conveys anything.
+    active: bool,
+    /// Whether only Stanchion itself may change it.
+    system: bool,
+    /// The revision of the last change, which is also the entity tag.
+    revision: Integer,
+    /// When it was created.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: Timestamp,
+}
+
+/// What a role is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(crate) struct RoleBody {
+    /// What people read: 1 to 128 characters.
+    #[schema(value_type = String, example = "Editor")]
+    name: DisplayName,
+    /// What it is for: 1 to 1,000 characters.
+    #[schema(value_type = Option<String>)]
+    description: Option<Note>,
+    /// What it permits by itself: `resource:action` or `resource:action:scope`, with `*` as a wildcard.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, example = json!(["document:write"]))]
+    permissions: BTreeSet<Permission>,
+    /// The roles whose permissions it has as well, with all that those include.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, example = json!(["viewer"]))]
+    includes: BTreeSet<RoleId>,
+    /// Whether it conveys anything; true when left out.
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl From<Versioned<rbac::Role>> for Role {
+    fn from(role: Versioned<rbac::Role>) -> Self {
+        let Versioned { value: role, revision, created_at, updated_at } = role;
+        Self {
+            id: role.id,
+            name: role.name,
+            description: role.description,
+            permissions: role.permissions,
+            includes: role.includes,
+            active: role.active,
+            system: role.system,
+            revision: revision.into(),
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Role>>, Failure> {
+    let page = call.engines().rbac.list_roles(call.scope, &paged.page).await?;
+    Ok(paged.answer(&call, page))
+}
+
+async fn put(
+    call: Call,
+    (Path(id), Guard(precondition), Body(body)): (Path<RoleId>, Guard, Body<RoleBody>),
+) -> Result<Written<Role>, Failure> {
+    let mut role =
+        rbac::Role::new(id, body.name).with_permissions(body.permissions).with_includes(body.includes);
+    role.description = body.description;
+    role.active = body.active;
+    let expected = precondition.expected();
+    let written = call.engines().rbac.put_role(&call.author(), call.scope, role, Some(expected)).await;
+    let role = written.map_err(|error| match error {
+        rbac::Error::Stale { .. } if precondition == Precondition::None => {
+            crate::call::precondition_required()
+        }
+        error => error.into(),
+    })?;
+    let revision = role.revision;
+    Ok(Written { created: expected == Revision::ZERO, body: role.into(), revision })
+}
+
+async fn get(call: Call, (Path(id), Nothing): (Path<RoleId>, Nothing)) -> Result<Resource<Role>, Failure> {
+    let role = call.engines().rbac.get_role(call.scope, &id).await?;
+    let role = role.ok_or_else(|| rbac::Error::UnknownRole(id))?;
+    let revision = role.revision;
+    Ok(Resource(role.into(), revision))
+}
+
+async fn delete(
+    call: Call,
+    (Path(id), IfMatchIfSent(expected)): (Path<RoleId>, IfMatchIfSent),
+) -> Result<Done, Failure> {
+    let deleted = call.engines().rbac.delete_role(&call.author(), call.scope, &id, expected).await?;
+    deleted.map(|_| Done).ok_or_else(|| rbac::Error::UnknownRole(id).into())
+}
+
+impl From<rbac::Error> for Failure {
+    fn from(error: rbac::Error) -> Self {
+        match error {
+            rbac::Error::Store(error) => error.into(),
+            rbac::Error::UnknownRole(_) => Self::not_found(error.to_string()),
+            rbac::Error::UnknownInclude { .. } | rbac::Error::Cycle { .. } | rbac::Error::TooDeep { .. } => {
+                Self::invalid(format!("field `includes`: {error}"))
+            }
+            rbac::Error::BeyondTenant(_) | rbac::Error::UnfitSubject(_) | rbac::Error::NeverValid(_) => {
+                Self::invalid(error.to_string())
+            }
+            rbac::Error::TooMany { .. }
+            | rbac::Error::RoleInUse { .. }
+            | rbac::Error::ReservedRole(_)
+            | rbac::Error::SystemRole(_) => Self::conflict(error.to_string()),
+            rbac::Error::Stale { .. } => Self::new(ProblemCode::PreconditionFailed, error.to_string()),
+            error => Self::internal(error),
+        }
+    }
+}
