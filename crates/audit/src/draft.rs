@@ -157,6 +157,17 @@ mod tests {
     }
 
     #[test]
+    fn an_event_with_too_many_targets_keeps_the_first() {
+        let name = "x".repeat(128);
+        let mut given = event();
+        given.actor = Actor::System("y".repeat(70_000).into());
+        given.targets = vec![stanchion_core::ResourceRef::new(name.clone(), name).unwrap(); 1_000];
+        let (kept, _) = recorded(given.clone());
+        assert_eq!(kept.targets, given.targets[..8]);
+        assert_eq!(kept.actor, Actor::System("y".repeat(256).into()));
+    }
+
+    #[test]
     fn an_event_nested_too_deep_keeps_what_identifies_it() {
         let deep = (0..20).fold(Detail::Null, |inner, _| Detail::List(vec![inner]));
         let (kept, _) = recorded(event().with_detail("deep", deep));

@@ -76,6 +76,24 @@ async fn a_long_outage_is_waited_out_with_growing_pauses_and_nothing_is_dropped(
 }
 
 #[tokio::test]
+async fn after_an_unknown_end_the_heads_are_read_again_and_otherwise_never() {
+    let store = Faults::new([Fault::None, Fault::None, Fault::LostReply]);
+    let setup = Setup::over(store.clone());
+    let (ledger, sequencer) = setup.ledger(CONFIG);
+    let events: Vec<Event> = (0..4).map(|_| setup.event(tenant(1))).collect();
+    let work = async {
+        let mut reads = Vec::new();
+        for event in &events {
+            ledger.append(event.scope, Draft::Event(event.clone())).await.unwrap();
+            reads.push(store.reads.load(Ordering::SeqCst));
+        }
+        reads
+    };
+    let reads = passing_time(&setup.clock, beside(sequencer, work)).await;
+    assert_eq!(reads, [1, 1, 2, 2]);
+}
+
+#[tokio::test]
 async fn heads_that_cannot_be_read_are_read_again() {
     let store = Faults::new([Fault::LostReply]);
     store.heads_fail.store(true, Ordering::SeqCst);

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use stanchion_audit::{
-    Break, BreakReason, Draft, Error, Ledger, MemoryLedgerStore, Query, Refused, RetentionClass, Verdict,
-    canonical, leaf_hash,
+    Break, BreakReason, Content, Draft, Error, Fence, Ledger, MemoryLedgerStore, Query, Refused,
+    RetentionClass, Sealer, Signer, Verdict, canonical, leaf_hash,
 };
 use stanchion_core::{
     Actor, Category, Detail, Event, EventSink as _, KeyRing, Outcome, PageRequest, Scope, Secret, Severity,
 };
 use stanchion_replica::Deliver as _;
 
-use crate::support::{CONFIG, NOON, Setup, beside, committed, late, tenant};
+use crate::support::{CONFIG, Faults, NOON, Setup, beside, committed, keys, late, tenant};
 
 #[tokio::test]
 async fn an_appended_event_is_found_again_with_its_receipt() {
@@ -237,6 +237,30 @@ async fn a_bounded_store_keeps_the_newest_and_they_verify_from_their_base() {
         assert_eq!((page.items.len(), page.items[9].seq), (10, 16));
     })
     .await;
+}
+
+#[tokio::test]
+async fn entries_dropped_while_they_are_verified_are_no_break() {
+    let store = Faults::over(MemoryLedgerStore::new(10), []);
+    let setup = Setup::over(store.clone());
+    let (ledger, sequencer) = setup.ledger(CONFIG);
+    (0..10).for_each(|_| ledger.submit(tenant(1), late(setup.event(tenant(1)))).unwrap());
+    beside(sequencer, committed(&ledger, 10)).await;
+    let chain = setup.store.chains(tenant(1)).await.unwrap()[0];
+    let mut sealer = Sealer::new(Arc::new(Signer::new(&keys())));
+    sealer.set_head(chain.id, chain.head);
+    let contents: Vec<_> =
+        (0..5).map(|_| Arc::new(Content::new(setup.event(tenant(1))).unwrap().1)).collect();
+    let batch = sealer.seal(Fence::from_number(9), NOON, contents.iter().map(|content| (chain.id, content)));
+    *store.before_read.lock().unwrap() = Some(batch);
+    let verified = ledger.verify(tenant(1)).await.unwrap();
+    assert!(
+        matches!(
+            verified.chains[..],
+            [(_, Verdict::Intact { entries: 10, base, head })] if (base.seq, head.seq) == (5, 15)
+        ),
+        "{verified:?}"
+    );
 }
 
 #[tokio::test]

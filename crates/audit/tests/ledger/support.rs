@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -110,16 +110,26 @@ pub(crate) struct Faults {
     inner: Arc<dyn LedgerStore>,
     pub(crate) plan: Mutex<VecDeque<Fault>>,
     pub(crate) heads_fail: AtomicBool,
+    /// How often heads were read.
+    pub(crate) reads: AtomicUsize,
     delayed: Mutex<Option<AppendBatch>>,
+    /// Written by somebody else just before the next read.
+    pub(crate) before_read: Mutex<Option<AppendBatch>>,
 }
 
 impl Faults {
     pub(crate) fn new(plan: impl IntoIterator<Item = Fault>) -> Arc<Self> {
+        Self::over(MemoryLedgerStore::new(100_000), plan)
+    }
+
+    pub(crate) fn over(inner: MemoryLedgerStore, plan: impl IntoIterator<Item = Fault>) -> Arc<Self> {
         Arc::new(Self {
-            inner: Arc::new(MemoryLedgerStore::new(100_000)),
+            inner: Arc::new(inner),
             plan: Mutex::new(plan.into_iter().collect()),
             heads_fail: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
             delayed: Mutex::new(None),
+            before_read: Mutex::new(None),
         })
     }
 }
@@ -131,6 +141,7 @@ impl LedgerStore for Faults {
     }
 
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         if self.heads_fail.swap(false, Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Timeout, "faults", "heads"));
         }
@@ -165,6 +176,10 @@ impl LedgerStore for Faults {
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let batch = self.before_read.lock().unwrap().take();
+        if let Some(batch) = batch {
+            self.inner.append(SystemScope::new("test"), &batch).await?;
+        }
         self.inner.read(chain, from, limit).await
     }
 
