@@ -206,3 +206,45 @@ impl Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stanchion_calendar::Window;
+    use stanchion_core::{Revision, Timestamp};
+
+    use super::*;
+    use crate::{Dimension, Rule};
+
+    fn rule(name: &str, action: Action, priority: i32) -> CompiledRule {
+        let rule = Rule::new(RuleId::new(name).unwrap(), Dimension::User, 1, Window::MINUTE);
+        let rule = Rule { action, priority, ..rule };
+        CompiledRule::compile(Scope::Platform, &rule, Revision::ZERO, Timestamp::EPOCH).unwrap()
+    }
+
+    /// Who speaks and how long to wait, whatever the order the rules are found in.
+    fn check(rules: &[(&CompiledRule, Option<u64>)], speaks: &str, wait: Option<u64>) {
+        for reversed in [false, true] {
+            let mut rules = rules.to_vec();
+            if reversed {
+                rules.reverse();
+            }
+            let refusal = rules.into_iter().fold(None, |found, (rule, wait)| {
+                Refusal::add(found, rule, Reason::Exceeded, wait.map(Duration::from_secs))
+            });
+            let Verdict::Refused { rule, retry_after, .. } = refusal.unwrap().verdict() else { panic!() };
+            assert_eq!((rule.as_str(), retry_after), (speaks, wait.map(Duration::from_secs)));
+        }
+    }
+
+    #[test]
+    fn severity_decides_then_priority_and_the_longest_wait_counts() {
+        let throttle = rule("throttle", Action::Throttle, 100);
+        let block = rule("block", Action::Block, 1);
+        let first = rule("block-first", Action::Block, 2);
+        let quarantine = rule("quarantine", Action::Quarantine, -5);
+        check(&[(&throttle, Some(60)), (&block, Some(1))], "block", Some(60));
+        check(&[(&block, Some(1)), (&first, Some(3)), (&throttle, Some(2))], "block-first", Some(3));
+        check(&[(&first, Some(1)), (&quarantine, Some(2)), (&throttle, Some(3))], "quarantine", Some(3));
+        check(&[(&first, Some(9)), (&block, None)], "block-first", None);
+    }
+}

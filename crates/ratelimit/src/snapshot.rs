@@ -150,7 +150,12 @@ impl Index {
 }
 
 impl CompiledRule {
-    fn compile(scope: Scope, rule: &Rule, epoch: Revision, now: Timestamp) -> Result<Self, InvalidRule> {
+    pub(crate) fn compile(
+        scope: Scope,
+        rule: &Rule,
+        epoch: Revision,
+        now: Timestamp,
+    ) -> Result<Self, InvalidRule> {
         let invalid = || InvalidRule::one(&rule.id, "limit", "is out of range");
         let capacity = rule.limit.saturating_add(rule.burst);
         let seconds = rule.window.nominal_seconds();

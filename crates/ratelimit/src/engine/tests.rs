@@ -67,9 +67,10 @@ impl RuleStore for Rulebook {
 
     async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
+        let loaded = self.store.load(scope).await;
         tokio::task::yield_now().await;
         self.check()?;
-        self.store.load(scope).await
+        loaded
     }
 
     async fn apply(&self, scope: Scope, change: Change<RuleChange>) -> Result<Revision, StoreError> {
@@ -90,7 +91,7 @@ struct Remote {
 enum Mood {
     Well,
     Down,
-    Confused,
+    Answers { admitted: bool },
 }
 
 #[async_trait]
@@ -111,7 +112,7 @@ impl CounterStore for Remote {
         match mood {
             Mood::Well => self.store.decide(slot, charges, now).await,
             Mood::Down => Err(StoreError::new(StoreErrorKind::Timeout, "test", "decide")),
-            Mood::Confused => Ok(Outcome::new(false, [])),
+            Mood::Answers { admitted } => Ok(Outcome::new(admitted, [])),
         }
     }
 

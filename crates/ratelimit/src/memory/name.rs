@@ -109,3 +109,29 @@ impl From<Wanted<'_>> for Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stanchion_core::{IdGen, SeededRandom, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_slot_and_its_key_and_nothing_else() {
+        let random = SeededRandom::new(1);
+        let tenants = [(); 2].map(|()| Slot::Tenant(random.tenant_id(Timestamp::EPOCH)));
+        let slots = [Slot::Edge, Slot::Platform, tenants[0], tenants[1]].map(SlotBytes::from);
+        let keys: Vec<Vec<u8>> =
+            [0, 1, 16, 21, 22, 37, 38, 300].into_iter().map(|length| vec![2; length]).collect();
+        let all: Vec<Wanted<'_>> =
+            slots.iter().flat_map(|slot| keys.iter().map(|key| slot.with(key))).collect();
+        let builder = DefaultHashBuilder::default();
+        for (index, wanted) in all.iter().enumerate() {
+            let name = Name::from(*wanted);
+            assert_eq!(name.hash(&builder), wanted.hash(&builder));
+            for (other, unwanted) in all.iter().enumerate() {
+                assert_eq!(name.is(*unwanted), index == other, "{wanted:?} {unwanted:?}");
+            }
+        }
+    }
+}

@@ -140,16 +140,19 @@ fn a_share_is_rounded_down_and_never_nothing() {
 }
 
 /// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used.
+#[derive(Default)]
 struct Reference {
     used: u64,
-    tick: i64,
+    tick: Option<i64>,
 }
 
 impl Reference {
     fn charge(&mut self, bucket: TokenBucket, now: Timestamp, cost: u64) -> (bool, u64) {
-        while (self.tick + 1) * i64::from(bucket.window_seconds()) <= now.micros() {
-            self.tick += 1;
-            self.used = if self.used > bucket.refill() { self.used - bucket.refill() } else { 0 };
+        let tick = i64::from(bucket.window_seconds());
+        let known = self.tick.get_or_insert(now.micros().div_euclid(tick));
+        while (*known + 1) * tick <= now.micros() {
+            *known += 1;
+            self.used = self.used.saturating_sub(bucket.refill());
         }
         let fits = self.used + cost * 1_000_000 <= bucket.capacity() * 1_000_000;
         self.used += if fits { cost * 1_000_000 } else { 0 };
@@ -164,8 +167,7 @@ proptest! {
         steps in prop::collection::vec((-50_i64..5_000, 0_u64..4), 1..60),
     ) {
         let bucket = bucket(capacity, refill, window);
-        let (mut state, mut now) = (None, at(0));
-        let mut reference = Reference { used: 0, tick: now.micros().div_euclid(i64::try_from(window).unwrap()) };
+        let (mut state, mut now, mut reference) = (None, at(0), Reference::default());
         for (step, cost) in steps {
             now = Timestamp::from_micros(now.micros() + step);
             let standing = charge(bucket, &mut state, now, cost);

@@ -72,12 +72,14 @@ async fn a_rule_that_only_watches_does_not_fail() {
 #[tokio::test]
 async fn an_answer_to_another_question_is_a_failure() {
     let setup = setup(Config::default(), true);
-    *setup.remote.mood.lock().unwrap() = Mood::Confused;
     setup.put(tenant(1).into(), on(OnBackendFailure::Closed, "closed", 1)).await;
     let alice = alice();
-    let decision = setup.decide(&by(&alice)).await;
-    assert_eq!(refusal(&decision), Some(("closed", Reason::BackendFailure, None)));
-    assert_eq!(decision.backend_failure, Some(StoreErrorKind::Corrupt));
+    for admitted in [true, false] {
+        *setup.remote.mood.lock().unwrap() = Mood::Answers { admitted };
+        let decision = setup.decide(&by(&alice)).await;
+        assert_eq!(refusal(&decision), Some(("closed", Reason::BackendFailure, None)));
+        assert_eq!(decision.backend_failure, Some(StoreErrorKind::Corrupt));
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,12 @@ async fn what_was_counted_stays_counted_unless_it_means_something_else() {
     assert_eq!(left().await, 1);
     put(Rule { window: Window::HOUR, ..rule("r", Dimension::User, 10) }).await;
     assert_eq!(left().await, 10, "hours are counted anew");
+    put(rule("r", Dimension::User, 10)).await;
+    assert_eq!(left().await, 10, "and minutes again");
+    put(Rule { window: Window::HOUR, ..rule("r", Dimension::User, 10) }).await;
+    setup.decide(&by(&alice)).await;
+    put(rule("r", Dimension::User, 10)).await;
+    assert_eq!(left().await, 10, "an hour that is not over is no minute");
     setup.decide(&by(&alice)).await;
     setup.engine.reset_rule(&Author::system("test"), scope, &id("r")).await.unwrap();
     assert_eq!(left().await, 10, "reset");
@@ -170,6 +176,37 @@ async fn a_follower_brings_the_changes_of_others() {
 
     Follow::reset(&*other).await.unwrap();
     assert!(other.try_decide(&by(&alice)).is_none(), "everything is read again");
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_kept_after_it() {
+    for scope in [Scope::Platform, tenant(1).into()] {
+        let setup = memory();
+        let alice = alice();
+        let request = by(&alice);
+        let mut early = Box::pin(futures_util::future::maybe_done(setup.engine.decide(&request)));
+        // Stops inside the load of the platform's rules; then inside that of the tenant's.
+        assert!(futures_util::poll!(early.as_mut()).is_pending());
+        if scope != Scope::Platform {
+            assert!(futures_util::poll!(early.as_mut()).is_pending());
+        }
+        let author = Author::system("test");
+        let mut put = Box::pin(setup.engine.put_rule(&author, scope, rule("r", Dimension::User, 9), None));
+        let written = loop {
+            match futures_util::poll!(put.as_mut()) {
+                std::task::Poll::Ready(written) => break written,
+                // The platform's rules are read one after the other: the early reader comes first.
+                std::task::Poll::Pending if scope == Scope::Platform => {
+                    let _ = futures_util::poll!(early.as_mut());
+                }
+                std::task::Poll::Pending => {}
+            }
+        };
+        written.unwrap();
+        drop(put);
+        early.as_mut().await;
+        assert_eq!(setup.decide(&by(&alice)).await.rules().count(), 1, "{scope}");
+    }
 }
 
 #[tokio::test]

@@ -85,6 +85,31 @@ fn a_call_that_finds_no_room_for_one_counter_charges_none() {
 }
 
 #[test]
+fn a_counter_of_the_call_makes_no_room_for_another_of_it() {
+    // Room for one counter in each part: where both fall into one, the first is as good as new, but not gone.
+    let mut full = 0;
+    for number in 0..1_000_u32 {
+        let (store, first, second) = (store(64), number.to_be_bytes(), (number + 1_000_000).to_be_bytes());
+        store.charge(Slot::Edge, &[charge(&first)], at(0)).unwrap();
+        let call = [charge(&first), charge(&second)];
+        match store.charge(Slot::Edge, &call, at(10_000)) {
+            Ok(outcome) => assert!(outcome.is_admitted()),
+            Err(_) => full += 1,
+        }
+        let look = call.map(|charge| Charge { cost: 0, ..charge });
+        let remaining: Vec<_> = store
+            .charge(Slot::Edge, &look, at(10_000))
+            .unwrap()
+            .standings()
+            .iter()
+            .map(|one| one.remaining)
+            .collect();
+        assert!(remaining == [1, 1] || (remaining == [2, 2] && full > 0), "{number}: {remaining:?}");
+    }
+    assert!(full > 0, "no two keys fell into one part");
+}
+
+#[test]
 fn a_refused_call_leaves_no_counter_behind() {
     let store = store(1_000);
     let now = at(0);
