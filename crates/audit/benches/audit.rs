@@ -123,7 +123,7 @@ impl Given {
         let clock = Arc::new(ManualClock::at(NOON));
         let config =
             Config { capacity: count, share: count, linger_ms: 0, batch: BATCH, ..Config::default() };
-        let store = Arc::new(MemoryLedgerStore::new(count));
+        let store = Arc::new(MemoryLedgerStore::new(100));
         let ids = Arc::new(SeededRandom::new(3));
         let (ledger, sequencer) = Ledger::new(store, keys(), clock.clone(), clock, ids, config);
         let sequencing = std::thread::spawn(move || {

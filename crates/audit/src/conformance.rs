@@ -1,6 +1,7 @@
 //! The suite of [`LedgerStore`](crate::LedgerStore): every adapter passes it, ours and yours.
 //!
-//! The factory returns a store without entries that keeps at least 4,096 entries of each chain.
+//! The factory returns a store without entries that keeps at least 4,096 entries of each chain. The suite's tests are `tokio::test`s
+//! with four workers, so your crate's dev-dependencies need tokio with `macros` and `rt-multi-thread`.
 
 #![expect(
     clippy::expect_used,

@@ -52,7 +52,7 @@
 //! link covers it, and with the link the signature. So an event that is offered again is the same event, whenever that happens, and
 //! its leaf tells so. Within a chain `recorded_at` never decreases.
 //!
-//! The signature covers only the number and the link, so an entry whose event has been erased can still be checked by its leaf.
+//! The signature covers the number and the link, and so can be checked without the event.
 //!
 //! # What is detected
 //!

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
 use crate::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, KnownRow, LedgerStore, Place, Query,
     RetentionClass, Row, Writers,
 };
 
@@ -23,7 +23,7 @@ pub struct MemoryLedgerStore {
 #[derive(Default)]
 struct State {
     chains: HashMap<ChainId, Kept>,
-    ids: HashMap<(Scope, EventId), (RetentionClass, u64, Digest)>,
+    ids: HashMap<(Scope, EventId), (RetentionClass, u64)>,
     /// The last fence given out, and the least that may still write.
     fence: u64,
     least: u64,
@@ -68,18 +68,15 @@ impl State {
             return Some(AppendOutcome::Fenced);
         }
         let head = |chain| self.chains.get(chain).map_or(Head::EMPTY, |kept| kept.head);
-        let moved = |(chain, is, expected): &(ChainId, Head, Head)| {
-            let _ = chain;
-            (is.seq, is.link) != (expected.seq, expected.link)
-        };
         let heads = batch.moves().iter().map(|step| (step.chain, head(&step.chain), step.from));
-        let moved: Vec<_> = heads.filter(moved).map(|(chain, is, _)| (chain, is)).collect();
+        let moved = heads.filter(|(_, is, expected)| (is.seq, is.link) != (expected.seq, expected.link));
+        let moved: Vec<_> = moved.map(|(chain, is, _)| (chain, is)).collect();
         if !moved.is_empty() {
             return Some(AppendOutcome::HeadsMoved(moved));
         }
         let known = batch.rows().iter().enumerate().filter_map(|(index, row)| {
-            let (class, seq, leaf) = *self.ids.get(&(row.chain.scope, row.content.id))?;
-            Some(KnownRow { index, chain: ChainId { scope: row.chain.scope, class }, seq, leaf })
+            let Row { chain, seq, content, .. } = self.find(row.chain.scope, row.content.id)?;
+            Some(KnownRow { index, chain: *chain, seq: *seq, leaf: content.leaf })
         });
         let known: Vec<_> = known.collect();
         if known.is_empty() { None } else { Some(AppendOutcome::Known(known)) }
@@ -95,7 +92,7 @@ impl State {
                 ids.remove(&(oldest.chain.scope, oldest.content.id));
                 kept.base = Head { seq: oldest.seq, link: oldest.link, recorded_at: oldest.recorded_at };
             }
-            ids.insert((row.chain.scope, row.content.id), (row.chain.class, row.seq, row.content.leaf));
+            ids.insert((row.chain.scope, row.content.id), (row.chain.class, row.seq));
             kept.rows.push_back(row.clone());
         }
         for step in batch.moves() {
@@ -103,6 +100,12 @@ impl State {
                 kept.head = step.to;
             }
         }
+    }
+
+    fn find(&self, scope: Scope, id: EventId) -> Option<&Row> {
+        let (class, seq) = *self.ids.get(&(scope, id))?;
+        let kept = self.chains.get(&ChainId { scope, class })?;
+        kept.rows.get(kept.index(seq))
     }
 
     fn chains_of(&self, scope: Scope) -> impl Iterator<Item = (ChainId, &Kept)> {
@@ -182,10 +185,7 @@ impl LedgerStore for MemoryLedgerStore {
     }
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
-        let state = self.lock();
-        let Some((class, seq, _)) = state.ids.get(&(scope, id)).copied() else { return Ok(None) };
-        let kept = state.chains.get(&ChainId { scope, class });
-        Ok(kept.and_then(|kept| kept.rows.get(kept.index(seq)).cloned()))
+        Ok(self.lock().find(scope, id).cloned())
     }
 }
 

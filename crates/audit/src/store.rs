@@ -79,6 +79,7 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
 
 /// How a sequencer shares a store with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Writers {
     /// Several replicas write the same chains. Who finds a head moved links its entries to the new one and tries again.

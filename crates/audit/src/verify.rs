@@ -2,7 +2,7 @@ use stanchion_core::{KeyRing, KeyVersion, Scope};
 
 use crate::canonical::is_projection;
 use crate::hash::{ChainLinks, ChainMacs};
-use crate::{Chain, ChainId, Head, RetentionClass, Row, Signer, leaf_hash};
+use crate::{Chain, ChainId, Content, Head, RetentionClass, Row, Signer, leaf_hash};
 
 /// What verification found in a scope's chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +119,12 @@ pub(crate) struct ChainVerifier<'a> {
     signer: &'a Signer,
     links: ChainLinks,
     macs: Option<(KeyVersion, ChainMacs)>,
+    buffer: Vec<u8>,
 }
 
 impl<'a> ChainVerifier<'a> {
     pub(crate) fn new(chain: ChainId, base: Head, signer: &'a Signer) -> Self {
-        Self { chain, base, at: base, signer, links: ChainLinks::new(&chain), macs: None }
+        Self { chain, base, at: base, signer, links: ChainLinks::new(&chain), macs: None, buffer: Vec::new() }
     }
 
     /// The last entry that was found right.
@@ -153,11 +154,10 @@ impl<'a> ChainVerifier<'a> {
         if !macs.is_mac(seq, &row.link, &row.mac) {
             return broken(BreakReason::MacWrong);
         }
+        let Content { id, canonical, projection, .. } = content;
         let in_its_chain =
-            row.chain == self.chain && RetentionClass::of(content.projection.category) == self.chain.class;
-        if !in_its_chain
-            || !is_projection(&content.canonical, content.id, self.chain.scope, &content.projection)
-        {
+            row.chain == self.chain && RetentionClass::of(projection.category) == self.chain.class;
+        if !in_its_chain || !is_projection(canonical, *id, self.chain.scope, projection, &mut self.buffer) {
             return broken(BreakReason::ProjectionAltered);
         }
         self.at = Head { seq, link: row.link, recorded_at: row.recorded_at };

@@ -7,9 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use stanchion_audit::{Digest, Error, MAX_DEPTH, Signer, canonical, leaf_hash, link_hash, parse};
+use stanchion_audit::{
+    Chain, Content, Digest, Error, Fence, Head, MAX_DEPTH, Sealer, Signer, Verdict, canonical, leaf_hash,
+    link_hash, parse, verify_chain,
+};
 use stanchion_core::{
     Actor, AuthenticationMethod, Category, Detail, Details, Event, EventId, KeyRing, Outcome, ResourceRef,
     Scope, Secret, Severity, SubjectKind, SubjectRef, Timestamp,
@@ -28,6 +33,10 @@ const FIXTURES: [(&str, &[u8]); 6] = [
 
 fn id(number: u8) -> EventId {
     format!("0192f0c1-2345-7abc-8def-00000000000{number}").parse().unwrap()
+}
+
+fn keys() -> KeyRing {
+    KeyRing::new([(7, Secret::new((0..32).collect::<Vec<u8>>()))]).unwrap()
 }
 
 fn event(number: u8) -> Event {
@@ -143,8 +152,7 @@ fn fixtures_read_back_as_the_events() {
 #[test]
 fn hashes_are_those_that_python_computed() {
     let chain = format!("{TENANT}/standard").parse().unwrap();
-    let key: Vec<u8> = (0..32).collect();
-    let signer = Signer::new(&KeyRing::new([(7, Secret::new(key))]).unwrap());
+    let signer = Signer::new(&keys());
     let mut link = Digest::ZERO;
     let lines = include_str!("fixtures/v1/hashes.tsv").lines();
     for ((line, (name, bytes)), seq) in lines.zip(FIXTURES).zip(1..) {
@@ -392,6 +400,23 @@ proptest! {
         let read = parse(&bytes).unwrap();
         prop_assert_eq!(canonical(&read).unwrap(), bytes);
         prop_assert_eq!(as_value(&read), as_value(&event));
+    }
+
+    /// The columns of an event agree with its bytes, and those of another one do not.
+    #[test]
+    fn every_event_verifies_with_its_own_columns_only(event in any_event(), other in any_event()) {
+        let (id, own) = Content::new(event).unwrap();
+        let (_, other) = Content::new(other).unwrap();
+        let swapped = Content { projection: other.projection.clone(), ..own.clone() };
+        for (content, is_intact) in [(&own, true), (&swapped, own.projection == other.projection)] {
+            let mut sealer = Sealer::new(Arc::new(Signer::new(&keys())));
+            sealer.set_head(id, Head::EMPTY);
+            let content = Arc::new(content.clone());
+            let batch = sealer.seal(Fence::from_number(1), Timestamp::EPOCH, [(id, &content)]);
+            let chain = Chain { id, base: Head::EMPTY, head: batch.moves()[0].to };
+            let verdict = verify_chain(&chain, batch.rows(), &keys());
+            prop_assert_eq!(matches!(verdict, Verdict::Intact { .. }), is_intact, "{:?}", verdict);
+        }
     }
 
     /// No byte can be changed into something that is read and means the same, nor into something that is not canonical itself.

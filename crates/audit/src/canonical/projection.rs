@@ -5,13 +5,18 @@ use stanchion_core::{EventId, RequestId, Scope};
 use super::write;
 use crate::Projection;
 
-/// Tells whether a canonical event says what its projection says.
-pub(crate) fn is_projection(canonical: &[u8], id: EventId, scope: Scope, projection: &Projection) -> bool {
-    let mut expected = Vec::with_capacity(512);
+/// Tells whether a canonical event says what its projection says. `expected` is memory to work in.
+pub(crate) fn is_projection(
+    canonical: &[u8],
+    id: EventId,
+    scope: Scope,
+    projection: &Projection,
+    expected: &mut Vec<u8>,
+) -> bool {
     let mut rest = canonical;
     let mut follows = |rest: &mut &[u8], write: &dyn Fn(&mut Vec<u8>)| {
         expected.clear();
-        write(&mut expected);
+        write(expected);
         rest.strip_prefix(expected.as_slice()).map(|after| *rest = after).is_some()
     };
     let Projection { occurred_at, actor, action, category, outcome, severity, request, targets } = projection;
@@ -29,33 +34,34 @@ pub(crate) fn is_projection(canonical: &[u8], id: EventId, scope: Scope, project
 /// Passes over a field that need not be there. Only for bytes that this crate wrote: what was altered fails at a later comparison,
 /// or at the leaf.
 fn skip_field(rest: &mut &[u8], name: &[u8]) -> bool {
-    let Some(value) = rest.strip_prefix(name) else { return true };
+    let Some(mut value) = rest.strip_prefix(name) else { return true };
     let mut depth = 0_usize;
-    let mut bytes = value.iter().enumerate();
-    while let Some((index, byte)) = bytes.next() {
+    while let Some((byte, after)) = value.split_first() {
+        value = after;
         match byte {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => skip_string(&mut bytes),
-            _ => {}
+            b'"' => value = after_string(after),
+            _ => continue,
         }
-        if depth == 0 && matches!(byte, b'}' | b']' | b'"') {
-            let end = if *byte == b'"' { value.len() - bytes.len() } else { index + 1 };
-            *rest = value.get(end..).unwrap_or_default();
+        if depth == 0 {
+            *rest = value;
             return true;
         }
     }
     false
 }
 
-fn skip_string<'a>(bytes: &mut impl Iterator<Item = (usize, &'a u8)>) {
-    while let Some((_, byte)) = bytes.next() {
-        match byte {
-            b'\\' => drop(bytes.next()),
-            b'"' => return,
-            _ => {}
+/// Returns what follows a string's closing quote.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        let is_end = rest.get(length) == Some(&b'"');
+        rest = rest.get(length + if is_end { 1 } else { 2 }..).unwrap_or_default();
+        if is_end {
+            return rest;
         }
     }
+    &[]
 }
 
 /// Passes over the correlation, in which `request` is to stand, or none.
@@ -75,7 +81,7 @@ fn skip_correlation(rest: &mut &[u8], request: Option<RequestId>) -> bool {
     match request {
         Some(request) => {
             let mut expected = b"\"request\":".to_vec();
-            write::uuid(&mut expected, request.uuid().into_bytes());
+            write::uuid(&mut expected, request.uuid());
             fields.starts_with(&expected)
         }
         None => !fields.starts_with(b"\"request\":"),

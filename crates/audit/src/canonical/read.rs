@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         self.named("a UUID in lower case", |text| {
             let id = text.parse::<EventId>().ok()?;
             let mut written = Vec::with_capacity(38);
-            super::write::uuid(&mut written, id.uuid().into_bytes());
+            super::write::uuid(&mut written, id.uuid());
             (written.get(1..37) == Some(text.as_bytes())).then_some(id)
         })
     }

@@ -8,20 +8,15 @@ pub(super) fn write(out: &mut Vec<u8>, time: Timestamp) {
     let (days, micros) = (time.micros().div_euclid(DAY), time.micros().rem_euclid(DAY));
     let (year, month, day) = civil_from_days(days);
     let seconds = micros / 1_000_000;
-    digits::<4>(out, year);
-    out.push(b'-');
-    digits::<2>(out, month);
-    out.push(b'-');
-    digits::<2>(out, day);
-    out.push(b'T');
-    digits::<2>(out, seconds / 3600);
-    out.push(b':');
-    digits::<2>(out, seconds / 60 % 60);
-    out.push(b':');
-    digits::<2>(out, seconds % 60);
-    out.push(b'.');
-    digits::<6>(out, micros % 1_000_000);
-    out.push(b'Z');
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    digits(&mut text[..4], year);
+    digits(&mut text[5..7], month);
+    digits(&mut text[8..10], day);
+    digits(&mut text[11..13], seconds / 3600);
+    digits(&mut text[14..16], seconds / 60 % 60);
+    digits(&mut text[17..19], seconds % 60);
+    digits(&mut text[20..26], micros % 1_000_000);
+    out.extend_from_slice(&text);
 }
 
 /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": days since 1970-01-01 as year, month and day.
@@ -37,14 +32,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-fn digits<const N: usize>(out: &mut Vec<u8>, value: i64) {
-    let mut text = [b'0'; N];
+fn digits(text: &mut [u8], value: i64) {
     let mut rest = value.unsigned_abs();
     for digit in text.iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&text);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use stanchion_core::{
     Actor, Category, Correlation, Detail, Details, Event, EventId, Outcome, ResourceRef, Scope, Severity,
     Source, SubjectRef, Text, Timestamp,
 };
+use uuid::Uuid;
 
 use super::{MAX_DEPTH, MAX_INTEGER, SCHEMA, name_order, time};
 use crate::Error;
@@ -40,7 +41,7 @@ pub(super) fn action_to_category(out: &mut Vec<u8>, action: &Text, who: &Actor, 
 
 pub(super) fn id_to_outcome(out: &mut Vec<u8>, id: EventId, occurred_at: Timestamp, outcome: Outcome) {
     out.extend_from_slice(b",\"id\":");
-    uuid(out, id.uuid().into_bytes());
+    uuid(out, id.uuid());
     out.extend_from_slice(b",\"occurred_at\":\"");
     time::write(out, occurred_at);
     out.extend_from_slice(b"\",\"outcome\":\"");
@@ -54,7 +55,7 @@ pub(super) fn schema_to_severity(out: &mut Vec<u8>, scope: Scope, severity: Seve
     out.extend_from_slice(b"\",\"scope\":");
     match scope {
         Scope::Platform => out.extend_from_slice(b"\"platform\""),
-        Scope::Tenant(tenant) => uuid(out, tenant.uuid().into_bytes()),
+        Scope::Tenant(tenant) => uuid(out, tenant.uuid()),
     }
     out.extend_from_slice(b",\"severity\":\"");
     out.extend_from_slice(severity.as_str().as_bytes());
@@ -78,7 +79,7 @@ fn actor(out: &mut Vec<u8>, actor: &Actor) {
             out.push(b'{');
             if let Some(key) = key {
                 out.extend_from_slice(b"\"key\":");
-                uuid(out, key.uuid().into_bytes());
+                uuid(out, key.uuid());
                 out.push(b',');
             }
             out.extend_from_slice(b"\"method\":\"");
@@ -105,10 +106,10 @@ fn subject_text(out: &mut Vec<u8>, subject: &SubjectRef) {
 fn correlation(out: &mut Vec<u8>, correlation: &Correlation) {
     let mut object = Object::new(out, b",\"correlation\":{");
     if let Some(parent) = correlation.parent {
-        uuid(object.field(b"\"parent\":"), parent.uuid().into_bytes());
+        uuid(object.field(b"\"parent\":"), parent.uuid());
     }
     if let Some(request) = correlation.request {
-        uuid(object.field(b"\"request\":"), request.uuid().into_bytes());
+        uuid(object.field(b"\"request\":"), request.uuid());
     }
     if let Some(session) = &correlation.session {
         string(object.field(b"\"session\":"), session.as_str());
@@ -269,27 +270,9 @@ fn integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
-pub(super) fn uuid(out: &mut Vec<u8>, bytes: [u8; 16]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    const DASHES: [bool; 16] = {
-        let mut dashes = [false; 16];
-        (dashes[4], dashes[6], dashes[8], dashes[10]) = (true, true, true, true);
-        dashes
-    };
-    let mut text = [b'-'; 38];
-    text[0] = b'"';
-    text[37] = b'"';
-    let mut places = text[1..37].iter_mut();
-    for (byte, dash) in bytes.into_iter().zip(DASHES) {
-        if dash {
-            places.next();
-        }
-        for nibble in [byte >> 4, byte & 15] {
-            if let (Some(place), Some(digit)) = (places.next(), HEX.get(usize::from(nibble))) {
-                *place = *digit;
-            }
-        }
-    }
+pub(super) fn uuid(out: &mut Vec<u8>, uuid: Uuid) {
+    let mut text = [b'"'; 38];
+    uuid.as_hyphenated().encode_lower(&mut text[1..37]);
     out.extend_from_slice(&text);
 }
 
