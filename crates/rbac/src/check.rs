@@ -10,18 +10,19 @@ impl Decision {
     }
 }
 
-impl View {
-    /// Decides from what is in memory. The holdings have been found in this view, and `wanted` is exact.
-    pub(crate) fn decide(&self, holdings: &Holdings, wanted: &Permission, now: Timestamp) -> Decision {
-        let revision = self.own.revision.min(holdings.revision);
-        if holdings.denials.iter().any(|denied| denied.covers_name(wanted)) {
+impl Holdings {
+    /// Decides from what is in memory; `wanted` is exact.
+    pub(crate) fn decide(&self, wanted: &Permission, now: Timestamp) -> Decision {
+        let view = &*self.view;
+        let revision = view.own.revision.min(self.revision);
+        if self.denials.iter().any(|denied| denied.covers_name(wanted)) {
             return Decision::denied(Reason::DeniedExplicitly, revision);
         }
-        let granting = GrantingRoles::new(self, wanted);
+        let granting = GrantingRoles::new(view, wanted);
         let mut granted: Option<&Grant> = None;
         let mut pending: Option<&Grant> = None;
         let mut expired: Option<&Grant> = None;
-        for grant in holdings.grants.iter().filter(|grant| granting.contains(grant.place)) {
+        for grant in self.grants.iter().filter(|grant| granting.contains(grant.place)) {
             if grant.is_for_good() {
                 granted = Some(grant);
                 break;
@@ -48,11 +49,9 @@ impl View {
             (Reason::AssignmentNotYetValid, Some(grant))
         } else if let Some(grant) = expired {
             (Reason::AssignmentExpired, Some(grant))
-        } else if let Some(grant) =
-            holdings.grants.iter().find(|grant| self.switched_off(grant.place, wanted))
-        {
+        } else if let Some(grant) = self.grants.iter().find(|grant| view.switched_off(grant.place, wanted)) {
             (Reason::RoleInactive, Some(grant))
-        } else if holdings.grants.is_empty() && holdings.denials.is_empty() {
+        } else if self.grants.is_empty() && self.denials.is_empty() {
             (Reason::UnknownSubject, None)
         } else {
             (Reason::NoMatchingRole, None)
@@ -65,23 +64,27 @@ impl View {
     }
 
     /// Decides, and shows the evidence.
-    pub(crate) fn explain(&self, holdings: &Holdings, wanted: &Permission, now: Timestamp) -> Explanation {
-        let decision = self.decide(holdings, wanted, now);
+    pub(crate) fn explain(&self, wanted: &Permission, now: Timestamp) -> Explanation {
+        let (view, decision) = (&*self.view, self.decide(wanted, now));
         let (mut path, mut matched, mut candidates) = (Vec::new(), None, Vec::new());
         match (&decision.reason, &decision.role) {
             (Reason::Granted, Some(role)) => {
-                if let Some((way, permission)) = self.way(self.place(role), wanted, Inactive::PassedOver) {
+                if let Some((way, permission)) =
+                    view.way(view.place(role.clone()).0, wanted, Inactive::PassedOver)
+                {
                     (path, matched) = (way, Some(permission));
                 }
             }
             (Reason::DeniedExplicitly, _) => {
-                matched = holdings.denials.iter().find(|denied| denied.covers_name(wanted)).cloned();
+                matched = self.denials.iter().find(|denied| denied.covers_name(wanted)).cloned();
             }
-            _ => candidates = self.candidates(wanted),
+            _ => candidates = view.candidates(wanted),
         }
         Explanation { decision, path, matched, candidates }
     }
+}
 
+impl View {
     /// Tells whether a role that is switched off would permit it.
     fn switched_off(&self, place: Place, wanted: &Permission) -> bool {
         let (compiled, number) = match (place, &self.platform) {
@@ -103,7 +106,7 @@ impl View {
                 }
                 let platform = platform.as_ref()?;
                 closure.outward.iter().find_map(|(role, place)| {
-                    let below = platform.closure(platform.number(role)?, inactive);
+                    let below = platform.closure(platform.number(role)?.1, inactive);
                     let (rest, permission) = way_inside(platform, &below.inside, wanted)?;
                     let mut way = way_to(&self.own, &closure.inside, *place);
                     way.extend(rest);

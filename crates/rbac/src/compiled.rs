@@ -18,8 +18,10 @@ pub(crate) struct Compiled {
     numbers: HashMap<RoleId, u32>,
     /// By role: what it includes, at whatever depth, that is no role of this scope.
     outward: Vec<Box<[RoleId]>>,
-    /// By permissions without a wildcard that some role names. Wildcards that cover them are counted in.
-    exact: HashMap<Arc<str>, RoleSet>,
+    /// Sets of roles, each once: a role's permissions mostly have the same.
+    sets: Vec<RoleSet>,
+    /// By permissions without a wildcard that some role names: the place of the set. Wildcards that cover them are counted in.
+    exact: HashMap<Arc<str>, u32>,
     /// Permissions with a wildcard: by resource where that has none, and the others.
     by_resource: HashMap<Arc<str>, Vec<Wildcard>>,
     any_resource: Vec<Wildcard>,
@@ -67,6 +69,7 @@ impl Compiled {
             roles,
             numbers,
             outward: Vec::new(),
+            sets: Vec::new(),
             exact: HashMap::new(),
             by_resource: HashMap::new(),
             any_resource: Vec::new(),
@@ -76,9 +79,9 @@ impl Compiled {
         compiled
     }
 
-    /// Returns the role's number.
-    pub(crate) fn number(&self, role: &RoleId) -> Option<u32> {
-        self.numbers.get(role).copied()
+    /// Returns the role's number, and its name as it is kept here.
+    pub(crate) fn number(&self, role: &RoleId) -> Option<(&RoleId, u32)> {
+        self.numbers.get_key_value(role).map(|(role, number)| (role, *number))
     }
 
     pub(crate) fn role(&self, number: u32) -> Option<&Role> {
@@ -97,10 +100,8 @@ impl Compiled {
 
     /// Finds the roles that permit `wanted`, which is exact.
     pub(crate) fn granting<'a>(&'a self, wanted: &'a Permission) -> Granting<'a> {
-        match self.exact.get(wanted.name()) {
-            Some(roles) => Granting::Named(roles),
-            None => Granting::Unnamed(self, wanted),
-        }
+        let set = self.exact.get(wanted.name()).and_then(|set| self.sets.get(usize::try_from(*set).ok()?));
+        set.map_or(Granting::Unnamed(self, wanted), Granting::Named)
     }
 
     /// Follows the includes from a role on. What an inactive role includes is not reached through it.
@@ -118,7 +119,7 @@ impl Compiled {
         while let Some((number, _)) = closure.inside.get(next).copied() {
             for included in self.role(number).into_iter().flat_map(|role| &role.includes) {
                 match self.number(included) {
-                    Some(junior) if counts(junior) && seen.insert(junior) => {
+                    Some((_, junior)) if counts(junior) && seen.insert(junior) => {
                         closure.inside.push((junior, Some(next)));
                     }
                     Some(_) => {}
@@ -170,12 +171,18 @@ impl Compiled {
             };
             list.push(wildcard);
         }
+        let mut places: HashMap<RoleSet, u32> = HashMap::new();
         for (name, mut roles) in exact {
             if let Ok(permission) = Permission::new(&name) {
                 roles.extend(self.wildcards(&permission).flat_map(|wildcard| wildcard.roles.iter()));
             }
-            self.exact.insert(name, roles.into());
+            let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let place = *places.entry(roles.into()).or_insert(next);
+            self.exact.insert(name, place);
         }
+        let mut sets: Vec<(RoleSet, u32)> = places.into_iter().collect();
+        sets.sort_unstable_by_key(|(_, place)| *place);
+        self.sets = sets.into_iter().map(|(set, _)| set).collect();
     }
 
     fn wildcards<'a>(&'a self, wanted: &'a Permission) -> impl Iterator<Item = &'a Wildcard> {

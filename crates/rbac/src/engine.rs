@@ -1,9 +1,10 @@
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::DefaultHashBuilder;
 use stanchion_core::{Clock, IdGen, Revision, Scope, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Cache;
 
@@ -23,13 +24,19 @@ pub struct Engine {
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) config: Config,
     pub(crate) views: Cache<Scope, Arc<View>>,
-    pub(crate) subjects: Cache<SubjectKey, Arc<Holdings>>,
-    generations: AtomicU64,
-    /// How often the platform's roles were let go. A tenant's view is of use while it has the last ones.
-    epoch: AtomicU64,
-    /// Until when, in microseconds, everything in memory may be trusted, since all changes were followed.
-    followed_until: AtomicI64,
+    pub(crate) subjects: Cache<SubjectKey, Holdings>,
+    /// How often the roles of scopes were let go: the platform's first, then the tenants', several to a stamp. What was found in roles
+    /// with an older stamp is to be found anew.
+    stamps: Vec<AtomicU64>,
+    forgotten: AtomicU64,
+    hasher: DefaultHashBuilder,
 }
+
+/// How many stamps tenants share.
+const STAMPS: u64 = 1024;
+
+/// How often roles are let go before the memory is searched for what still holds on to old ones.
+const SWEEP_EVERY: u64 = 64;
 
 impl Engine {
     /// Makes an engine over `store`. A clock and ids are all it needs of the world.
@@ -47,10 +54,16 @@ impl Engine {
             views: Cache::new(config.cached_scopes),
             subjects: Cache::new(config.cached_subjects),
             config,
-            generations: AtomicU64::new(1),
-            epoch: AtomicU64::new(0),
-            followed_until: AtomicI64::new(Timestamp::MIN.micros()),
+            stamps: (0..=STAMPS).map(|_| AtomicU64::new(0)).collect(),
+            forgotten: AtomicU64::new(0),
+            hasher: DefaultHashBuilder::default(),
         }
+    }
+
+    /// Returns how many scopes' roles and how many subjects' assignments are in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> (usize, usize) {
+        (self.views.len(), self.subjects.len())
     }
 
     /// Decides at once from what is in memory; `None` when something has to be read first, which [`Engine::check`] does.
@@ -63,17 +76,11 @@ impl Engine {
             return Some(Decision::denied(Reason::PermissionNotExact, Revision::ZERO));
         }
         let now = self.clock.now();
-        let trusted = self.trusted(now);
-        self.views.with(&request.scope, trusted, |view| {
-            if !self.is_current(request.scope, view) {
-                return None;
-            }
-            let key: &dyn InScope = request;
-            self.subjects.with(key, trusted, |holdings| {
-                let found_here = holdings.generation == view.generation;
-                found_here.then(|| view.decide(holdings, request.permission, now))
-            })?
-        })?
+        let key = self.key(request.scope, request.subject);
+        let decide = |holdings: &Holdings| {
+            self.is_current(request.scope, &holdings.view).then(|| holdings.decide(request.permission, now))
+        };
+        self.subjects.with::<dyn Key, _>(&key, now, decide)?
     }
 
     /// Decides, reading first what is not in memory.
@@ -84,8 +91,8 @@ impl Engine {
         if let Some(decision) = self.try_check(request) {
             return Ok(decision);
         }
-        let (view, holdings) = self.evidence(request).await?;
-        Ok(view.decide(&holdings, request.permission, self.clock.now()))
+        let holdings = self.holdings(request).await?;
+        Ok(holdings.decide(request.permission, self.clock.now()))
     }
 
     /// Decides as [`Engine::check`] does, and shows by what.
@@ -97,119 +104,125 @@ impl Engine {
             let decision = Decision::denied(Reason::PermissionNotExact, Revision::ZERO);
             return Ok(Explanation { decision, path: Vec::new(), matched: None, candidates: Vec::new() });
         }
-        let (view, holdings) = self.evidence(request).await?;
-        Ok(view.explain(&holdings, request.permission, self.clock.now()))
+        let holdings = self.holdings(request).await?;
+        Ok(holdings.explain(request.permission, self.clock.now()))
     }
 
-    async fn evidence(&self, request: &CheckRequest<'_>) -> Result<(Arc<View>, Arc<Holdings>), StoreError> {
+    async fn holdings(&self, request: &CheckRequest<'_>) -> Result<Holdings, StoreError> {
         let view = self.view(request.scope).await?;
-        let holdings = self.holdings(request, &view).await?;
-        Ok((view, holdings))
+        let key = self.key(request.scope, request.subject).to_owned();
+        let load = || async {
+            let expires_at = self.expires_at().min(view.expires_at);
+            let records = self.store.subject(request.scope, request.subject).await?;
+            Ok::<_, StoreError>((Holdings::new(records, &view), expires_at))
+        };
+        let holdings = self.subjects.get_or_load(&key, &*self.clock, load).await?;
+        if Arc::ptr_eq(&holdings.view, &view) {
+            return Ok(holdings);
+        }
+        let found = holdings.within(&view);
+        let is_same =
+            |kept: &Holdings| kept.revision == holdings.revision && Arc::ptr_eq(&kept.view, &holdings.view);
+        self.subjects.update(&key, |kept| is_same(kept).then(|| found.clone()));
+        Ok(found)
     }
 
     async fn view(&self, scope: Scope) -> Result<Arc<View>, StoreError> {
-        let trusted = Stopped(self.trusted(self.clock.now()));
         let load = || self.load_view(scope);
-        let view = self.views.get_or_load(&scope, &trusted, load).await?;
+        let view = self.views.get_or_load(&scope, &*self.clock, load).await?;
         if self.is_current(scope, &view) {
             return Ok(view);
         }
+        if view.stamps.0 != self.stamp(scope) {
+            // Let go of just now, or its stamp was moved by another tenant: the two cannot be told apart.
+            self.views.remove(&scope);
+            return self.views.get_or_load(&scope, &*self.clock, load).await;
+        }
         // The scope's own roles are as they were; only the platform's have to be taken anew.
-        let epoch = self.epoch();
+        let stamps = (view.stamps.0, self.stamp(Scope::Platform));
         let platform = self.platform_view().await?;
         let expires_at = view.expires_at.min(platform.expires_at);
-        let own = Arc::clone(&view.own);
         let platform = Some(Arc::clone(&platform.own));
-        let fresh = Arc::new(View::new(self.next_generation(), own, platform, epoch, expires_at));
+        let fresh = Arc::new(View::new(Arc::clone(&view.own), platform, stamps, expires_at));
         self.views.update(&scope, |kept| Arc::ptr_eq(kept, &view).then(|| Arc::clone(&fresh)));
         Ok(fresh)
     }
 
     async fn load_view(&self, scope: Scope) -> Result<(Arc<View>, Timestamp), StoreError> {
-        let epoch = self.epoch();
+        let stamps = (self.stamp(scope), self.stamp(Scope::Platform));
+        let mut expires_at = self.expires_at();
         let platform = match scope {
             Scope::Platform => None,
-            Scope::Tenant(_) => Some(self.platform_view().await?),
+            Scope::Tenant(_) => {
+                let view = self.platform_view().await?;
+                expires_at = expires_at.min(view.expires_at);
+                Some(Arc::clone(&view.own))
+            }
         };
-        let mut expires_at = self.clock.now().plus(self.config.max_stale());
-        if let Some(platform) = &platform {
-            expires_at = expires_at.min(platform.expires_at);
-        }
-        let snapshot = self.store.load(scope).await?;
-        let own = Arc::new(Compiled::new(snapshot.revision, snapshot.roles));
-        let platform = platform.map(|platform| Arc::clone(&platform.own));
-        let view = View::new(self.next_generation(), own, platform, epoch, expires_at);
-        Ok((Arc::new(view), expires_at))
+        let own = self.compiled(scope).await?;
+        Ok((Arc::new(View::new(own, platform, stamps, expires_at)), expires_at))
     }
 
+    /// The platform's own view. A tenant's view waits for it while it is loaded, and it waits for none.
     async fn platform_view(&self) -> Result<Arc<View>, StoreError> {
-        let trusted = Stopped(self.trusted(self.clock.now()));
         let load = || async {
-            // Nested: a tenant's view waits for the platform's, and that one for nothing else.
-            let expires_at = self.clock.now().plus(self.config.max_stale());
-            let snapshot = self.store.load(Scope::Platform).await?;
-            let own = Arc::new(Compiled::new(snapshot.revision, snapshot.roles));
-            let view = View::new(self.next_generation(), own, None, self.epoch(), expires_at);
-            Ok::<_, StoreError>((Arc::new(view), expires_at))
+            let stamp = self.stamp(Scope::Platform);
+            let expires_at = self.expires_at();
+            let own = self.compiled(Scope::Platform).await?;
+            Ok::<_, StoreError>((Arc::new(View::new(own, None, (stamp, stamp), expires_at)), expires_at))
         };
-        self.views.get_or_load(&Scope::Platform, &trusted, load).await
+        self.views.get_or_load(&Scope::Platform, &*self.clock, load).await
     }
 
-    async fn holdings(
-        &self,
-        request: &CheckRequest<'_>,
-        view: &Arc<View>,
-    ) -> Result<Arc<Holdings>, StoreError> {
-        let trusted = Stopped(self.trusted(self.clock.now()));
-        let key = SubjectKey { scope: request.scope, subject: request.subject.clone() };
-        let load = || async {
-            let expires_at = self.clock.now().plus(self.config.max_stale());
-            let records = self.store.subject(request.scope, request.subject).await?;
-            Ok::<_, StoreError>((Arc::new(Holdings::new(records, view)), expires_at))
-        };
-        let holdings = self.subjects.get_or_load(&key, &trusted, load).await?;
-        if holdings.generation == view.generation {
-            return Ok(holdings);
-        }
-        let found = Arc::new(holdings.within(view));
-        self.subjects.update(&key, |kept| Arc::ptr_eq(kept, &holdings).then(|| Arc::clone(&found)));
-        Ok(found)
+    async fn compiled(&self, scope: Scope) -> Result<Arc<Compiled>, StoreError> {
+        let snapshot = self.store.load(scope).await?;
+        Ok(Arc::new(Compiled::new(snapshot.revision, snapshot.roles)))
     }
 
     /// Lets go of the scope's roles, so that the next check reads them.
     pub(crate) fn forget_roles(&self, scope: Scope) {
         self.views.remove(&scope);
-        if scope == Scope::Platform {
-            // Only now: whoever sees the new epoch must not find the old roles any more.
-            self.epoch.fetch_add(1, Ordering::SeqCst);
+        // Only now: whoever sees the new stamp must not find the old roles any more.
+        if let Some(stamp) = self.stamps.get(place_of_stamp(scope)) {
+            stamp.fetch_add(1, Ordering::SeqCst);
+        }
+        // Subjects are found anew when they are next asked about; who is not asked about must not keep old roles in memory for ever.
+        if self.forgotten.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.subjects.remove_if(|key, holdings| !self.is_current(key.scope, &holdings.view));
         }
     }
 
     /// Lets go of what the subject holds, so that the next check reads it.
     pub(crate) fn forget_subject(&self, scope: Scope, subject: &SubjectRef) {
-        self.subjects.remove::<dyn InScope>(&(scope, subject));
+        self.subjects.remove::<dyn Key>(&self.key(scope, subject));
     }
 
-    pub(crate) fn trust_until(&self, until: Timestamp) {
-        self.followed_until.fetch_max(until.micros(), Ordering::Relaxed);
+    pub(crate) fn forget_everything_of(&self, scope: Scope) {
+        self.forget_roles(scope);
+        self.subjects.remove_if(|key, _| key.scope == scope);
     }
 
-    /// The time to look into the caches by: while all changes are followed, nothing in them expires.
-    fn trusted(&self, now: Timestamp) -> Timestamp {
-        if now.micros() < self.followed_until.load(Ordering::Relaxed) { Timestamp::MIN } else { now }
+    pub(crate) fn key<'a>(&self, scope: Scope, subject: &'a SubjectRef) -> BorrowedKey<'a> {
+        BorrowedKey { hash: self.hasher.hash_one((scope, subject)), scope, subject }
     }
 
+    /// Tells whether neither the scope's roles nor the platform's were let go since the view was taken.
     fn is_current(&self, scope: Scope, view: &View) -> bool {
-        scope == Scope::Platform || view.epoch == self.epoch()
+        view.stamps == (self.stamp(scope), self.stamp(Scope::Platform))
     }
 
-    fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    fn stamp(&self, scope: Scope) -> u64 {
+        self.stamps.get(place_of_stamp(scope)).map_or(0, |stamp| stamp.load(Ordering::SeqCst))
     }
 
-    fn next_generation(&self) -> u64 {
-        self.generations.fetch_add(1, Ordering::Relaxed)
+    fn expires_at(&self) -> Timestamp {
+        self.clock.now().plus(self.config.max_stale())
     }
+}
+
+fn place_of_stamp(scope: Scope) -> usize {
+    let place = scope.tenant().map_or(0, |tenant| 1 + tenant.uuid().as_u64_pair().1 % STAMPS);
+    usize::try_from(place).unwrap_or(0)
 }
 
 impl fmt::Debug for Engine {
@@ -221,77 +234,67 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// A clock that tells one time.
-#[derive(Debug)]
-struct Stopped(Timestamp);
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-}
-
-/// A subject of a scope.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A subject of a scope. Its hash is taken once: a look-up needs it several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubjectKey {
+    hash: u64,
     scope: Scope,
     subject: SubjectRef,
 }
 
-/// Whatever names a subject of a scope, so that a look-up need not make a [`SubjectKey`].
-pub(crate) trait InScope {
-    fn scope(&self) -> Scope;
-    fn subject(&self) -> &SubjectRef;
+/// A [`SubjectKey`] whose subject is borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BorrowedKey<'a> {
+    hash: u64,
+    scope: Scope,
+    subject: &'a SubjectRef,
 }
 
-impl InScope for SubjectKey {
-    fn scope(&self) -> Scope {
-        self.scope
-    }
-
-    fn subject(&self) -> &SubjectRef {
-        &self.subject
-    }
-}
-
-impl InScope for CheckRequest<'_> {
-    fn scope(&self) -> Scope {
-        self.scope
-    }
-
-    fn subject(&self) -> &SubjectRef {
-        self.subject
+impl BorrowedKey<'_> {
+    fn to_owned(self) -> SubjectKey {
+        SubjectKey { hash: self.hash, scope: self.scope, subject: self.subject.clone() }
     }
 }
 
-impl InScope for (Scope, &SubjectRef) {
-    fn scope(&self) -> Scope {
-        self.0
-    }
+/// What both keys are to the cache.
+pub(crate) trait Key {
+    fn borrowed(&self) -> BorrowedKey<'_>;
+}
 
-    fn subject(&self) -> &SubjectRef {
-        self.1
+impl Key for SubjectKey {
+    fn borrowed(&self) -> BorrowedKey<'_> {
+        BorrowedKey { hash: self.hash, scope: self.scope, subject: &self.subject }
     }
 }
 
-impl<'a> Borrow<dyn InScope + 'a> for SubjectKey {
-    fn borrow(&self) -> &(dyn InScope + 'a) {
+impl Key for BorrowedKey<'_> {
+    fn borrowed(&self) -> BorrowedKey<'_> {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Key + 'a> for SubjectKey {
+    fn borrow(&self) -> &(dyn Key + 'a) {
         self
     }
 }
 
-/// As [`SubjectKey`] hashes itself.
-impl Hash for dyn InScope + '_ {
+impl Hash for SubjectKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.scope().hash(state);
-        self.subject().hash(state);
+        state.write_u64(self.hash);
     }
 }
 
-impl PartialEq for dyn InScope + '_ {
+impl Hash for dyn Key + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.borrowed().hash);
+    }
+}
+
+impl PartialEq for dyn Key + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.scope() == other.scope() && self.subject() == other.subject()
+        self.borrowed() == other.borrowed()
     }
 }
 
-impl Eq for dyn InScope + '_ {}
+impl Eq for dyn Key + '_ {}

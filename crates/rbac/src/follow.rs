@@ -3,7 +3,8 @@ use stanchion_core::{FeedEntry, Scope, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Follow;
 
 use crate::Engine;
-use crate::engine::InScope;
+use crate::engine::Key;
+use crate::view::Holdings;
 
 /// Lets go of what others have changed; the next check that needs it reads it again.
 #[async_trait]
@@ -25,7 +26,9 @@ impl Follow for Engine {
     }
 
     fn caught_up(&self, as_of: Timestamp) {
-        self.trust_until(as_of.plus(self.config.max_stale()));
+        let until = as_of.plus(self.config.max_stale());
+        self.views.trust_until(until);
+        self.subjects.trust_until(until);
     }
 }
 
@@ -40,19 +43,18 @@ impl Engine {
                     self.forget_roles(scope);
                 }
             }
-            Some(("subject", subject)) if subject.parse::<SubjectRef>().is_ok() => {
-                let Ok(subject) = subject.parse::<SubjectRef>() else { return };
-                let key: &dyn InScope = &(scope, &subject);
-                let has_it = self.subjects.with(key, now, |held| held.revision >= entry.revision);
-                if has_it != Some(true) {
+            Some(("subject", subject)) => {
+                let Ok(subject) = subject.parse::<SubjectRef>() else {
+                    return self.forget_everything_of(scope);
+                };
+                let key = self.key(scope, &subject);
+                let has_it = |held: &Holdings| held.revision >= entry.revision;
+                if self.subjects.with::<dyn Key, _>(&key, now, has_it) != Some(true) {
                     self.forget_subject(scope, &subject);
                 }
             }
-            _ => {
-                // A kind of record that this version does not know: everything of the scope may depend on it.
-                self.forget_roles(scope);
-                self.subjects.remove_if(|key, _| key.scope() == scope);
-            }
+            // A kind of record that this version does not know: everything of the scope may depend on it.
+            _ => self.forget_everything_of(scope),
         }
     }
 }

@@ -52,6 +52,8 @@ mod assignment;
 mod check;
 mod compiled;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod decision;
 mod engine;
 mod error;

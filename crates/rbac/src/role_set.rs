@@ -1,6 +1,6 @@
 /// A set of roles by their numbers: a list while that is smaller, a bitset from then on. A probe costs about the same however many
 /// roles are in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleSet {
     Few(Box<[u32]>),
     Bits(Box<[u64]>),

@@ -9,12 +9,10 @@ use crate::{Assignment, Denial, Permission, RoleId, SubjectRecords};
 /// All roles that count in one scope: its own, and for a tenant the platform's. A name means the scope's own role first.
 #[derive(Debug)]
 pub(crate) struct View {
-    /// Tells views apart: no two of an engine have the same.
-    pub(crate) generation: u64,
     pub(crate) own: Arc<Compiled>,
     pub(crate) platform: Option<Arc<Compiled>>,
-    /// How often the engine had let go of the platform's roles before these were taken.
-    pub(crate) epoch: u64,
+    /// What the stamps of the scope and of the platform were before the roles were read.
+    pub(crate) stamps: (u64, u64),
     /// The instant from which it must not be trusted, unless changes are followed.
     pub(crate) expires_at: Timestamp,
     /// By own role: the platform's roles that it includes.
@@ -31,28 +29,30 @@ pub(crate) enum Place {
 
 impl View {
     pub(crate) fn new(
-        generation: u64,
         own: Arc<Compiled>,
         platform: Option<Arc<Compiled>>,
-        epoch: u64,
+        stamps: (u64, u64),
         expires_at: Timestamp,
     ) -> Self {
         let mut outward = HashMap::new();
         if let Some(platform) = &platform {
             for number in own.outgoing() {
-                let found = own.outward(number).iter().filter_map(|role| platform.number(role));
+                let found = own.outward(number).iter().filter_map(|role| Some(platform.number(role)?.1));
                 outward.insert(number, found.collect());
             }
         }
-        Self { generation, own, platform, epoch, expires_at, outward }
+        Self { own, platform, stamps, expires_at, outward }
     }
 
-    pub(crate) fn place(&self, role: &RoleId) -> Place {
-        if let Some(number) = self.own.number(role) {
-            return Place::Own(number);
+    /// Finds a role by its name; the name that is returned is the view's own.
+    pub(crate) fn place(&self, role: RoleId) -> (Place, RoleId) {
+        if let Some((id, number)) = self.own.number(&role) {
+            return (Place::Own(number), id.clone());
         }
-        let number = self.platform.as_ref().and_then(|platform| platform.number(role));
-        number.map_or(Place::Nowhere, Place::Platform)
+        match self.platform.as_ref().and_then(|platform| platform.number(&role)) {
+            Some((id, number)) => (Place::Platform(number), id.clone()),
+            None => (Place::Nowhere, role),
+        }
     }
 
     /// Returns the platform's roles that an own role includes.
@@ -68,14 +68,14 @@ impl View {
 #[derive(Clone, Debug)]
 pub(crate) struct Holdings {
     pub(crate) revision: Revision,
-    /// The view that the places are of.
-    pub(crate) generation: u64,
+    pub(crate) view: Arc<View>,
     pub(crate) grants: Box<[Grant]>,
     pub(crate) denials: Box<[Permission]>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
+    /// Shared with the view where that has the role.
     pub(crate) role: RoleId,
     pub(crate) place: Place,
     /// The first instant at which it counts.
@@ -85,27 +85,28 @@ pub(crate) struct Grant {
 }
 
 impl Holdings {
-    pub(crate) fn new(records: SubjectRecords, view: &View) -> Self {
+    pub(crate) fn new(records: SubjectRecords, view: &Arc<View>) -> Self {
         let grant = |assignment: Versioned<Assignment>| {
             let Assignment { role, not_before, expires_at, .. } = assignment.value;
             let (from, until) = (not_before.unwrap_or(Timestamp::MIN), expires_at.unwrap_or(Timestamp::MAX));
-            Grant { place: view.place(&role), role, from, until }
+            let (place, role) = view.place(role);
+            Grant { role, place, from, until }
         };
         let denied = |denial: Versioned<Denial>| denial.value.permission;
         Self {
             revision: records.revision,
-            generation: view.generation,
+            view: Arc::clone(view),
             grants: records.assignments.into_iter().map(grant).collect(),
             denials: records.denials.into_iter().map(denied).collect(),
         }
     }
 
     /// The same holdings, with their roles found in another view.
-    pub(crate) fn within(&self, view: &View) -> Self {
+    pub(crate) fn within(&self, view: &Arc<View>) -> Self {
         let mut holdings = self.clone();
-        holdings.generation = view.generation;
+        holdings.view = Arc::clone(view);
         for grant in &mut holdings.grants {
-            grant.place = view.place(&grant.role);
+            (grant.place, grant.role) = view.place(grant.role.clone());
         }
         holdings
     }

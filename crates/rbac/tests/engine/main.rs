@@ -1,0 +1,10 @@
+//! What the engine decides, what it lets be written, and what it learns from others.
+
+#![expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod decisions;
+mod model;
+mod replicas;
+mod rules;
+mod world;

@@ -1,0 +1,254 @@
+//! An engine over a watched store, and short names for what the tests write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stanchion_core::{
+    Author, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope, SeededRandom,
+    StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+};
+use stanchion_rbac::{
+    Assignment, AssignmentFilter, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore,
+    Permission, RbacChange, RbacStore, Role, RoleId, Snapshot, SubjectRecords,
+};
+use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
+use tokio::sync::Notify;
+
+pub(crate) const PLATFORM: Scope = Scope::Platform;
+
+pub(crate) fn tenant(number: u128) -> Scope {
+    let uuid = format!("0192f0c1-2345-7abc-8def-{number:012}");
+    Scope::Tenant(uuid.parse::<TenantId>().unwrap())
+}
+
+pub(crate) fn id(id: &str) -> RoleId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn permission(text: &str) -> Permission {
+    text.parse().unwrap()
+}
+
+pub(crate) fn user(name: &str) -> SubjectRef {
+    SubjectRef::user(name.to_owned()).unwrap()
+}
+
+pub(crate) fn role(name: &str, permissions: &[&str], includes: &[&str]) -> Role {
+    Role::new(id(name), name.parse().unwrap())
+        .with_permissions(permissions.iter().map(|text| permission(text)))
+        .with_includes(includes.iter().map(|name| id(name)))
+}
+
+pub(crate) fn author() -> Author {
+    Author {
+        actor: stanchion_core::Actor::Subject {
+            subject: user("root"),
+            method: stanchion_core::AuthenticationMethod::ApiKey,
+            key: None,
+        },
+        request: None,
+        source: stanchion_core::Source::default(),
+    }
+}
+
+/// The instant `seconds` after the tests begin.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_772_366_400_000_000 + seconds * 1_000_000)
+}
+
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<Watched>,
+    pub(crate) outbox: Arc<MemoryOutboxStore>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let outbox = Arc::new(MemoryOutboxStore::default());
+        let store = Arc::new(Watched::new(MemoryRbacStore::new(Some(Arc::clone(&outbox)))));
+        let clock = Arc::new(ManualClock::at(at(0)));
+        let ids = Arc::new(SeededRandom::new(1));
+        let engine = Arc::new(Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config));
+        Self { engine, store, outbox, clock }
+    }
+
+    /// Another replica over the same store.
+    pub(crate) fn replica(&self) -> Arc<Engine> {
+        let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock) as _);
+        Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), Config::default()))
+    }
+
+    pub(crate) fn follower(&self, engine: &Arc<Engine>) -> Follower {
+        let (feed, target) = (Arc::clone(&self.store) as _, Arc::clone(engine) as _);
+        let (clock, timer) = (Arc::clone(&self.clock) as _, Arc::clone(&self.clock) as _);
+        Follower::new(feed, target, clock, timer, FollowerConfig::default())
+    }
+
+    pub(crate) async fn put(&self, scope: Scope, role: Role) -> Versioned<Role> {
+        self.engine.put_role(&author(), scope, role, None).await.unwrap()
+    }
+
+    pub(crate) async fn try_put(&self, scope: Scope, role: Role) -> Result<Versioned<Role>, Error> {
+        self.engine.put_role(&author(), scope, role, None).await
+    }
+
+    pub(crate) async fn assign(&self, scope: Scope, subject: &str, role: &str) {
+        self.give(scope, Assignment::new(user(subject), id(role))).await;
+    }
+
+    pub(crate) async fn give(&self, scope: Scope, assignment: Assignment) {
+        self.engine.assign(&author(), scope, assignment).await.unwrap();
+    }
+
+    pub(crate) async fn revoke(&self, scope: Scope, subject: &str, role: &str) {
+        self.engine.revoke(&author(), scope, &user(subject), &id(role)).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn deny(&self, scope: Scope, subject: &str, what: &str) {
+        self.engine.deny(&author(), scope, Denial::new(user(subject), permission(what))).await.unwrap();
+    }
+
+    pub(crate) async fn check(&self, scope: Scope, subject: &str, what: &str) -> Decision {
+        check(&self.engine, scope, subject, what).await
+    }
+
+    pub(crate) async fn allows(&self, scope: Scope, subject: &str, what: &str) -> bool {
+        self.check(scope, subject, what).await.allowed
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+pub(crate) async fn check(engine: &Engine, scope: Scope, subject: &str, what: &str) -> Decision {
+    let (subject, what) = (user(subject), permission(what));
+    let request = CheckRequest::new(scope, &subject, &what);
+    let decision = engine.check(&request).await.unwrap();
+    assert_eq!(engine.try_check(&request), Some(decision.clone()), "what was read once is in memory");
+    decision
+}
+
+/// A store that counts what is read of it, can be down, and can keep a write waiting.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: MemoryRbacStore,
+    pub(crate) loads: AtomicUsize,
+    pub(crate) subjects: AtomicUsize,
+    pub(crate) down: AtomicBool,
+    /// Once set, a write is done, but its answer never comes.
+    pub(crate) mute: AtomicBool,
+    pub(crate) written: Notify,
+}
+
+impl Watched {
+    fn new(inner: MemoryRbacStore) -> Self {
+        Self {
+            inner,
+            loads: AtomicUsize::new(0),
+            subjects: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            written: Notify::new(),
+        }
+    }
+
+    /// How often roles and subjects were read since this was last asked.
+    pub(crate) fn reads(&self) -> (usize, usize) {
+        (self.loads.swap(0, Ordering::SeqCst), self.subjects.swap(0, Ordering::SeqCst))
+    }
+
+    fn up(&self, operation: &'static str) -> Result<(), StoreError> {
+        let down = self.down.load(Ordering::SeqCst);
+        if down { Err(StoreError::new(StoreErrorKind::Unavailable, "watched", operation)) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl RbacStore for Watched {
+    async fn load(&self, scope: Scope) -> Result<Snapshot, StoreError> {
+        self.up("load")?;
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.inner.load(scope).await
+    }
+
+    async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError> {
+        self.up("subject")?;
+        self.subjects.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.inner.subject(scope, subject).await
+    }
+
+    async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
+        tokio::task::yield_now().await;
+        self.inner.get_role(scope, id).await
+    }
+
+    async fn list_roles(
+        &self,
+        scope: Scope,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<Role>>, StoreError> {
+        self.inner.list_roles(scope, page).await
+    }
+
+    async fn list_assignments(
+        &self,
+        scope: Scope,
+        filter: &AssignmentFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<Assignment>>, StoreError> {
+        tokio::task::yield_now().await;
+        self.inner.list_assignments(scope, filter, page).await
+    }
+
+    async fn list_denials(
+        &self,
+        scope: Scope,
+        subject: Option<&SubjectRef>,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<Denial>>, StoreError> {
+        self.inner.list_denials(scope, subject, page).await
+    }
+
+    async fn tenants_using(
+        &self,
+        system: SystemScope,
+        role: &RoleId,
+        limit: usize,
+    ) -> Result<Vec<TenantId>, StoreError> {
+        self.inner.tenants_using(system, role, limit).await
+    }
+
+    async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
+        self.up("apply")?;
+        tokio::task::yield_now().await;
+        let written = self.inner.apply(scope, change).await;
+        if self.mute.load(Ordering::SeqCst) {
+            self.written.notify_one();
+            std::future::pending::<()>().await;
+        }
+        written
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for Watched {
+    async fn changes(
+        &self,
+        system: SystemScope,
+        cursor: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<FeedPage, StoreError> {
+        self.up("changes")?;
+        self.inner.changes(system, cursor, limit).await
+    }
+}
