@@ -6,7 +6,7 @@ use crate::{Environment, Error};
 
 /// How an [`Engine`](crate::Engine) makes keys and keeps them in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ApiKeyConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The environment of keys that are issued without one.

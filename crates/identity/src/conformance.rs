@@ -1,4 +1,4 @@
-//! The suite of [`KeyStore`]: every adapter passes it, ours and yours.
+//! The suite of [`KeyStore`](crate::KeyStore): every adapter passes it, ours and yours.
 //!
 //! The factory returns an empty store, and the outbox that its changes fill.
 
