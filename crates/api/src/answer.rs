@@ -1,9 +1,13 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use serde::Serialize;
 use stanchion_core::{Problem, ProblemCode, Revision};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::document::Document;
 use crate::failure::Failure;
@@ -52,12 +56,38 @@ pub(crate) trait Output {
 }
 
 /// A part of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct List<T: ToSchema> {
-    /// The items.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
-    /// The token of the page that follows; null on the last one.
     pub(crate) next_page: Option<String>,
+}
+
+impl<T: ToSchema> PartialSchema for List<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        let token = "The token of the page that follows; null on the last one.";
+        let types = SchemaType::from_iter([Type::String, Type::Null]);
+        let next_page = ObjectBuilder::new().schema_type(types).description(Some(token));
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A part of a list."))
+            .property("items", items)
+            .property("next_page", next_page)
+            .required("items")
+            .required("next_page")
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for List<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 /// 200 with a document that has no revision: a list, a result.

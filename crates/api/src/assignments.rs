@@ -88,10 +88,10 @@ pub(crate) struct NewAssignment {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AssignmentFilter {
     /// Only those of this subject.
-    #[param(value_type = Option<String>, example = "user:alice")]
+    #[param(value_type = String, required = false, example = "user:alice")]
     subject: Option<SubjectRef>,
     /// Only those of this role.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     role: Option<RoleId>,
 }
 

@@ -146,31 +146,31 @@ pub(crate) struct Source {
 #[serde(deny_unknown_fields)]
 pub(crate) struct EntryFilter {
     /// The action, `role.put`; or with `.*` at the end every action below it, `role.*`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     action: Option<Text>,
     /// The actor: `user:alice`, `service:etl`, `system:sweeper` or `anonymous`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     actor: Option<Text>,
     /// One of the targets: `role/editor`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     target: Option<ResourceRef>,
     /// `success`, `denied`, `failure`, `error` or `unknown`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     outcome: Option<Outcome>,
     /// `access`, `authentication`, `administration`, `security`, `data_access`, `billing` or `system`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     category: Option<Category>,
     /// The least severity: `info`, `notice`, `warning`, `high` or `critical`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     severity: Option<Severity>,
     /// The request that caused it: the `x-request-id` of an answer.
-    #[param(value_type = Option<String>, format = "uuid")]
+    #[param(value_type = String, required = false, format = "uuid")]
     request: Option<RequestId>,
     /// Recorded at this instant or later.
-    #[param(value_type = Option<String>, format = "date-time")]
+    #[param(value_type = String, required = false, format = "date-time")]
     since: Option<Timestamp>,
     /// Recorded before this instant.
-    #[param(value_type = Option<String>, format = "date-time")]
+    #[param(value_type = String, required = false, format = "date-time")]
     until: Option<Timestamp>,
 }
 

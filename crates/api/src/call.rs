@@ -11,7 +11,8 @@ use stanchion_core::{
 };
 use stanchion_pipeline::Engines;
 use utoipa::openapi::path::ParameterIn;
-use utoipa::openapi::{RefOr, Required, Schema};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::answer::{Found, List};
@@ -181,7 +182,8 @@ impl<T: DeserializeOwned + IntoParams + Send + 'static> Input for Paged<T> {
         Query::<T>::document(document);
         let most = PageRequest::MAX_LIMIT;
         let limit = format!("The most items of the page, 1 to {most}; 100 when left out.");
-        document.parameter(ParameterIn::Query, "limit", &limit, Required::False, u16::schema());
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(most));
+        document.parameter(ParameterIn::Query, "limit", &limit, Required::False, number);
         let page =
             "The `next_page` of the page before. A token is good for the list it came with, and no other.";
         document.parameter(ParameterIn::Query, "page", page, Required::False, String::schema());

@@ -81,7 +81,7 @@ pub(crate) struct NewDenial {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DenialFilter {
     /// Only those of this subject.
-    #[param(value_type = Option<String>, example = "user:alice")]
+    #[param(value_type = String, required = false, example = "user:alice")]
     subject: Option<SubjectRef>,
 }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use stanchion_core::ProblemCode;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, Ref, Schema};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Header, HeaderBuilder, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -71,8 +71,16 @@ impl Document {
         self.answers.push((status, response.build()));
     }
 
-    pub(crate) fn answers_text(&mut self, status: StatusCode, description: &str, media_type: &str) {
-        let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    /// Answers with something that has no schema of its own.
+    pub(crate) fn answers_as(
+        &mut self,
+        status: StatusCode,
+        description: &str,
+        media_type: &str,
+        r#type: Type,
+    ) {
+        let schema = ObjectBuilder::new().schema_type(r#type);
+        let content = ContentBuilder::new().schema(Some(schema)).build();
         self.answers.push((
             status,
             ResponseBuilder::new().description(description).content(media_type, content).build(),

@@ -65,7 +65,7 @@ pub(crate) struct Key {
     environment: String,
     /// The first characters of its secret, by which people tell it apart.
     #[schema(value_type = String)]
-    shown: Text,
+    prefix: Text,
     /// Counts its secrets from 1.
     generation: u32,
     /// `active` or `revoked`.
@@ -96,7 +96,7 @@ pub(crate) struct Key {
 pub(crate) struct FormerSecret {
     /// Its first characters.
     #[schema(value_type = String)]
-    shown: Text,
+    prefix: Text,
     /// The instant from which it is not accepted.
     #[schema(value_type = String, format = "date-time")]
     not_after: Timestamp,
@@ -167,7 +167,7 @@ impl From<Versioned<identity::ApiKey>> for Key {
             identity::KeyStatus::Revoked { at } => ("revoked", Some(at)),
         };
         let former = |former: identity::Former| FormerSecret {
-            shown: former.generation.shown,
+            prefix: former.generation.prefix,
             not_after: former.not_after,
         };
         Self {
@@ -176,7 +176,7 @@ impl From<Versioned<identity::ApiKey>> for Key {
             subject: key.subject,
             name: key.name,
             environment: key.environment.to_string(),
-            shown: key.current.shown,
+            prefix: key.current.prefix,
             generation: key.current.number,
             status,
             revoked_at,

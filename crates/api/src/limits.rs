@@ -25,8 +25,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .note(
                 "What was counted stays counted, unless the limit now counts by something else or over other windows. To replace a \
                  limit send its `etag` as `if-match`; `if-none-match: *` creates only.",
-            )
-            .conflicting(),
+            ),
         Operation::new(Method::GET, one, "get_limit", READ, On::Scope, "Returns a rate limit.", get),
         Operation::new(Method::DELETE, one, "delete_limit", WRITE, On::Scope, "Deletes a rate limit.", delete),
     ]

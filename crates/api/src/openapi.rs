@@ -1,12 +1,12 @@
 use bytes::Bytes;
 use stanchion_core::ProblemCode;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, Paths};
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Ref, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Required, ResponsesBuilder};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Response, ResponsesBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::document::{PROBLEM, problem_response};
@@ -15,12 +15,22 @@ use crate::operation::{Access, Idempotency, On, Operation, Run};
 const ABOUT: &str = "\
 Administration of tenants, API keys, roles, rate limits, usage and audit.
 
-**Authentication.** Send an API key as `Authorization: Bearer …` or `X-API-Key`. **Scope.** The key of a tenant works on that tenant. \
-The key of the platform names the tenant with `?tenant=<id>`, or `?tenant=platform` for what the platform itself has. \
-**Permissions** are looked for in the scope of the key; each operation names its own in `x-permission`. \
-**Problems** are documents of RFC 9457 with a stable `code`. **Lists** come in pages: send `next_page` as `page` until it is null. \
-**Changes** to what exists take the `etag` it was read with as `If-Match`. **Creations** take an `Idempotency-Key`: sent again \
-within 24 hours they are answered as the first time, with `idempotency-replayed: true`, and are not done again. \
+**Authentication.** Send an API key as `Authorization: Bearer …` or `X-API-Key`.
+
+**Scope.** The key of a tenant works on that tenant. The key of the platform names the tenant with `?tenant=<id>`, or \
+`?tenant=platform` for what the platform itself has.
+
+**Permissions** are looked for in the scope of the key; each operation names its own in `x-permission`.
+
+**Problems** are documents of RFC 9457 with a stable `code`. Every answer has our own `x-request-id`.
+
+**Lists** come in pages: send `next_page` as `page` until it is null.
+
+**Changes** to what exists take the `etag` it was read with as `If-Match`.
+
+**Creations** take an `Idempotency-Key`: sent again within 24 hours to the same process they are answered as the first time, with \
+`idempotency-replayed: true`, and are not done again.
+
 **Values.** Times are RFC 3339 in UTC; decimals and 64-bit numbers are text.";
 
 const TAGS: [(&str, &str); 11] = [
@@ -78,6 +88,9 @@ fn describe(operations: &[Operation]) -> OpenApi {
             None => drop(paths.paths.insert(operation.path.to_owned(), item)),
         }
         components = components.schemas_from_iter(operation.document.schemas.iter().cloned());
+        for status in &operation.document.problems {
+            components = components.response(problem_name(*status), problem_response(*status));
+        }
     }
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
@@ -112,7 +125,8 @@ fn describe_one(operation: &Operation) -> utoipa::openapi::path::Operation {
         responses = responses.response(status.as_str(), response.clone());
     }
     for status in &operation.document.problems {
-        responses = responses.response(status.to_string(), problem_response(*status));
+        let response = Ref::from_response_name(problem_name(*status));
+        responses = responses.response(status.to_string(), RefOr::<Response>::Ref(response));
     }
     let mut built = OperationBuilder::new()
         .operation_id(Some(operation.id))
@@ -133,6 +147,10 @@ fn describe_one(operation: &Operation) -> utoipa::openapi::path::Operation {
         built = built.parameter(text(ParameterIn::Header, "idempotency-key", about));
     }
     built.build()
+}
+
+fn problem_name(status: u16) -> String {
+    format!("{PROBLEM}{status}")
 }
 
 fn guarded(built: OperationBuilder, access: &Access) -> OperationBuilder {

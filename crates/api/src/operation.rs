@@ -104,6 +104,10 @@ impl Operation {
         if on != On::Platform || path.contains('{') {
             document.problems([ProblemCode::NotFound]);
         }
+        if method != Method::GET {
+            // Also of what cannot clash by itself: others may keep changing the scope.
+            document.problems([ProblemCode::Conflict]);
+        }
         let handler: Handler = Box::new(move |call| match I::read(&call) {
             Ok(input) => {
                 let answer = handler(call, input);
@@ -142,9 +146,9 @@ impl Operation {
         Self { idempotency: Idempotency::Key, ..self }
     }
 
-    /// Can be refused for what is there already.
-    pub(crate) fn conflicting(mut self) -> Self {
-        self.document.problems([ProblemCode::Conflict]);
+    /// Can also be refused for this.
+    pub(crate) fn refusing(mut self, code: ProblemCode) -> Self {
+        self.document.problems([code]);
         self
     }
 

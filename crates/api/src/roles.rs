@@ -21,12 +21,10 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, all, "list_roles", READ, On::Scope, "Lists roles, in the order of their ids.", list)
             .note("Roles of the platform may be assigned in every tenant; they are listed with `tenant=platform` only."),
         Operation::new(Method::PUT, one, "put_role", WRITE, On::Scope, "Creates or replaces a role.", put)
-            .note("To replace a role send its `etag` as `if-match`; `if-none-match: *` creates only.")
-            .conflicting(),
+            .note("To replace a role send its `etag` as `if-match`; `if-none-match: *` creates only."),
         Operation::new(Method::GET, one, "get_role", READ, On::Scope, "Returns a role.", get),
         Operation::new(Method::DELETE, one, "delete_role", WRITE, On::Scope, "Deletes a role.", delete)
-            .note("A role that somebody holds, or another role includes, is not deleted.")
-            .conflicting(),
+            .note("A role that somebody holds, or another role includes, is not deleted."),
     ]
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use stanchion_core::{RequestId, Text};
 use stanchion_tower::REQUEST_ID;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
 
 use crate::operation::Operation;
 use crate::state::Api;
@@ -40,14 +41,19 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Returns what was counted, for Prometheus.",
             metrics,
             |document| {
-                document.answers_text(StatusCode::OK, "OpenMetrics text.", metrics::MEDIA_TYPE);
+                document.answers_as(StatusCode::OK, "OpenMetrics text.", metrics::MEDIA_TYPE, Type::String);
             },
         ),
         Operation::open("/openapi.json", "openapi", "Returns this document.", openapi, |document| {
-            document.answers::<serde_json::Value>(StatusCode::OK, "OpenAPI 3.1.", &[]);
+            document.answers_as(StatusCode::OK, "OpenAPI 3.1.", "application/json", Type::Object);
         }),
         Operation::open("/docs", "docs", "Shows this document to people.", docs, |document| {
-            document.answers_text(StatusCode::OK, "A page for a browser.", "text/html; charset=utf-8");
+            document.answers_as(
+                StatusCode::OK,
+                "A page for a browser.",
+                "text/html; charset=utf-8",
+                Type::String,
+            );
         }),
     ]
 }

@@ -50,8 +50,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Stops serving a tenant.",
             suspend,
         )
-        .note("Everything is kept. Its keys stop working at the next request, here and in the gateway.")
-        .conflicting(),
+        .note("Everything is kept. Its keys stop working at the next request, here and in the gateway."),
         Operation::new(
             Method::POST,
             "/v1/tenants/{id}/resume",
@@ -60,8 +59,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             On::Platform,
             "Serves a suspended tenant again.",
             resume,
-        )
-        .conflicting(),
+        ),
     ]
 }
 

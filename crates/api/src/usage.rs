@@ -32,8 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             "One event, or a batch of them. Each is counted exactly once, in the period its `time` lies in, however often it is sent: \
              `source` and `id` identify it. Of a batch each event has its own outcome, and the answer is 200. A single event that \
              cannot be counted is refused with a problem.",
-        )
-        .conflicting(),
+        ),
         Operation::new(
             Method::GET,
             "/v1/usage",
@@ -46,7 +45,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         .note(
             "The period is a month (`period=2026-11`), or goes from `from` until just before `to`. Costs are those of the rate card of \
              now. While a period is going on, quantities and cost are read one after the other and may be some events apart.",
-        ),
+        )
+        .refusing(ProblemCode::Conflict),
     ]
 }
 
@@ -159,19 +159,19 @@ impl EventOutcome {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageQuery {
     /// Only this meter.
-    #[param(value_type = Option<String>, example = "api.calls")]
+    #[param(value_type = String, required = false, example = "api.calls")]
     meter: Option<MeterId>,
     /// A month: `2026-11`. Stands in for `from` and `to`.
-    #[param(value_type = Option<String>, example = "2026-11")]
+    #[param(value_type = String, required = false, example = "2026-11")]
     period: Option<Month>,
     /// The time zone whose month is meant; `UTC` when left out.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = String, required = false)]
     zone: Option<Zone>,
     /// The first instant of the period.
-    #[param(value_type = Option<String>, format = "date-time")]
+    #[param(value_type = String, required = false, format = "date-time")]
     from: Option<Timestamp>,
     /// The first instant after the period.
-    #[param(value_type = Option<String>, format = "date-time")]
+    #[param(value_type = String, required = false, format = "date-time")]
     to: Option<Timestamp>,
 }
 

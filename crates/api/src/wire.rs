@@ -58,7 +58,11 @@ impl<'de> Deserialize<'de> for Integer {
 
 impl PartialSchema for Integer {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]+$")).into()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[0-9]+$"))
+            .description(Some("A whole number of 64 bits."))
+            .into()
     }
 }
 
@@ -103,11 +107,19 @@ impl<'de> Deserialize<'de> for Exact {
 
 impl PartialSchema for Exact {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some("^-?[0-9]+(\\.[0-9]+)?$")).into()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^-?[0-9]+(\\.[0-9]+)?$"))
+            .description(Some("A decimal number."))
+            .into()
     }
 }
 
-impl ToSchema for Exact {}
+impl ToSchema for Exact {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Decimal".into()
+    }
+}
 
 #[cfg(test)]
 mod tests {
