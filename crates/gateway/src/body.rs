@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,10 +58,6 @@ impl Patience {
         self.waiting = false;
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a socket's patience is real time; nothing is decided by it"
-    )]
     fn exhausted(&mut self, context: &mut Context<'_>) -> bool {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
         if !self.waiting {
@@ -72,26 +68,42 @@ impl Patience {
     }
 }
 
-/// Why the request's body could not be forwarded; shared with the proxy, which sees only that the exchange failed.
+/// How the forwarding of a request's body goes; shared with the proxy, which otherwise sees only that the exchange takes long or fails.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BodyFault(Arc<AtomicU8>);
+pub(crate) struct Upload(Arc<Progress>);
 
-impl BodyFault {
+#[derive(Debug, Default)]
+struct Progress {
+    moved: AtomicBool,
+    fault: AtomicU8,
+}
+
+impl Upload {
     const TOO_LARGE: u8 = 1;
     const STALLED: u8 = 2;
     const CONNECTION: u8 = 3;
 
-    fn set(&self, error: &StreamError) {
+    fn failed(&self, error: &StreamError) {
         let fault = match error {
             StreamError::TooLarge => Self::TOO_LARGE,
             StreamError::Stalled => Self::STALLED,
             StreamError::Connection(_) => Self::CONNECTION,
         };
-        self.0.store(fault, Ordering::Relaxed);
+        self.0.fault.store(fault, Ordering::Relaxed);
     }
 
-    pub(crate) fn code(&self) -> Option<ProblemCode> {
-        match self.0.load(Ordering::Relaxed) {
+    fn moved(&self) {
+        self.0.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether a part of the body was forwarded since the last time this was asked.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.0.moved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns why the body could not be forwarded, if that is why the exchange failed.
+    pub(crate) fn fault(&self) -> Option<ProblemCode> {
+        match self.0.fault.load(Ordering::Relaxed) {
             Self::TOO_LARGE => Some(ProblemCode::PayloadTooLarge),
             Self::STALLED => Some(ProblemCode::RequestTimeout),
             Self::CONNECTION => Some(ProblemCode::RequestRejected),
@@ -106,21 +118,28 @@ pub struct ProxiedRequestBody<B> {
     inner: Option<CountedBody<B>>,
     left: u64,
     patience: Patience,
-    fault: BodyFault,
+    upload: Option<Upload>,
 }
 
 impl<B> ProxiedRequestBody<B> {
-    pub(crate) const fn new(inner: CountedBody<B>, limit: u64, stall: Duration, fault: BodyFault) -> Self {
-        Self { inner: Some(inner), left: limit, patience: Patience::new(stall), fault }
+    pub(crate) const fn new(
+        inner: CountedBody<B>,
+        limit: u64,
+        stall: Duration,
+        upload: Option<Upload>,
+    ) -> Self {
+        Self { inner: Some(inner), left: limit, patience: Patience::new(stall), upload }
     }
 
     /// Makes the body of a request that has none.
     pub(crate) fn none() -> Self {
-        Self { inner: None, left: 0, patience: Patience::new(Duration::ZERO), fault: BodyFault::default() }
+        Self { inner: None, left: 0, patience: Patience::new(Duration::ZERO), upload: None }
     }
 
     fn fail(&self, error: StreamError) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        self.fault.set(&error);
+        if let Some(upload) = &self.upload {
+            upload.failed(&error);
+        }
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -141,6 +160,9 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for ProxiedReques
                 match self.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
                     Some(left) => self.left = left,
                     None => return self.fail(StreamError::TooLarge),
+                }
+                if let Some(upload) = &self.upload {
+                    upload.moved();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

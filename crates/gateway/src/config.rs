@@ -7,11 +7,14 @@ use stanchion_pipeline::UpstreamId;
 
 /// The data plane's listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayConfig {
     /// Where to listen.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub listen: SocketAddr,
     /// Networks of proxies whose `X-Forwarded-For` is believed. Empty: nobody's.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub trusted_proxies: Vec<IpNet>,
     /// The most connections at once, 1 to 1,000,000. Further ones wait in the kernel's backlog.
     pub max_connections: usize,
@@ -73,6 +76,7 @@ impl GatewayConfig {
 
 /// Where the requests of some routes go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamConfig {
     /// The upstream's name, as routes call it.

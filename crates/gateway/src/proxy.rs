@@ -13,7 +13,7 @@ use stanchion_pipeline::Route;
 use stanchion_tower::{CountedBody, clean_response_head, problem_response};
 use tower_service::Service;
 
-use crate::body::BodyFault;
+use crate::body::Upload;
 use crate::upstream::Upstream;
 use crate::{ProxiedRequestBody, ProxiedResponseBody, Upstreams};
 
@@ -53,14 +53,7 @@ impl Proxy {
         let route = route.ok_or_else(|| Problem::from(ProblemCode::Internal))?;
         let upstream = self.upstreams.load().get(route.config().upstream.as_str()).cloned();
         let upstream = upstream.ok_or_else(|| unavailable(&route))?;
-        // One deadline for all attempts together.
-        match tokio::time::timeout(route.timeout(), self.attempt(&upstream, &route, request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                let detail = format!("no answer began within {} ms", route.config().timeout_ms);
-                Err(Problem::new(ProblemCode::UpstreamTimeout, detail))
-            }
-        }
+        self.attempt(&upstream, &route, request).await
     }
 
     async fn attempt(
@@ -69,32 +62,31 @@ impl Proxy {
         route: &Route,
         request: Request<CountedBody<Incoming>>,
     ) -> Result<Response<ProxiedResponseBody>, Problem> {
-        let fault = BodyFault::default();
-        let limit = route.config().max_body_bytes;
         let (mut head, body) = request.into_parts();
         head.headers.remove(EXPECT);
         head.extensions.clear();
-        let empty = body.is_end_stream();
-        let mut body = Some(ProxiedRequestBody::new(body, limit, self.stall, fault.clone()));
+        let upload = (!body.is_end_stream()).then(Upload::default);
+        let limit = route.config().max_body_bytes;
+        let mut body = Some(ProxiedRequestBody::new(body, limit, self.stall, upload.clone()));
         let mut head = Some(head);
         let mut order = upstream.order(self.clock.now()).peekable();
         while let Some(endpoint) = order.next() {
             // Only a request without a body can be sent again, so only that one is copied, and only while there is somewhere to go.
-            let again = empty && order.peek().is_some();
+            let again = upload.is_none() && order.peek().is_some();
             let (Some(head), Some(attempt)) = (if again { head.clone() } else { head.take() }, body.take())
             else {
                 break;
             };
             let mut request = Request::from_parts(head, attempt);
             endpoint.address(&mut request);
-            match upstream.client.request(request).await {
+            match answer(upstream.client.request(request), route, upload.as_ref()).await? {
                 Ok(response) => return Ok(self.relay(response)),
                 Err(error) if error.is_connect() => {
                     endpoint.rest(&*self.clock);
                     tracing::debug!(upstream = %route.config().upstream, %error, "endpoint refused the connection");
                     body = again.then(ProxiedRequestBody::none);
                 }
-                Err(error) => return Err(failure(route, &error, &fault)),
+                Err(error) => return Err(failure(route, &error, upload.as_ref())),
             }
         }
         Err(unavailable(route))
@@ -107,13 +99,33 @@ impl Proxy {
     }
 }
 
+/// Waits for the answer to begin. The route's timeout begins anew as long as parts of the request's body are forwarded: a client that
+/// takes its time to send is no fault of the upstream.
+async fn answer<T>(
+    exchange: impl Future<Output = T>,
+    route: &Route,
+    upload: Option<&Upload>,
+) -> Result<T, Problem> {
+    let mut exchange = std::pin::pin!(exchange);
+    loop {
+        match tokio::time::timeout(route.timeout(), exchange.as_mut()).await {
+            Ok(answer) => return Ok(answer),
+            Err(_) if upload.is_some_and(Upload::has_moved) => {}
+            Err(_) => {
+                let detail = format!("no answer began within {} ms", route.config().timeout_ms);
+                return Err(Problem::new(ProblemCode::UpstreamTimeout, detail));
+            }
+        }
+    }
+}
+
 fn unavailable(route: &Route) -> Problem {
     let detail = format!("no endpoint of the upstream of route `{}` can be reached", route.id());
     Problem::new(ProblemCode::UpstreamUnavailable, detail)
 }
 
-fn failure(route: &Route, error: &hyper_util::client::legacy::Error, fault: &BodyFault) -> Problem {
-    match fault.code() {
+fn failure(route: &Route, error: &hyper_util::client::legacy::Error, upload: Option<&Upload>) -> Problem {
+    match upload.and_then(Upload::fault) {
         Some(code @ ProblemCode::PayloadTooLarge) => {
             let limit = route.config().max_body_bytes;
             Problem::new(code, format!("route `{}` takes bodies of at most {limit} bytes", route.id()))

@@ -26,6 +26,7 @@ slug_id!(
 /// Hosts and paths follow the Gateway API: a path is matched exactly or by whole leading segments, the most specific host wins, then
 /// the exact path, then the longest prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     /// The route's name.
@@ -64,7 +65,7 @@ pub struct RouteConfig {
     /// The largest request body taken, in bytes.
     #[serde(default = "RouteConfig::default_max_body")]
     pub max_body_bytes: u64,
-    /// How long the upstream may take to begin its answer, in milliseconds.
+    /// How long the upstream may take to begin its answer, in milliseconds; from the last part of the request's body on.
     #[serde(default = "RouteConfig::default_timeout")]
     pub timeout_ms: u64,
 }
@@ -81,6 +82,7 @@ impl RouteConfig {
 
 /// How a route's path is matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// The path and everything below it, by whole segments.
@@ -92,6 +94,7 @@ pub enum PathMatch {
 
 /// Who may pass a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
     /// Principals with a valid credential of an active tenant.
@@ -103,6 +106,7 @@ pub enum Access {
 
 /// Which decisions of a route are written to the audit ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditMode {
     /// Every decision.
@@ -116,6 +120,7 @@ pub enum AuditMode {
 
 /// What must have happened before a client is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Ack {
     /// The records are queued.
@@ -127,6 +132,7 @@ pub enum Ack {
 
 /// What a route counts for billing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MeterConfig {
     /// The meter.
@@ -138,6 +144,7 @@ pub struct MeterConfig {
 
 /// What a request adds to a meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
     /// One.
@@ -232,6 +239,8 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(HostPattern);
 serde_as_text!(MethodName);
+stanchion_core::text_schema!(HostPattern, "a name, `api.example.com`, or all below one, `*.example.com`");
+stanchion_core::text_schema!(MethodName, "an upper-case HTTP method");
 
 /// A route of a compiled [`RouteTable`](crate::RouteTable).
 #[derive(Debug)]

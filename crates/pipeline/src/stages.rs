@@ -7,7 +7,7 @@ use stanchion_identity as identity;
 use stanchion_ratelimit::{self as ratelimit, Reason, Verdict};
 use stanchion_rbac as rbac;
 use stanchion_tenancy::TenantStatus;
-use stanchion_tower::{Refusal, TENANT_ID};
+use stanchion_tower::{RateLimitFields, Refusal, TENANT_ID};
 
 use crate::exchange::{Access as AccessRecord, State};
 use crate::fields::rate_limit_fields;
@@ -23,13 +23,13 @@ struct Request<'a> {
 /// A refusal that is being made.
 struct Denial {
     problem: Problem,
-    limits: Option<ratelimit::Decision>,
+    rate_limit: RateLimitFields,
     allow: Option<String>,
 }
 
 impl From<Problem> for Denial {
     fn from(problem: Problem) -> Self {
-        Self { problem, limits: None, allow: None }
+        Self { problem, rate_limit: RateLimitFields::default(), allow: None }
     }
 }
 
@@ -57,8 +57,8 @@ impl Pipeline {
         let request = Request { head, id, at };
         self.stages(&request).await.map_err(|denial| {
             Box::new(Refusal {
-                rate_limit: rate_limit_fields(denial.limits.as_ref()),
                 problem: denial.problem,
+                rate_limit: denial.rate_limit,
                 request: id,
                 at,
                 allow: denial.allow,
@@ -78,7 +78,7 @@ impl Pipeline {
         let limits = self.limits(&known, tenant).await?;
         let role = match self.authorize(&known).await {
             Ok(role) => role,
-            Err(denial) => return Err(Denial { limits: Some(limits), ..denial }),
+            Err(denial) => return Err(Denial { rate_limit: rate_limit_fields(Some(&limits)), ..denial }),
         };
         if request.head.content_length.is_some_and(|length| length > route.config().max_body_bytes) {
             let limit = route.config().max_body_bytes;
@@ -124,7 +124,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.reject(request, Some(route), limit_problem(&decision), "edge_limit");
-        Err(Denial { limits: Some(decision), ..denial })
+        Err(Denial { rate_limit: rate_limit_fields(Some(&decision)), ..denial })
     }
 
     async fn authenticate(&self, request: &Request<'_>, route: &Route) -> Result<Arc<Principal>, Denial> {
@@ -196,7 +196,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.deny(known, limit_problem(&decision), "limit");
-        Err(Denial { limits: Some(decision), ..denial })
+        Err(Denial { rate_limit: rate_limit_fields(Some(&decision)), ..denial })
     }
 
     /// Returns the role that permits the request, if the route asks for a permission.
@@ -237,7 +237,7 @@ impl Pipeline {
         let audited = match route.config().audit {
             AuditMode::All => true,
             AuditMode::Denied => false,
-            AuditMode::Sampled => request.id.uuid().as_u128() % 100 == 0,
+            AuditMode::Sampled => request.id.uuid().as_u128().is_multiple_of(100),
         };
         let records = audited.then(|| self.inner.engines.audit.reserve(scope)).transpose();
         let records = records.map_err(|_| overloaded("the audit ledger takes no more records just now"))?;

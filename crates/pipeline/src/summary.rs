@@ -18,11 +18,14 @@ const SOURCES: usize = 4_096;
 /// to the platform's ledger: a flood of bad requests cannot fill it.
 #[derive(Debug)]
 pub(crate) struct Summaries {
-    counts: Mutex<HashMap<(Option<IpAddr>, ProblemCode, Text), Count>>,
+    counts: Mutex<HashMap<Key, Count>>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
 }
+
+/// A source, unless there were too many to tell apart; what it was told; and why.
+type Key = (Option<IpAddr>, ProblemCode, Text);
 
 #[derive(Clone, Copy, Debug)]
 struct Count {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::route::PathMatch;
-use crate::{NormalPath, Route, RouteConfig, RouteStats};
+use crate::{NormalPath, Route, RouteConfig};
 
 /// All routes, compiled: a look-up costs the segments of the path, not the number of routes.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl RouteTable {
                 continue;
             }
             let stats = previous.and_then(|table| table.get(id.as_str())).map(|route| route.stats.clone());
-            let route = Arc::new(Route { config, stats: stats.unwrap_or_else(RouteStats::default) });
+            let route = Arc::new(Route { config, stats: stats.unwrap_or_default() });
             if let Err(other) = table.insert(&route) {
                 problems.push(format!("route `{id}`: takes the same requests as `{other}`"));
             }

@@ -131,7 +131,7 @@ pub(crate) async fn full() -> Full {
     rbac.assign(&author, tenant, Assignment::new(subject, held)).await.expect("the role is there");
 
     let (ledger, sequencer) = Ledger::new(
-        Arc::new(MemoryLedgerStore::new(100_000)),
+        Arc::new(MemoryLedgerStore::new(10_000)),
         ring(2),
         clock.clone(),
         timer.clone(),
@@ -139,7 +139,8 @@ pub(crate) async fn full() -> Full {
         audit::Config::default(),
     );
     let catalog: Catalog = serde_json::from_str(CATALOG).expect("a catalog");
-    let usage = Arc::new(MemoryUsageStore::new(metering::MemoryConfig::default()));
+    let usage =
+        Arc::new(MemoryUsageStore::new(metering::MemoryConfig { events: 10_000, ..Default::default() }));
     let (metering, recorder) =
         metering::Engine::new(usage, catalog, clock.clone(), timer, metering::Config::default());
 
