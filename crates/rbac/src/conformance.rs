@@ -150,8 +150,25 @@ suite! { $
         assert_eq!(fixture.held(tenant(1), "many").await, ["0", "a", "a-b", "a.b", "a_b", "b"]);
     }
 
-    /// What is removed is gone, and what is written after that is new. Removing what is not there does nothing but count.
-    removed_is_gone: fixture => {
+    /// What is removed is gone, and nothing else is.
+    only_what_is_removed_is_gone: fixture => {
+        let scope = tenant(1);
+        let kept = vec![put_role("b"), assign("alice", "b"), deny("alice", "x:z"), assign("bob", "a"), deny("bob", "x:y")];
+        let gone = vec![put_role("a"), assign("alice", "a"), deny("alice", "x:y")];
+        fixture.apply(scope, 0, kept.into_iter().chain(gone).collect()).await;
+        let permission = "x:y".parse().expect("a permission");
+        fixture.apply(scope, 1, vec![
+            RbacChange::DeleteRole(id("a")),
+            RbacChange::DeleteAssignment { subject: user("alice"), role: id("a") },
+            RbacChange::DeleteDenial { subject: user("alice"), permission },
+        ]).await;
+        assert_eq!(fixture.roles(scope).await, ["b"]);
+        assert_eq!(fixture.held(scope, "alice").await, ["b", "not x:z"]);
+        assert_eq!(fixture.held(scope, "bob").await, ["a", "not x:y"]);
+    }
+
+    /// What is written after it was removed is new. Removing what is not there does nothing but count.
+    removed_is_forgotten: fixture => {
         let scope = tenant(1);
         fixture.apply(scope, 0, vec![put_role("a"), assign("alice", "a"), deny("alice", "x:y")]).await;
         let permission = "x:y".parse().expect("a permission");

@@ -33,23 +33,19 @@ impl Follow for Engine {
 }
 
 impl Engine {
-    /// What was read at or after the revision is kept: it has the change.
     fn forget_key(&self, entry: &FeedEntry, key: &str) {
-        let (scope, now) = (entry.scope, Timestamp::MIN);
+        let scope = entry.scope;
         match key.split_once(':') {
-            Some(("role", _)) => {
-                let has_it = self.views.with(&scope, now, |view| view.own.revision >= entry.revision);
-                if has_it != Some(true) {
-                    self.forget_roles(scope);
-                }
-            }
+            // Also when the roles in memory have the change: subjects may have been found in older ones.
+            Some(("role", _)) => self.forget_roles(scope),
             Some(("subject", subject)) => {
                 let Ok(subject) = subject.parse::<SubjectRef>() else {
                     return self.forget_everything_of(scope);
                 };
-                let key = self.key(scope, &subject);
+                // What was read at or after the revision has the change, this engine's own changes above all.
                 let has_it = |held: &Holdings| held.revision >= entry.revision;
-                if self.subjects.with::<dyn Key, _>(&key, now, has_it) != Some(true) {
+                let key = self.key(scope, &subject);
+                if self.subjects.with::<dyn Key, _>(&key, Timestamp::MIN, has_it) != Some(true) {
                     self.forget_subject(scope, &subject);
                 }
             }

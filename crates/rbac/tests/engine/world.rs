@@ -81,8 +81,12 @@ impl World {
 
     /// Another replica over the same store.
     pub(crate) fn replica(&self) -> Arc<Engine> {
+        self.replica_with(Config::default())
+    }
+
+    pub(crate) fn replica_with(&self, config: Config) -> Arc<Engine> {
         let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock) as _);
-        Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), Config::default()))
+        Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), config))
     }
 
     pub(crate) fn follower(&self, engine: &Arc<Engine>) -> Follower {
