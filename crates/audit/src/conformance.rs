@@ -13,15 +13,16 @@
 mod cases;
 mod fixture;
 mod model;
+mod races;
 
 pub use fixture::Fixture;
 
 macro_rules! suite {
-    ($dollar:tt $($case:ident)+) => {
-        pub use cases::{$($case),+};
+    ($dollar:tt $($module:ident { $($case:ident)+ })+) => {
+        $(pub use $module::{$($case),+};)+
 
         /// The names of all cases.
-        pub const CASES: &[&str] = &[$(stringify!($case)),+];
+        pub const CASES: &[&str] = &[$($(stringify!($case)),+),+];
 
         /// Runs the suite of `LedgerStore`: `ledger_store_conformance!(mod memory_ledger_store, factory());`, where the factory is an
         /// expression that returns a future of an `Arc<dyn LedgerStore>`.
@@ -30,11 +31,11 @@ macro_rules! suite {
             (mod $dollar name:ident, $dollar factory:expr) => {
                 mod $dollar name {
                     use super::*;
-                    $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                    $($(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                     async fn $case() {
                         let fixture = $crate::conformance::Fixture::new($dollar factory.await);
                         $crate::conformance::$case(fixture).await;
-                    })+
+                    })+)+
                 }
             };
         }
@@ -42,22 +43,26 @@ macro_rules! suite {
 }
 
 suite! { $
-    empty_store_has_empty_heads
-    rows_read_back_as_written
-    a_batch_moves_several_chains
-    reading_is_bounded_and_in_order
-    a_moved_head_leaves_no_trace
-    one_moved_head_refuses_the_whole_batch
-    a_known_id_leaves_no_trace
-    an_id_is_known_in_its_own_scope_only
-    scopes_are_kept_apart
-    an_exclusive_writer_shuts_out_those_before
-    shared_writers_do_not_shut_out
-    queries_answer_what_matches
-    queries_return_newest_first_in_stable_pages
-    stored_chains_verify
-    racing_writers_win_one_at_a_time
-    racing_batches_of_one_head_have_one_winner
-    racing_batches_of_one_id_have_one_winner
-    behaves_as_the_reference
+    cases {
+        empty_store_has_empty_heads
+        rows_read_back_as_written
+        a_batch_moves_several_chains
+        reading_is_bounded_and_in_order
+        a_moved_head_leaves_no_trace
+        one_moved_head_refuses_the_whole_batch
+        a_known_id_leaves_no_trace
+        an_id_is_known_in_its_own_scope_only
+        scopes_are_kept_apart
+        an_exclusive_writer_shuts_out_those_before
+        shared_writers_do_not_shut_out
+        queries_answer_what_matches
+        queries_return_newest_first_in_stable_pages
+        stored_chains_verify
+        behaves_as_the_reference
+    }
+    races {
+        racing_writers_win_one_at_a_time
+        racing_batches_of_one_head_have_one_winner
+        racing_batches_of_one_id_have_one_winner
+    }
 }

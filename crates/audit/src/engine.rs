@@ -191,8 +191,8 @@ impl Ledger {
     /// Dropping the future does not take the event back.
     ///
     /// # Errors
-    /// [`Error::IdReused`] when another event has its id, [`Error::Closed`] when the ledger was closed before it was committed, or
-    /// the error of [`canonical`](crate::canonical).
+    /// [`Error::IdReused`] when another event has its id, [`Error::Closed`] when the ledger was closed before it was committed,
+    /// [`Error::Fenced`] when a newer writer shut the sequencer out, or the error of [`canonical`](crate::canonical).
     pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();

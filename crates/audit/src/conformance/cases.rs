@@ -4,7 +4,6 @@ use std::time::Duration;
 use stanchion_core::{
     Actor, AuthenticationMethod, Category, Event, Outcome, ResourceRef, Scope, Severity, SubjectRef,
 };
-use tokio::sync::Barrier;
 
 use super::fixture::{Fixture, NOON, SYSTEM, prepared, standard};
 use super::model;
@@ -323,96 +322,9 @@ pub async fn stored_chains_verify(fixture: Fixture) {
     assert_eq!(fixture.verified(scope).await, 3 + 6 + 9);
 }
 
-/// Writers that try again until they succeed lose nothing, double nothing and fork nothing.
-pub async fn racing_writers_win_one_at_a_time(fixture: Fixture) {
-    let scopes = [fixture.scope(), fixture.scope()];
-    let writers: Vec<_> = (0..4)
-        .map(|_| {
-            let fixture = fixture.clone();
-            spawn(async move {
-                let fence = fixture.open().await;
-                for _ in 0..25 {
-                    let contents = [fixture.some(scopes[0], 2), fixture.some(scopes[1], 1)].concat();
-                    loop {
-                        let batch = fixture.seal(fence, &contents).await;
-                        match fixture.append(&batch).await {
-                            AppendOutcome::Committed => break,
-                            AppendOutcome::HeadsMoved(_) => {}
-                            other => panic!("{other:?}"),
-                        }
-                    }
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.expect("ends");
-    }
-    assert_eq!(fixture.verified(scopes[0]).await, 200);
-    assert_eq!(fixture.verified(scopes[1]).await, 100);
-}
-
-/// Of four batches for one head exactly one is committed.
-pub async fn racing_batches_of_one_head_have_one_winner(fixture: Fixture) {
-    let scope = fixture.scope();
-    for round in 1..=25 {
-        let outcomes = race(&fixture, |fixture| fixture.some(scope, 1)).await;
-        let won = outcomes.iter().filter(|outcome| **outcome == AppendOutcome::Committed).count();
-        let moved = outcomes.iter().filter(|outcome| matches!(outcome, AppendOutcome::HeadsMoved(_))).count();
-        assert_eq!((won, moved), (1, 3), "round {round}: {outcomes:?}");
-        assert_eq!(fixture.verified(scope).await, round);
-    }
-}
-
-/// Of four batches with one id, even for different chains, exactly one is committed.
-pub async fn racing_batches_of_one_id_have_one_winner(fixture: Fixture) {
-    let scope = fixture.scope();
-    let categories = [Category::Access, Category::Security, Category::DataAccess, Category::Security];
-    for round in 1..=25 {
-        let event = fixture.event(scope, Category::Access);
-        let turn = std::sync::atomic::AtomicUsize::new(0);
-        let outcomes = race(&fixture, |_| {
-            let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            vec![prepared(Event { category: categories[turn], ..event.clone() })]
-        })
-        .await;
-        let won = outcomes.iter().filter(|outcome| **outcome == AppendOutcome::Committed).count();
-        assert_eq!(won, 1, "round {round}: {outcomes:?}");
-        assert_eq!(fixture.verified(scope).await, round);
-    }
-}
-
 /// Random operations have the same outcomes and leave the same entries as in memory.
 pub async fn behaves_as_the_reference(fixture: Fixture) {
     for seed in 0..8 {
         model::run(&fixture, seed).await;
     }
-}
-
-/// Four tasks seal what they are given onto the same heads, then append at once.
-async fn race(
-    fixture: &Fixture,
-    contents: impl Fn(&Fixture) -> Vec<super::fixture::Prepared>,
-) -> Vec<AppendOutcome> {
-    let barrier = Arc::new(Barrier::new(4));
-    let mut racers = Vec::new();
-    for _ in 0..4 {
-        let fence = fixture.open().await;
-        let batch = fixture.seal(fence, &contents(fixture)).await;
-        let (fixture, barrier) = (fixture.clone(), Arc::clone(&barrier));
-        racers.push(spawn(async move {
-            barrier.wait().await;
-            fixture.append(&batch).await
-        }));
-    }
-    let mut outcomes = Vec::new();
-    for racer in racers {
-        outcomes.push(racer.await.expect("ends"));
-    }
-    outcomes
-}
-
-#[expect(clippy::disallowed_methods, reason = "a race needs tasks of its own, which the case waits for")]
-fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
-    tokio::spawn(task)
 }
