@@ -1,10 +1,11 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use stanchion_audit::{Draft, Ledger};
 use stanchion_billing_metering as metering;
-use stanchion_core::{Clock, IdGen, RequestId, Timer, Timestamp};
+use stanchion_core::{Clock, IdGen, ProblemCode, RequestId, Timer, Timestamp};
 use stanchion_identity as identity;
 use stanchion_ratelimit as ratelimit;
 use stanchion_rbac as rbac;
@@ -92,6 +93,11 @@ impl Pipeline {
     /// only counted; what was counted since the last write is lost with the process.
     pub async fn run_summaries(self, timer: Arc<dyn Timer>) {
         self.inner.summaries.run(&*timer).await;
+    }
+
+    /// Counts a request that another front end, such as the admin API, has refused before its caller was known, for the summaries.
+    pub fn count_rejection(&self, ip: IpAddr, code: ProblemCode, why: &'static str, at: Timestamp) {
+        self.inner.summaries.count(ip, code, why, at);
     }
 
     /// Writes the summaries now, for a process that is about to end.
