@@ -7,7 +7,7 @@ use crate::{Error, Writers};
 
 /// How a ledger queues and commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LedgerConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The most events that wait to be committed, at least 1.

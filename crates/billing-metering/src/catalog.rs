@@ -6,6 +6,7 @@ use crate::{Currency, Meter, MeterId, Price};
 
 /// What each meter costs, in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateCard {
     /// The currency of every price.

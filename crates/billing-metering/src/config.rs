@@ -7,6 +7,7 @@ use crate::Error;
 
 /// Which events an [`Engine`](crate::Engine) takes, and how many wait at most.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RecordingConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How far back the time of an event may lie, 1 to 400 days; never further than the store tells duplicates.

@@ -113,6 +113,8 @@ impl Currency {
     }
 }
 
+stanchion_core::text_schema!(Currency, "a code of ISO 4217, such as `EUR`");
+
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -8,6 +8,7 @@ stanchion_core::slug_id!(
 
 /// Something that is counted and may be charged for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// Its id, unique in the catalog.
@@ -22,6 +23,7 @@ pub struct Meter {
 
 /// How the events of a period make a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// The number of events, whatever their values.

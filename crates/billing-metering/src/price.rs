@@ -12,6 +12,7 @@ use crate::decimal::{self, to_units};
 /// A tier reaches from the end of the one before, exclusive, to its own, inclusive: of two tiers `up_to = 10` and the rest, the
 /// quantity 10 belongs to the first and 10.000001 to the second. Nothing used costs nothing, whatever the fees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Document", into = "Document")]
 pub struct Price {
     model: PriceModel,
@@ -31,16 +32,20 @@ pub enum PriceModel {
 
 /// One tier of a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// The largest quantity of the tier, itself included; the last tier has none.
     #[serde(default, with = "decimal::exact::option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub up_to: Option<Decimal>,
     /// What one unit costs, in whole units of the currency, 0 to 10^15 with at most 12 digits after the point.
     #[serde(default, with = "decimal::exact")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub unit_price: Decimal,
     /// What the tier costs once it is entered, with the same bounds.
     #[serde(default, with = "decimal::exact", skip_serializing_if = "Decimal::is_zero")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub flat_fee: Decimal,
 }
 
@@ -242,16 +247,21 @@ fn check_range(tier: usize, field: &'static str, value: Decimal) -> Result<(), I
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "model", rename_all = "snake_case", deny_unknown_fields)]
 enum Document {
     PerUnit {
+        /// What one unit costs, in whole units of the currency, 0 to 10^15 with at most 12 digits after the point.
         #[serde(with = "decimal::exact")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         unit_price: Decimal,
     },
     Graduated {
+        /// The tiers: each part of a quantity is charged by the one it falls into.
         tiers: Vec<Tier>,
     },
     Volume {
+        /// The tiers: a whole quantity is charged by the one it ends in.
         tiers: Vec<Tier>,
     },
 }

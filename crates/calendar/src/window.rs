@@ -211,6 +211,8 @@ pub(crate) fn month_start(month: i64, zone: Zone) -> Option<i64> {
     zone.day_start(Zone::first_of_month(year, month)?)
 }
 
+stanchion_core::text_schema!(Window, "a number and a unit: `30s`, `1m`, `1h`, `1d`, `1mo`");
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.size, self.unit.sign())

@@ -75,6 +75,8 @@ impl Default for Zone {
     }
 }
 
+stanchion_core::text_schema!(Zone, "a name of the IANA time zone database, such as `Europe/Berlin`");
+
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

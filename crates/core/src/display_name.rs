@@ -46,6 +46,8 @@ impl DisplayName {
     }
 }
 
+crate::text_schema!(DisplayName, "1 to 128 characters, no control characters, no blank at either end");
+
 impl fmt::Display for DisplayName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

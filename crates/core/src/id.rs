@@ -127,6 +127,8 @@ impl Slug {
     }
 }
 
+crate::text_schema!(Slug, "1 to 64 of `a-z 0-9 _ - .`, beginning with a letter or digit");
+
 impl fmt::Display for Slug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -195,6 +197,8 @@ macro_rules! slug_id {
                 self.0.shared()
             }
         }
+
+        $crate::text_schema!($name, "1 to 64 of `a-z 0-9 _ - .`, beginning with a letter or digit");
 
         impl ::core::fmt::Display for $name {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {

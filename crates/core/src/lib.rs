@@ -25,6 +25,8 @@ mod principal;
 mod problem;
 mod random;
 mod revision;
+#[macro_use]
+mod schema;
 mod scope;
 mod secret;
 mod text;
@@ -47,3 +49,7 @@ pub use secret::{KeyRing, KeyVersion, Secret};
 pub use text::Text;
 pub use time::{BoxFuture, Clock, InvalidTimestamp, ManualClock, SystemClock, Timer, Timestamp};
 pub use versioned::Versioned;
+
+#[cfg(feature = "schema")]
+#[doc(hidden)]
+pub use schemars;

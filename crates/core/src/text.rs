@@ -25,6 +25,8 @@ impl Text {
     }
 }
 
+crate::text_schema!(Text, "text");
+
 impl From<&'static str> for Text {
     fn from(text: &'static str) -> Self {
         Self::Static(text)

@@ -81,6 +81,11 @@ impl Framing {
         Ok(())
     }
 
+    /// Tells whether what comes next belongs to the body of a request whose head was read.
+    pub(crate) const fn is_in_body(&self) -> bool {
+        !matches!(self.state, State::Head)
+    }
+
     /// Takes in bytes up to the end of a line and returns the rest.
     fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Violation> {
         let end = bytes.iter().position(|byte| *byte == b'\n');

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::answer::Turn;
 use crate::framing::{Framing, Violation};
 
 /// How long, and how much, is read after the last answer, so that a client that is still sending can read it before the reset comes.
@@ -18,14 +19,18 @@ const LINGER_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Guarded {
     stream: Option<TcpStream>,
     framing: Framing,
-    violation: Option<Violation>,
+    /// What is left to say when the library has ended.
+    last_word: Option<Violation>,
+    turn: Turn,
+    /// Whether the client has not taken everything that was to be written.
+    behind: bool,
     ended: Arc<Mutex<Option<Rest>>>,
 }
 
 #[derive(Debug)]
 struct Rest {
     stream: TcpStream,
-    violation: Option<Violation>,
+    last_word: Option<Violation>,
 }
 
 /// The end of a [`Guarded`] connection.
@@ -33,15 +38,24 @@ struct Rest {
 pub(crate) struct Ended(Arc<Mutex<Option<Rest>>>);
 
 impl Guarded {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Ended) {
+    /// Guards a connection; `turn` is that of its exchanges.
+    pub(crate) fn new(stream: TcpStream, turn: Turn) -> (Self, Ended) {
         let ended = Arc::default();
         let guarded = Self {
             stream: Some(stream),
             framing: Framing::default(),
-            violation: None,
+            last_word: None,
+            turn,
+            behind: false,
             ended: Arc::clone(&ended),
         };
         (guarded, Ended(ended))
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        self.behind = written.is_pending();
+        // The library has found words of its own.
+        self.last_word = None;
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -51,18 +65,18 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let rest = self.stream.take().map(|stream| Rest { stream, violation: self.violation });
+        let rest = self.stream.take().map(|stream| Rest { stream, last_word: self.last_word });
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 }
 
 impl Ended {
-    /// Says why the framing was refused, if it was, and lets the client read what was sent to it.
+    /// Says why the framing was refused, if it was and nothing else is being said, and lets the client read what was sent to it.
     pub(crate) async fn farewell(self) {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Rest { mut stream, violation }) = rest else { return };
+        let Some(Rest { mut stream, last_word }) = rest else { return };
         let farewell = async {
-            if let Some(violation) = violation {
+            if let Some(violation) = last_word {
                 stream.write_all(violation.answer()).await?;
             }
             stream.shutdown().await?;
@@ -85,7 +99,9 @@ impl AsyncRead for Guarded {
         if let Poll::Ready(Ok(())) = read {
             let new = buffer.filled().get(before..).unwrap_or_default();
             if let Err(violation) = this.framing.follow(new) {
-                this.violation = Some(violation);
+                // Within the answer to another request, or before it, it would be taken for a part of it.
+                let may_speak = !this.behind && this.turn.is_open(this.framing.is_in_body());
+                this.last_word = may_speak.then_some(violation);
                 buffer.set_filled(before);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "ambiguous framing")));
             }
@@ -96,15 +112,19 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().stream()?.poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = this.stream()?.poll_write(context, bytes);
+        this.wrote(&written);
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut().stream()?.poll_flush(context)
     }
 
+    /// Only flushes: the HTTP library shuts down on a violation too, before [`Ended`] has said why.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream()?.poll_shutdown(context)
+        self.poll_flush(context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -116,6 +136,9 @@ impl AsyncWrite for Guarded {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().stream()?.poll_write_vectored(context, slices)
+        let this = self.get_mut();
+        let written = this.stream()?.poll_write_vectored(context, slices);
+        this.wrote(&written);
+        written
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Only HTTP/1.1 is spoken on either side, and only plain text; TLS is terminated in front.
 
+mod answer;
 mod body;
 mod config;
 mod framing;

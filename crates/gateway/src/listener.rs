@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::answer::Turn;
 use crate::guarded::Guarded;
 use crate::{GatewayConfig, Proxy};
 
@@ -145,12 +146,14 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
+        let turn = Turn::default();
+        let (stream, end) = Guarded::new(stream, turn.clone());
         let exchange = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            let service = service.clone();
-            async move { service.exchange(request).await }
+            turn.asked();
+            let (service, turn) = (service.clone(), turn.clone());
+            async move { service.exchange(request).await.map(|answer| answer.map(|body| turn.answer(body))) }
         });
-        let (stream, end) = Guarded::new(stream);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(config.head_timeout_ms))

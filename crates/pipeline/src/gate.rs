@@ -4,7 +4,7 @@ use std::str::FromStr;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 use stanchion_core::{Problem, ProblemCode, RequestId};
 use stanchion_tower::{
     Completion, Gate, Permit, REQUEST_ID, RateLimitFields, Refusal, SUBJECT_ID, TENANT_ID, UntrustworthyHead,
@@ -13,6 +13,9 @@ use stanchion_tower::{
 
 use crate::fields::rate_limit_fields;
 use crate::{Exchange, NormalPath, Pipeline, RequestHead};
+
+/// What `Allow` says where no route is to be asked; a route may take other methods too.
+const EVERY_METHOD: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 impl Gate for Pipeline {
     type Permit = Exchange;
@@ -26,6 +29,12 @@ impl Gate for Pipeline {
             self.stats().refused(problem.code);
             Box::new(Refusal { problem, request, at, rate_limit: RateLimitFields::default(), allow: None })
         };
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            let problem = Problem::new(ProblemCode::MethodNotAllowed, "CONNECT and TRACE are not served");
+            let mut refusal = refuse(problem);
+            refusal.allow = Some(EVERY_METHOD.to_owned());
+            return Err(refusal);
+        }
         let untrustworthy = |head: UntrustworthyHead| Problem::new(ProblemCode::RequestRejected, head.detail);
         check_request_head(&head.headers).map_err(untrustworthy).map_err(refuse)?;
         let host = host(head).map_err(refuse)?;

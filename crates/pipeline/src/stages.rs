@@ -175,7 +175,7 @@ impl Pipeline {
                 .await
                 .map_err(|error| self.failed(known.request, Some(known.route), "tenancy", &error))?,
         };
-        if status == Some(TenantStatus::Active) {
+        if status.is_some_and(TenantStatus::is_served) {
             Ok(tenant)
         } else {
             Err(self.deny(known, ProblemCode::TenantInactive.into(), "tenant_inactive"))

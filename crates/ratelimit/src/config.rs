@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How an [`Engine`](crate::Engine) keeps rules and counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RatelimitConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How many tenants' rules are kept in memory, at least 16. Others are read when they are asked for.
@@ -24,6 +25,7 @@ pub struct Config {
 
 /// By whose clock a decision is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSource {
     /// The engine's clock: tests, and stores without replicas.

@@ -9,6 +9,7 @@ use crate::{OnMissingIdentifier, Request};
 
 /// Something about a request that its callers are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
     /// Nothing: all requests share one counter. Stands alone.
@@ -108,6 +109,21 @@ impl KeySpec {
 impl From<Dimension> for KeySpec {
     fn from(dimension: Dimension) -> Self {
         Self(Self::bit(dimension))
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for KeySpec {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "KeySpec".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        std::collections::BTreeSet::<Dimension>::json_schema(generator)
     }
 }
 

@@ -13,6 +13,7 @@ slug_id!(
 
 /// A rate limit: how much, over how long, counted by what, for which requests, and what happens beyond it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Its name within its scope.
@@ -67,6 +68,7 @@ const fn yes() -> bool {
 
 /// How a rule counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -90,6 +92,7 @@ impl Algorithm {
 
 /// What happens to a request beyond a limit, mildest first: of several violated rules the most severe one decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It is let through; the decision says that the limit is exceeded.
@@ -121,6 +124,7 @@ impl Action {
 
 /// What happens to a request that lacks what a rule counts by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnMissingIdentifier {
     /// The rule is passed over.
@@ -134,6 +138,7 @@ pub enum OnMissingIdentifier {
 
 /// What a rule says while the counters cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnBackendFailure {
     /// Its requests are refused.

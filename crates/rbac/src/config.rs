@@ -6,6 +6,7 @@ use crate::Error;
 
 /// What an [`Engine`](crate::Engine) keeps in memory, for how long, and how large it lets a scope's records grow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RbacConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The most scopes whose roles are kept in memory, 16 to 1,000,000.
@@ -35,6 +36,7 @@ impl Default for Config {
 
 /// How large a scope's records may grow. A write past a limit is refused; nothing is ever cut off in silence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RbacLimits"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The most roles of one scope, 1 to 100,000.

@@ -181,6 +181,8 @@ fn segment_covers(wide: &str, narrow: &str) -> bool {
     }
 }
 
+stanchion_core::text_schema!(Permission, "`RESOURCE:ACTION` or `RESOURCE:ACTION:SCOPE`");
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

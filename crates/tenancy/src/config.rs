@@ -6,7 +6,7 @@ use crate::Error;
 
 /// How an [`Engine`](crate::Engine) keeps tenants' statuses in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "TenancyConfig"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The most tenants whose status is kept in memory, 16 to 10,000,000.

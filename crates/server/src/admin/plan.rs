@@ -1,0 +1,278 @@
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::admin::args::{Assign, Audit, Key, Limit, Role, Scoped, Session, Tenant, Usage};
+use crate::admin::view::{self, View};
+
+/// What a command asks of the admin API. Making it takes no server, so that what each command asks can be read and tested.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) session: Session,
+    /// The tenant that is meant, by slug or id.
+    pub(crate) tenant: Option<String>,
+    pub(crate) request: Request,
+    /// How many items of a list are wanted; none for what is no list.
+    pub(crate) items: Option<usize>,
+    pub(crate) view: View,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// The segments of the path after `/v1`.
+    pub(crate) path: Vec<Segment>,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+    pub(crate) guard: Guard,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// Part of the API.
+    Fixed(&'static str),
+    /// What somebody has typed.
+    Given(String),
+    /// The id of the tenant that is meant.
+    Tenant,
+}
+
+/// What must be known of the resource before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Nothing.
+    None,
+    /// That it is still what was read just before.
+    Unchanged,
+    /// The same, or that it is still not there.
+    UnchangedOrAbsent,
+}
+
+impl Request {
+    fn new(method: Method, path: impl Into<Vec<Segment>>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None, guard: Guard::None }
+    }
+
+    fn all(method: Method, group: &'static str) -> Self {
+        Self::new(method, [Segment::Fixed(group)])
+    }
+
+    fn one(method: Method, group: &'static str, id: String) -> Self {
+        Self::new(method, [Segment::Fixed(group), Segment::Given(id)])
+    }
+
+    fn asking(mut self, name: &'static str, value: Option<String>) -> Self {
+        self.query.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    /// Adds a body; what is null was not given and is left out.
+    fn with(self, body: Value) -> Self {
+        let given =
+            |fields: Map<String, Value>| fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let body = match body {
+            Value::Object(fields) => Value::Object(given(fields)),
+            other => other,
+        };
+        Self { body: Some(body), ..self }
+    }
+
+    fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    fn shown(self, scoped: Scoped, view: View) -> Plan {
+        Plan { session: scoped.session, tenant: scoped.tenant, request: self, items: None, view }
+    }
+
+    fn listed(self, scoped: Scoped, limit: usize, view: View) -> Plan {
+        Plan { session: scoped.session, tenant: scoped.tenant, request: self, items: Some(limit), view }
+    }
+}
+
+fn platform(session: Session) -> Scoped {
+    Scoped { tenant: None, session }
+}
+
+fn one_tenant(session: Session, tenant: String) -> Scoped {
+    Scoped { tenant: Some(tenant), session }
+}
+
+fn tenant_path(step: Option<&'static str>) -> Vec<Segment> {
+    [Segment::Fixed("tenants"), Segment::Tenant].into_iter().chain(step.map(Segment::Fixed)).collect()
+}
+
+impl From<Tenant> for Plan {
+    fn from(command: Tenant) -> Self {
+        match command {
+            Tenant::List { listed, session } => Request::all(Method::GET, "tenants").listed(
+                platform(session),
+                listed.limit,
+                View::Table(view::TENANTS),
+            ),
+            Tenant::Show { tenant, session } => {
+                Request::new(Method::GET, tenant_path(None)).shown(one_tenant(session, tenant), View::Fields)
+            }
+            Tenant::Create { slug, name, tier, session } => Request::all(Method::POST, "tenants")
+                .with(json!({ "slug": slug, "name": name, "tier": tier }))
+                .shown(platform(session), View::Fields),
+            Tenant::Update { tenant, name, tier, session } => Request::new(Method::PATCH, tenant_path(None))
+                .with(json!({ "name": name, "tier": tier }))
+                .guarded(Guard::Unchanged)
+                .shown(one_tenant(session, tenant), View::Fields),
+            Tenant::Suspend { tenant, reason, session } => {
+                Request::new(Method::POST, tenant_path(Some("suspend")))
+                    .with(json!({ "reason": reason }))
+                    .shown(one_tenant(session, tenant), View::Fields)
+            }
+            Tenant::Resume { tenant, reason, session } => {
+                Request::new(Method::POST, tenant_path(Some("resume")))
+                    .with(json!({ "reason": reason }))
+                    .shown(one_tenant(session, tenant), View::Fields)
+            }
+        }
+    }
+}
+
+impl From<Key> for Plan {
+    fn from(command: Key) -> Self {
+        match command {
+            Key::List { listed, scoped } => {
+                Request::all(Method::GET, "keys").listed(scoped, listed.limit, View::Table(view::KEYS))
+            }
+            Key::Show { id, scoped } => Request::one(Method::GET, "keys", id).shown(scoped, View::Fields),
+            Key::Create { subject, name, environment, expires_at, cidr, scoped } => {
+                Request::all(Method::POST, "keys")
+                    .with(json!({
+                        "subject": subject,
+                        "name": name,
+                        "environment": environment,
+                        "expires_at": expires_at,
+                        "cidrs": cidr,
+                    }))
+                    .shown(scoped, View::Fields)
+            }
+            Key::Rotate { id, grace, scoped } => {
+                let path = [Segment::Fixed("keys"), Segment::Given(id), Segment::Fixed("rotate")];
+                Request::new(Method::POST, path)
+                    .with(json!({ "grace_seconds": grace }))
+                    .shown(scoped, View::Fields)
+            }
+            Key::Revoke { id, scoped } => {
+                Request::one(Method::DELETE, "keys", id).shown(scoped, View::Done("revoked"))
+            }
+        }
+    }
+}
+
+impl From<Role> for Plan {
+    fn from(command: Role) -> Self {
+        match command {
+            Role::List { listed, scoped } => {
+                Request::all(Method::GET, "roles").listed(scoped, listed.limit, View::Table(view::ROLES))
+            }
+            Role::Show { id, scoped } => Request::one(Method::GET, "roles", id).shown(scoped, View::Fields),
+            Role::Put { id, name, description, permission, include, scoped } => {
+                Request::one(Method::PUT, "roles", id)
+                    .with(json!({
+                        "name": name,
+                        "description": description,
+                        "permissions": permission,
+                        "includes": include,
+                    }))
+                    .guarded(Guard::UnchangedOrAbsent)
+                    .shown(scoped, View::Fields)
+            }
+            Role::Delete { id, scoped } => {
+                Request::one(Method::DELETE, "roles", id).shown(scoped, View::Done("deleted"))
+            }
+            Role::Check { subject, permission, scoped } => Request::all(Method::POST, "check")
+                .with(json!({ "subject": subject, "permission": permission }))
+                .shown(scoped, View::Allowed),
+        }
+    }
+}
+
+impl From<Assign> for Plan {
+    fn from(command: Assign) -> Self {
+        match command {
+            Assign::List { subject, role, listed, scoped } => Request::all(Method::GET, "assignments")
+                .asking("subject", subject)
+                .asking("role", role)
+                .listed(scoped, listed.limit, View::Table(view::ASSIGNMENTS)),
+            Assign::Create { subject, role, expires_at, reason, scoped } => Request::all(
+                Method::POST,
+                "assignments",
+            )
+            .with(json!({ "subject": subject, "role": role, "expires_at": expires_at, "reason": reason }))
+            .shown(scoped, View::Fields),
+            Assign::Delete { subject, role, scoped } => Request::all(Method::DELETE, "assignments")
+                .asking("subject", Some(subject))
+                .asking("role", Some(role))
+                .shown(scoped, View::Done("taken away")),
+        }
+    }
+}
+
+impl From<Limit> for Plan {
+    fn from(command: Limit) -> Self {
+        match command {
+            Limit::List { listed, scoped } => {
+                Request::all(Method::GET, "limits").listed(scoped, listed.limit, View::Table(view::LIMITS))
+            }
+            Limit::Show { id, scoped } => Request::one(Method::GET, "limits", id).shown(scoped, View::Fields),
+            Limit::Put { id, by, limit, window, burst, algorithm, route, label, shadow, scoped } => {
+                Request::one(Method::PUT, "limits", id)
+                    .with(json!({
+                        "key": by,
+                        "limit": limit.to_string(),
+                        "window": window,
+                        "burst": burst.to_string(),
+                        "algorithm": algorithm,
+                        "routes": route,
+                        "labels": label,
+                        "shadow": shadow,
+                    }))
+                    .guarded(Guard::UnchangedOrAbsent)
+                    .shown(scoped, View::Fields)
+            }
+            Limit::Delete { id, scoped } => {
+                Request::one(Method::DELETE, "limits", id).shown(scoped, View::Done("deleted"))
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// Makes the plan of a command on usage; `month` is the one that is meant when none is named.
+    pub(crate) fn usage(command: Usage, month: &str) -> Self {
+        let Usage::Show { period, from, to, meter, scoped } = command;
+        let period = if from.is_some() { None } else { Some(period.unwrap_or_else(|| month.to_owned())) };
+        Request::all(Method::GET, "usage")
+            .asking("period", period)
+            .asking("from", from)
+            .asking("to", to)
+            .asking("meter", meter)
+            .shown(scoped, View::Usage)
+    }
+}
+
+impl From<Audit> for Plan {
+    fn from(command: Audit) -> Self {
+        let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
+        match command {
+            Audit::List { action, actor, request, outcome, since, until, listed, scoped } => {
+                Request::new(Method::GET, path("events"))
+                    .asking("action", action)
+                    .asking("actor", actor)
+                    .asking("request", request)
+                    .asking("outcome", outcome)
+                    .asking("since", since)
+                    .asking("until", until)
+                    .listed(scoped, listed.limit, View::Table(view::ENTRIES))
+            }
+            Audit::Verify { scoped } => {
+                Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+use clap::Parser as _;
+use serde_json::json;
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+/// Writes what a command line asks of the API, one line for each of its parts.
+fn asks(line: &str) -> String {
+    let arguments = line.split(' ').map(|argument| argument.replace('_', " "));
+    let cli = Cli::try_parse_from(std::iter::once("stanchion".to_owned()).chain(arguments)).unwrap();
+    let plan: Plan = match cli.command {
+        Command::Tenant(command) => command.into(),
+        Command::Key(command) => command.into(),
+        Command::Role(command) => command.into(),
+        Command::Assign(command) => command.into(),
+        Command::Limit(command) => command.into(),
+        Command::Usage(command) => Plan::usage(command, "2026-11"),
+        Command::Audit(command) => command.into(),
+        other => panic!("{other:?} asks nothing"),
+    };
+    let environment = [("STANCHION_KEY", "stn_live_x")].into_iter().collect();
+    let uri =
+        Connection::new(&plan, &environment).unwrap().uri(&plan.request, plan.tenant.as_deref()).unwrap();
+    let body = plan.request.body.map(|body| format!(" {body}")).unwrap_or_default();
+    let guard =
+        if plan.request.guard == Guard::None { String::new() } else { format!(" {:?}", plan.request.guard) };
+    format!("{} {}{body}{guard}", plan.request.method, uri.path_and_query().unwrap())
+}
+
+#[test]
+fn each_command_asks_what_it_says() {
+    let lines = [
+        "tenant list",
+        "tenant show acme",
+        "tenant create acme --name Acme_&_Co.",
+        "tenant update acme --tier premium",
+        "tenant suspend acme --reason unpaid",
+        "tenant resume acme --reason paid",
+        "key list --tenant acme",
+        "key create --subject user:a --name n --cidr 10.0.0.0/8",
+        "key rotate 7 --grace 0",
+        "key revoke ../tenants?x",
+        "role put e --name E --permission a:b --permission c:* --include v",
+        "role check user:a x:y --tenant platform",
+        "assign list --subject user:a",
+        "assign create user:a e --reason why",
+        "assign delete user:a e",
+        "limit put l --by user,ip --limit 5 --window 1m --route r",
+        "usage show",
+        "usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m",
+        "audit list --request 7 --outcome denied",
+        "audit verify --tenant acme",
+    ];
+    let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    tenant list
+        GET /v1/tenants
+    tenant show acme
+        GET /v1/tenants/acme
+    tenant create acme --name Acme_&_Co.
+        POST /v1/tenants {"name":"Acme & Co.","slug":"acme","tier":"basic"}
+    tenant update acme --tier premium
+        PATCH /v1/tenants/acme {"tier":"premium"} Unchanged
+    tenant suspend acme --reason unpaid
+        POST /v1/tenants/acme/suspend {"reason":"unpaid"}
+    tenant resume acme --reason paid
+        POST /v1/tenants/acme/resume {"reason":"paid"}
+    key list --tenant acme
+        GET /v1/keys?tenant=acme
+    key create --subject user:a --name n --cidr 10.0.0.0/8
+        POST /v1/keys {"cidrs":["10.0.0.0/8"],"name":"n","subject":"user:a"}
+    key rotate 7 --grace 0
+        POST /v1/keys/7/rotate {"grace_seconds":0}
+    key revoke ../tenants?x
+        DELETE /v1/keys/..%2Ftenants%3Fx
+    role put e --name E --permission a:b --permission c:* --include v
+        PUT /v1/roles/e {"includes":["v"],"name":"E","permissions":["a:b","c:*"]} UnchangedOrAbsent
+    role check user:a x:y --tenant platform
+        POST /v1/check?tenant=platform {"permission":"x:y","subject":"user:a"}
+    assign list --subject user:a
+        GET /v1/assignments?subject=user%3Aa
+    assign create user:a e --reason why
+        POST /v1/assignments {"reason":"why","role":"e","subject":"user:a"}
+    assign delete user:a e
+        DELETE /v1/assignments?subject=user%3Aa&role=e
+    limit put l --by user,ip --limit 5 --window 1m --route r
+        PUT /v1/limits/l {"algorithm":"token_bucket","burst":"0","key":["user","ip"],"labels":[],"limit":"5","routes":["r"],"shadow":false,"window":"1m"} UnchangedOrAbsent
+    usage show
+        GET /v1/usage?period=2026-11
+    usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m
+        GET /v1/usage?from=2026-11-01T00%3A00%3A00Z&to=2026-11-02T00%3A00%3A00Z&meter=m
+    audit list --request 7 --outcome denied
+        GET /v1/audit/events?request=7&outcome=denied
+    audit verify --tenant acme
+        GET /v1/audit/verification?tenant=acme
+    "#);
+}
+
+#[test]
+fn a_refusal_is_told_with_its_detail_and_exit_code() {
+    let answer = |status: u16, body: Value| Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: http::HeaderMap::new(),
+        body: Bytes::from(body.to_string()),
+    };
+    let problem = json!({
+        "title": "This is not permitted",
+        "code": "forbidden",
+        "detail": "`user:bob` lacks the permission `key:write`",
+        "request_id": "0192f0c1-2345-7abc-8def-0123456789ab",
+    });
+    let mut written = Vec::new();
+    refused(&answer(403, problem)).write(&mut written).unwrap();
+    insta::assert_snapshot!(String::from_utf8(written).unwrap(), @r"
+    stanchion: This is not permitted (forbidden)
+      `user:bob` lacks the permission `key:write`
+      request 0192f0c1-2345-7abc-8def-0123456789ab
+    ");
+    for (status, exit) in
+        [(400, Exit::Input), (403, Exit::No), (404, Exit::No), (409, Exit::Input), (503, Exit::Unreachable)]
+    {
+        assert_eq!(
+            refused(&answer(status, json!({}))).exit_code(),
+            Failure::new(exit, "").exit_code(),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_can_be_no() {
+    let plan_view = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+        Command::Role(command) => Plan::from(command).view,
+        Command::Audit(command) => Plan::from(command).view,
+        other => panic!("{other:?}"),
+    };
+    let check = plan_view("stanchion role check user:a x:y");
+    assert_eq!(check.says(&json!({ "allowed": true })), Says::Yes);
+    assert_eq!(check.says(&json!({ "allowed": false })), Says::No);
+    let verify = plan_view("stanchion audit verify");
+    let broken = json!({
+        "intact": false,
+        "entries": "0",
+        "chains": [{ "chain": "platform/security", "intact": false, "entries": null, "head": null }],
+        "first_break": { "chain": "platform/security", "sequence": "7", "detail": "the link does not fit" },
+    });
+    assert_eq!(verify.says(&broken), Says::No);
+    insta::assert_snapshot!(verify.text(&broken), @r"
+    CHAIN     INTACT
+    security  false
+
+    broken: platform/security at entry 7: the link does not fit
+    ");
+    assert_eq!(verify.says(&json!({})), Says::No, "what does not say that it is intact is not");
+}
+
+#[test]
+fn usage_is_shown_with_its_price() {
+    let Command::Usage(command) = Cli::try_parse_from(["stanchion", "usage", "show"]).unwrap().command else {
+        panic!()
+    };
+    let report = json!({
+        "from": "2026-11-01T00:00:00.000000Z",
+        "to": "2026-12-01T00:00:00.000000Z",
+        "usage": [
+            { "meter": "api.bytes", "quantity": "4096", "events": "4" },
+            { "meter": "api.calls", "quantity": "4", "events": "4" },
+        ],
+        "cost": {
+            "currency": "USD",
+            "lines": [{ "meter": "api.calls", "quantity": "4", "price": "0.25 USD per call", "amount": "1.00" }],
+            "unpriced": ["api.bytes"],
+            "total": "1.00",
+        },
+    });
+    insta::assert_snapshot!(Plan::usage(command, "2026-11").view.text(&report), @r"
+    from 2026-11-01T00:00:00Z until 2026-12-01T00:00:00Z
+
+    METER      QUANTITY  PRICE              AMOUNT
+    api.calls  4         0.25 USD per call  1.00
+    api.bytes: 4096, without a price
+
+    total 1.00 USD
+    ");
+}

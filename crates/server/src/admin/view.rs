@@ -1,0 +1,183 @@
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::admin::table::{Column, Table, plain};
+
+/// How an answer is shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// A list, as a table.
+    Table(&'static [Column]),
+    /// One thing, a line for each of its fields.
+    Fields,
+    /// Nothing but that it is done.
+    Done(&'static str),
+    /// Whether something is permitted.
+    Allowed,
+    /// What was used and what it costs.
+    Usage,
+    /// Whether chains are intact.
+    Verification,
+}
+
+/// What the server's answer says to the question that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    Yes,
+    No,
+}
+
+pub(crate) const TENANTS: &[Column] = &[
+    Column::whole("SLUG", "/slug"),
+    Column::whole("STATUS", "/status"),
+    Column::whole("TIER", "/tier"),
+    Column::cut("NAME", "/name"),
+    Column::whole("ID", "/id"),
+];
+pub(crate) const KEYS: &[Column] = &[
+    Column::whole("ID", "/id"),
+    Column::cut("SUBJECT", "/subject"),
+    Column::whole("SHOWN", "/shown"),
+    Column::whole("STATUS", "/status"),
+    Column::cut("NAME", "/name"),
+];
+pub(crate) const ROLES: &[Column] = &[
+    Column::whole("ID", "/id"),
+    Column::cut("NAME", "/name"),
+    Column::cut("PERMISSIONS", "/permissions"),
+    Column::cut("INCLUDES", "/includes"),
+];
+pub(crate) const ASSIGNMENTS: &[Column] = &[
+    Column::whole("SUBJECT", "/subject"),
+    Column::whole("ROLE", "/role"),
+    Column::whole("EXPIRES", "/expires_at"),
+    Column::cut("GRANTED BY", "/granted_by"),
+];
+pub(crate) const LIMITS: &[Column] = &[
+    Column::whole("ID", "/id"),
+    Column::cut("BY", "/key"),
+    Column::whole("LIMIT", "/limit"),
+    Column::whole("WINDOW", "/window"),
+    Column::cut("ROUTES", "/routes"),
+    Column::cut("LABELS", "/labels"),
+    Column::cut("ACTION", "/action"),
+];
+pub(crate) const ENTRIES: &[Column] = &[
+    Column::whole("RECORDED", "/recorded_at"),
+    Column::whole("OUTCOME", "/event/outcome"),
+    Column::cut("ACTION", "/event/action"),
+    Column::cut("ACTOR", "/event/actor"),
+    Column::cut("ON", "/event/targets"),
+    Column::cut("REASON", "/event/reason"),
+];
+const COSTS: &[Column] = &[
+    Column::whole("METER", "/meter"),
+    Column::whole("QUANTITY", "/quantity"),
+    Column::cut("PRICE", "/price"),
+    Column::whole("AMOUNT", "/amount"),
+];
+const CHAINS: &[Column] = &[
+    Column::whole("CHAIN", "/chain"),
+    Column::whole("INTACT", "/intact"),
+    Column::whole("ENTRIES", "/entries"),
+    Column::whole("NEWEST", "/head/recorded_at"),
+];
+
+impl View {
+    /// Writes what people read.
+    pub(crate) fn text(self, answer: &Value) -> String {
+        match self {
+            Self::Table(columns) => Table::new(columns, items(answer)).to_string(),
+            Self::Fields => fields(answer),
+            Self::Done(what) => format!("{what}\n"),
+            Self::Allowed => allowed(answer),
+            Self::Usage => usage(answer),
+            Self::Verification => verification(answer),
+        }
+    }
+
+    /// Tells what the answer means for the shell.
+    pub(crate) fn says(self, answer: &Value) -> Says {
+        let holds = match self {
+            Self::Allowed => at(answer, "/allowed") == true,
+            Self::Verification => at(answer, "/intact") == true,
+            Self::Table(_) | Self::Fields | Self::Done(_) | Self::Usage => true,
+        };
+        if holds { Says::Yes } else { Says::No }
+    }
+}
+
+fn items(list: &Value) -> &[Value] {
+    at(list, "/items").as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What is written first of a thing: what somebody will copy.
+const FIRST: [&str; 2] = ["secret", "id"];
+
+fn fields(answer: &Value) -> String {
+    let Some(fields) = answer.as_object() else { return String::new() };
+    let is_first = |name: &str| FIRST.contains(&name);
+    let first = FIRST.into_iter().filter_map(|name| fields.get_key_value(name));
+    let all = first.chain(fields.iter().filter(|(name, _)| !is_first(name)));
+    let shown = || all.clone().filter(|(_, value)| !value.is_null() && !is_empty(value));
+    let width = shown().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in shown() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:width$}  {}", plain(value));
+    }
+    text
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn allowed(answer: &Value) -> String {
+    let verdict = if at(answer, "/allowed") == true { "allowed" } else { "denied" };
+    let mut text = format!("{verdict}: {}\n", at(answer, "/reason").as_str().unwrap_or("-"));
+    for (name, field) in
+        [("role", "role"), ("by way of", "path"), ("matched", "matched"), ("would permit it", "candidates")]
+    {
+        let value = &answer[field];
+        if !value.is_null() && !is_empty(value) {
+            let _ = writeln!(text, "{name}: {}", plain(value));
+        }
+    }
+    text
+}
+
+fn usage(answer: &Value) -> String {
+    let text = |value: &Value| plain(value);
+    let mut report = format!("from {} until {}\n\n", text(at(answer, "/from")), text(at(answer, "/to")));
+    let cost = at(answer, "/cost");
+    let priced = at(cost, "/lines").as_array().map_or(&[][..], Vec::as_slice);
+    report.push_str(&Table::new(COSTS, priced).to_string());
+    let is_priced = |used: &&Value| priced.iter().any(|line| at(line, "/meter") == at(used, "/meter"));
+    for used in at(answer, "/usage").as_array().into_iter().flatten().filter(|used| !is_priced(used)) {
+        let _ = writeln!(report, "{}: {}, without a price", text(at(used, "/meter")), text(at(used, "/quantity")));
+    }
+    let _ = writeln!(report, "\ntotal {} {}", text(at(cost, "/total")), text(at(cost, "/currency")));
+    report
+}
+
+fn verification(answer: &Value) -> String {
+    let mut chains = at(answer, "/chains").as_array().cloned().unwrap_or_default();
+    for chain in &mut chains {
+        // The scope is the same for all of them, and was asked for.
+        if let Some((_, class)) = at(chain, "/chain").as_str().and_then(|chain| chain.split_once('/')) {
+            at(chain, "/chain") = class.into();
+        }
+    }
+    let mut text = Table::new(CHAINS, &chains).to_string();
+    let found = at(answer, "/first_break");
+    if at(answer, "/intact") == true {
+        let _ = writeln!(text, "\nintact: {} entries verified", plain(at(answer, "/entries")));
+    } else {
+        let part = |name: &str| plain(&found[name]);
+        let _ =
+            writeln!(text, "\nbroken: {} at entry {}: {}", part("chain"), part("sequence"), part("detail"));
+    }
+    text
+}

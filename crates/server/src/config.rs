@@ -1,0 +1,338 @@
+//! What an operator sets: one TOML file, the environment's overrides, and the line of everything that is wrong.
+
+mod document;
+mod problem;
+mod read;
+mod secret;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stanchion_audit as audit;
+use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
+use stanchion_core::{KeyRing, KeyVersion, Secret};
+use stanchion_gateway::{GatewayConfig, UpstreamConfig};
+use stanchion_identity as identity;
+use stanchion_pipeline::RouteConfig;
+use stanchion_ratelimit as ratelimit;
+use stanchion_rbac as rbac;
+use stanchion_tenancy as tenancy;
+
+use crate::environment::Environment;
+use crate::log::LogConfig;
+
+pub use problem::{Place, Problem};
+pub use secret::SecretRef;
+
+/// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
+///
+/// A variable overrides the setting it names: `STANCHION__GATEWAY__LISTEN` overrides `listen` of `[gateway]`, and
+/// `STANCHION__ROUTES__0__TIMEOUT_MS` overrides `timeout_ms` of the first of the `[[routes]]`. Its value is read as TOML, and as text
+/// when it is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The listener that requests come in by.
+    pub gateway: GatewayConfig,
+    /// The listener of the admin API.
+    pub admin: AdminConfig,
+    /// What the process says of itself.
+    pub log: LogConfig,
+    /// How the process ends.
+    pub shutdown: ShutdownConfig,
+    /// Where everything is kept.
+    pub storage: StorageConfig,
+    /// The services that requests are forwarded to.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// What is let in, by whom, and where it goes.
+    pub routes: Vec<RouteConfig>,
+    /// The platform's rate limits: they hold for every tenant. Of those that the admin API has put under the same id they take the
+    /// place, at the start and at each reload.
+    pub limits: Vec<ratelimit::Rule>,
+    /// What is counted for billing, and what it costs.
+    pub metering: MeteringConfig,
+    /// How tenants are kept in memory.
+    pub tenancy: tenancy::Config,
+    /// How callers are told apart.
+    pub identity: IdentityConfig,
+    /// How roles and assignments are kept in memory.
+    pub rbac: rbac::Config,
+    /// How rate limits are kept and counted.
+    pub ratelimit: ratelimit::Config,
+    /// How the audit ledger is signed and written.
+    pub audit: AuditConfig,
+}
+
+/// The listener of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Where to listen. It speaks plain HTTP: keep it on the loopback or behind something that speaks TLS.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Networks of proxies whose `X-Forwarded-For` is believed. Empty: nobody's.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The secrets that page tokens are made with, by version; the highest is used, all are understood. Left out, one is made at each
+    /// start, and tokens end with the process.
+    pub page_keys: KeyVersions,
+    /// Where to put the key of the first administrator, for this file's owner alone to read. Left out, it is written to the terminal,
+    /// once.
+    pub first_key_file: Option<PathBuf>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            trusted_proxies: Vec::new(),
+            page_keys: KeyVersions::default(),
+            first_key_file: None,
+        }
+    }
+}
+
+/// How the process ends once it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShutdownConfig {
+    /// How long requests are still taken after `/readyz` has begun to answer 503, in milliseconds: the time a load balancer needs to
+    /// notice. At most 600,000.
+    pub delay_ms: u64,
+}
+
+impl ShutdownConfig {
+    fn validate(&self) -> Result<(), String> {
+        if self.delay_ms <= 600_000 { Ok(()) } else { Err("`delay_ms` must be 0 to 600000".to_owned()) }
+    }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// The kind of store.
+    pub backend: Backend,
+    /// The bounds of what is kept in memory.
+    pub memory: MemoryConfig,
+}
+
+/// The bounds of what is kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// The most counters of rate limits, in about 70 bytes each. At least 64.
+    pub rate_limit_counters: usize,
+    /// The newest entries of each audit chain, in about 1,000 bytes each; older ones are dropped. At least 1.
+    pub audit_entries: usize,
+    /// The most usage events that are told apart from repetitions, in about 60 bytes each. At least 1,000.
+    pub usage_ids: usize,
+    /// The most usage events kept one by one, in about 250 bytes each; sums are kept without them. At least 1,000.
+    pub usage_events: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        let usage = metering::MemoryConfig::default();
+        Self {
+            rate_limit_counters: 1_000_000,
+            audit_entries: 1_000_000,
+            usage_ids: usage.ids,
+            usage_events: usage.events,
+        }
+    }
+}
+
+impl MemoryConfig {
+    fn validate(&self) -> Result<(), String> {
+        let bounds = [
+            ("rate_limit_counters", self.rate_limit_counters, 64),
+            ("audit_entries", self.audit_entries, 1),
+            ("usage_ids", self.usage_ids, 1_000),
+            ("usage_events", self.usage_events, 1_000),
+        ];
+        match bounds.into_iter().find(|(_, value, least)| value < least) {
+            Some((name, _, least)) => Err(format!("`{name}` must be at least {least}")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> metering::MemoryConfig {
+        metering::MemoryConfig {
+            ids: self.usage_ids,
+            events: self.usage_events,
+            ..metering::MemoryConfig::default()
+        }
+    }
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// The memory of the process: everything ends with it, and no other replica sees it.
+    #[default]
+    Memory,
+}
+
+/// What is counted for billing, and what it costs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeteringConfig {
+    /// What can be counted.
+    pub meters: Vec<Meter>,
+    /// What it costs. Left out, everything is counted and nothing is charged for.
+    pub rate_card: Option<RateCard>,
+    /// Which usage is taken, and how it is written.
+    pub recording: metering::Config,
+}
+
+/// How callers are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentityConfig {
+    /// The secrets that API keys are hashed with, by version; the highest hashes new keys, all are understood. Left out, one is made at
+    /// each start, which is of use in memory only.
+    pub peppers: KeyVersions,
+    /// How API keys are made and kept in memory.
+    pub api_keys: identity::Config,
+}
+
+/// How the audit ledger is signed and written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// The secrets that entries are signed with, by version; the highest signs, all verify. Left out, one is made at each start, which
+    /// is of use in memory only.
+    pub signing_keys: KeyVersions,
+    /// How entries are queued and committed.
+    pub ledger: audit::Config,
+}
+
+/// Where the versions of a secret are: `1 = "env:PEPPER_1"`. Each has at least 32 bytes, as from `openssl rand -hex 32`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct KeyVersions(BTreeMap<KeyVersion, SecretRef>);
+
+impl KeyVersions {
+    /// Fetches all versions; `None` when none is configured.
+    ///
+    /// # Errors
+    /// The version and one sentence for each that cannot be fetched or is too short.
+    pub fn resolve(
+        &self,
+        environment: &Environment,
+        directory: &Path,
+    ) -> Result<Option<KeyRing>, Vec<(KeyVersion, String)>> {
+        let mut found: Vec<(KeyVersion, Secret)> = Vec::new();
+        let mut problems = Vec::new();
+        for (version, reference) in &self.0 {
+            match reference.resolve(environment, directory) {
+                Ok(secret) if secret.expose().len() < KeyRing::MIN_BYTES => {
+                    let (bytes, least) = (secret.expose().len(), KeyRing::MIN_BYTES);
+                    problems
+                        .push((*version, format!("`{reference}` has {bytes} bytes; use at least {least}")));
+                }
+                Ok(secret) => found.push((*version, secret)),
+                Err(problem) => problems.push((*version, problem)),
+            }
+        }
+        if problems.is_empty() { Ok(KeyRing::new(found)) } else { Err(problems) }
+    }
+}
+
+/// Whether secrets are looked for while a configuration is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They must be there.
+    Required,
+    /// They are on another machine; only the references are looked at.
+    Elsewhere,
+}
+
+impl Config {
+    /// Reads a file with the environment's overrides, and checks everything that can be checked without starting.
+    ///
+    /// # Errors
+    /// Every problem there is, in the order of their places.
+    pub fn load(path: &Path, environment: &Environment, secrets: Secrets) -> Result<Self, Vec<Problem>> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![Problem { place: Place::File(path.to_owned()), message: format!("cannot be read: {error}") }]
+        })?;
+        Self::parse(path, &text, environment, secrets)
+    }
+
+    /// Reads the text of a file as [`Config::load`] does.
+    ///
+    /// # Errors
+    /// Every problem there is, in the order of their places.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: &Environment,
+        secrets: Secrets,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut document = document::Document::parse(path, text, environment)?;
+        let mut problems = Vec::new();
+        let config = read::read(&mut document, &mut problems);
+        let config = config.and_then(|config| validate::settings(config, &mut document, &mut problems));
+        if let Some(config) = &config {
+            validate::together(config, &document, &mut problems);
+            if secrets == Secrets::Required {
+                validate::secrets(config, &document, environment, path, &mut problems);
+            }
+        }
+        problems.sort();
+        problems.dedup();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+
+    /// Names the sections that differ from what is in force and that only a restart puts in force.
+    #[must_use]
+    pub fn needs_restart(&self, in_force: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("gateway", self.gateway != in_force.gateway),
+            ("admin", self.admin != in_force.admin),
+            ("log.format", self.log.format != in_force.log.format),
+            ("storage", self.storage != in_force.storage),
+            ("metering.recording", self.metering.recording != in_force.metering.recording),
+            ("tenancy", self.tenancy != in_force.tenancy),
+            ("identity", self.identity != in_force.identity),
+            ("rbac", self.rbac != in_force.rbac),
+            ("ratelimit", self.ratelimit != in_force.ratelimit),
+            ("audit", self.audit != in_force.audit),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
+    }
+
+    /// Returns the meters and what they cost.
+    ///
+    /// # Errors
+    /// [`metering::InvalidCatalog`] when a meter stands twice, or a price has no meter.
+    pub fn catalog(&self) -> Result<Catalog, metering::InvalidCatalog> {
+        let rate_card = self.metering.rate_card.clone().unwrap_or_else(no_charge);
+        Catalog::new(self.metering.meters.clone(), rate_card)
+    }
+}
+
+/// The rate card of who charges for nothing.
+fn no_charge() -> RateCard {
+    RateCard { currency: metering::Currency::USD, rates: BTreeMap::new() }
+}
+
+/// Returns where the relative paths of a configuration begin.
+#[must_use]
+pub fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
+#[cfg(test)]
+mod tests;

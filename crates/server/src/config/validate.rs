@@ -1,0 +1,233 @@
+use std::path::Path;
+
+use stanchion_billing_metering as metering;
+use stanchion_gateway::Upstreams;
+use stanchion_pipeline::RouteTable;
+
+use crate::config::document::{Document, Step};
+use crate::config::read::{self, nearest};
+use crate::config::{Config, KeyVersions, Problem, directory};
+use crate::environment::Environment;
+
+/// Lets each crate check its own settings. A crate names one problem at a time, so what it names is noted and taken out until it is
+/// content. `None` when what is left cannot be read.
+pub(crate) fn settings(
+    mut config: Config,
+    document: &mut Document<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
+    loop {
+        let mut removed = false;
+        for (section, found) in unsettled(&config) {
+            for message in found {
+                let path = setting(&section, &message, document);
+                let problem = document.problem_at(&path, sentence(&section, &message));
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+                // What is wrong by default cannot be taken out.
+                if path.len() > section.len() && document.contains(&path) {
+                    document.remove(&path);
+                    removed = true;
+                }
+            }
+        }
+        if !removed {
+            return Some(config);
+        }
+        config = read::read(document, problems)?;
+    }
+}
+
+fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
+    fn one<E: ToString>(checked: Result<(), E>) -> Vec<String> {
+        checked.err().map(|error| error.to_string()).into_iter().collect()
+    }
+    let gateway = config.gateway.validate().err().unwrap_or_default();
+    let gateway = gateway.into_iter().map(|message| message.trim_start_matches("gateway.").to_owned());
+    vec![
+        (keys(&["gateway"]), gateway.collect()),
+        (keys(&["log"]), one(config.log.validate())),
+        (keys(&["shutdown"]), one(config.shutdown.validate())),
+        (keys(&["storage", "memory"]), one(config.storage.memory.validate())),
+        (keys(&["tenancy"]), one(config.tenancy.validate())),
+        (keys(&["identity", "api_keys"]), one(config.identity.api_keys.validate())),
+        (keys(&["rbac"]), one(config.rbac.validate())),
+        (keys(&["ratelimit"]), one(config.ratelimit.validate())),
+        (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
+    ]
+}
+
+/// Finds the setting that a message is about: the first word of it that names one.
+fn setting(section: &[Step], message: &str, document: &Document<'_>) -> Vec<Step> {
+    let words = message.split([' ', ':', '`', ',']).filter(|word| !word.is_empty());
+    let paths = words.map(|word| {
+        let mut path = section.to_vec();
+        path.extend(word.split('.').map(|key| Step::Key(key.to_owned())));
+        path
+    });
+    paths.into_iter().find(|path| document.contains(path)).unwrap_or_else(|| section.to_vec())
+}
+
+fn sentence(section: &[Step], message: &str) -> String {
+    format!("`{}`: {message}", read::name(section))
+}
+
+/// Checks what the parts of a configuration say of each other.
+pub(crate) fn together(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
+    let mut find = |path: Vec<Step>, message: String| problems.push(document.problem_at(&path, message));
+    listeners(config, document, &mut find);
+    upstreams(config, &mut find);
+    routes(config, &mut find);
+    limits(config, &mut find);
+    meters(config, &mut find);
+}
+
+fn listeners(config: &Config, document: &Document<'_>, find: &mut impl FnMut(Vec<Step>, String)) {
+    let address = config.admin.listen;
+    if address == config.gateway.listen && address.port() != 0 {
+        let paths = [keys(&["admin", "listen"]), keys(&["gateway", "listen"])];
+        let written = paths.into_iter().find(|path| document.contains(path));
+        let message = format!("the gateway and the admin API cannot both listen on {address}");
+        find(written.unwrap_or_default(), message);
+    }
+}
+
+fn upstreams(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let all = &config.upstreams;
+    let alone = |index: usize| Upstreams::new(all.get(index..=index).unwrap_or_default()).err();
+    let found = placed(all.len(), alone, Upstreams::new(all).err(), |index, id| {
+        all.get(index).is_some_and(|upstream| upstream.id.as_str() == id)
+    });
+    for (index, message) in found {
+        let key = if message.contains("endpoint") { "endpoints" } else { "id" };
+        find(item("upstreams", index, key), message);
+    }
+}
+
+fn routes(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let all = &config.routes;
+    let alone = |index: usize| RouteTable::new(all.get(index).into_iter().cloned().collect(), None).err();
+    let found = placed(all.len(), alone, RouteTable::new(all.clone(), None).err(), |index, id| {
+        all.get(index).is_some_and(|route| route.id.as_str() == id)
+    });
+    for (index, message) in found {
+        let key = ["timeout_ms", "permission", "path"].into_iter().find(|key| message.contains(key));
+        find(item("routes", index, key.unwrap_or("id")), message);
+    }
+    let upstreams: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.id.as_str()).collect();
+    let meters: Vec<&str> = config.metering.meters.iter().map(|meter| meter.id.as_str()).collect();
+    for (index, route) in config.routes.iter().enumerate() {
+        let at = |key: &str| item("routes", index, key);
+        if !upstreams.contains(&route.upstream.as_str()) {
+            let message = unknown("upstream", route.upstream.as_str(), &upstreams);
+            find(at("upstream"), format!("route `{}`: {message}", route.id));
+        }
+        for (number, metered) in route.meters.iter().enumerate() {
+            if !meters.contains(&metered.meter.as_str()) {
+                let mut path = at("meters");
+                path.extend([Step::Item(number), Step::Key("meter".into())]);
+                let message = unknown("meter", metered.meter.as_str(), &meters);
+                find(path, format!("route `{}`: {message}", route.id));
+            }
+        }
+    }
+}
+
+fn limits(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let routes: Vec<&str> = config.routes.iter().map(|route| route.id.as_str()).collect();
+    let labels: Vec<&str> =
+        config.routes.iter().flat_map(|route| &route.labels).map(stanchion_core::Slug::as_str).collect();
+    for (index, rule) in config.limits.iter().enumerate() {
+        let at = |key: &str| item("limits", index, key);
+        if let Err(invalid) = rule.validate() {
+            for (field, problem) in invalid.problems() {
+                find(at(field), format!("limit `{}`: `{field}`: {problem}", rule.id));
+            }
+        }
+        if config.limits.iter().take(index).any(|before| before.id == rule.id) {
+            find(at("id"), format!("limit `{}`: the id is used twice", rule.id));
+        }
+        for (field, kind, named, known) in [
+            ("routes", "route", &rule.routes, &routes),
+            ("labels", "label of a route", &rule.labels, &labels),
+        ] {
+            for name in named.iter().filter(|name| !known.contains(&name.as_str())) {
+                find(at(field), format!("limit `{}`: {}", rule.id, unknown(kind, name.as_str(), known)));
+            }
+        }
+    }
+}
+
+fn meters(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let mut known: Vec<&str> = Vec::new();
+    for (index, meter) in config.metering.meters.iter().enumerate() {
+        if known.contains(&meter.id.as_str()) {
+            let mut path = keys(&["metering", "meters"]);
+            path.extend([Step::Item(index), Step::Key("id".into())]);
+            find(path, metering::InvalidCatalog::DuplicateMeter(meter.id.clone()).to_string());
+        }
+        known.push(meter.id.as_str());
+    }
+    let rates = config.metering.rate_card.iter().flat_map(|rate_card| rate_card.rates.keys());
+    for meter in rates.filter(|meter| !known.contains(&meter.as_str())) {
+        let path = keys(&["metering", "rate_card", "rates", meter.as_str()]);
+        find(path, format!("a price: {}", unknown("meter", meter.as_str(), &known)));
+    }
+}
+
+/// Looks whether every secret is where the configuration says.
+pub(crate) fn secrets(
+    config: &Config,
+    document: &Document<'_>,
+    environment: &Environment,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) {
+    let rings: [(&[&str], &KeyVersions); 3] = [
+        (&["admin", "page_keys"], &config.admin.page_keys),
+        (&["identity", "peppers"], &config.identity.peppers),
+        (&["audit", "signing_keys"], &config.audit.signing_keys),
+    ];
+    for (section, versions) in rings {
+        for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {
+            let mut at = keys(section);
+            at.push(Step::Key(version.to_string()));
+            problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+}
+
+fn keys(keys: &[&str]) -> Vec<Step> {
+    keys.iter().map(|key| Step::Key((*key).to_owned())).collect()
+}
+
+fn item(list: &str, index: usize, key: &str) -> Vec<Step> {
+    vec![Step::Key(list.to_owned()), Step::Item(index), Step::Key(key.to_owned())]
+}
+
+/// Finds the item that each message about a list is about. What is said of an item alone is about that item; what is only said of all
+/// of them together is about the last item of the name that the message begins with, since that is the one too many.
+fn placed(
+    count: usize,
+    alone: impl Fn(usize) -> Option<Vec<String>>,
+    together: Option<Vec<String>>,
+    has_id: impl Fn(usize, &str) -> bool,
+) -> Vec<(usize, String)> {
+    let of_one = |index| alone(index).unwrap_or_default().into_iter().map(move |message| (index, message));
+    let mut found: Vec<(usize, String)> = (0..count).flat_map(of_one).collect();
+    for message in together.unwrap_or_default() {
+        let id = message.split('`').nth(1).unwrap_or_default();
+        let last = (0..count).rev().find(|index| has_id(*index, id)).unwrap_or(0);
+        if found.iter().all(|(_, known)| *known != message) {
+            found.push((last, message));
+        }
+    }
+    found
+}
+
+fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("there is no {kind} `{name}`{hint}")
+}

@@ -1,0 +1,199 @@
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use stanchion_gateway::Listener as GatewayListener;
+use stanchion_ratelimit::RuleId;
+use stanchion_tower::{GovernLayer, PeerAddress};
+use tower_layer::Layer as _;
+use tower_service::Service as _;
+
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::failure::{Exit, Failure};
+use crate::limits;
+use crate::listener::Listener;
+use crate::wiring::{Platform, worker};
+use crate::workers::{Death, Stop, Workers};
+
+const GATEWAY: &str = "gateway listener";
+const ADMIN: &str = "admin listener";
+/// What a step of the shutdown may take beyond the time it is given anyway.
+const SLACK: Duration = Duration::from_secs(15);
+
+/// A running server: engines, listeners and workers.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) platform: Platform,
+    pub(crate) config: Config,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    workers: Workers,
+    stop_gateway: Stop,
+    stop_admin: Stop,
+}
+
+/// The two listeners of a server, which do not answer yet.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    gateway: (GatewayListener, SocketAddr),
+    admin: (Listener, SocketAddr),
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The section of the configuration that names it.
+    pub(crate) section: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) error: io::Error,
+}
+
+impl Listeners {
+    pub(crate) async fn bind(config: &Config) -> Result<Self, Taken> {
+        let address = config.gateway.listen;
+        let taken = |error| Taken { section: "gateway", address, error };
+        let gateway = GatewayListener::bind(config.gateway.clone()).await.map_err(taken)?;
+        let gateway = (gateway.address().map_err(taken)?, gateway);
+        let address = config.admin.listen;
+        let taken = |error| Taken { section: "admin", address, error };
+        let admin = Listener::bind(address).await.map_err(taken)?;
+        let admin = (admin.address().map_err(taken)?, admin);
+        Ok(Self { gateway: (gateway.1, gateway.0), admin: (admin.1, admin.0) })
+    }
+}
+
+impl Server {
+    /// Starts everything that a configuration asks for. It is ready for requests once [`Server::open`] has said so.
+    pub(crate) async fn start(
+        config: Config,
+        path: &Path,
+        environment: &Environment,
+        listeners: Listeners,
+    ) -> Result<Self, Failure> {
+        let Listeners { gateway: (gateway, gateway_address), admin: (admin, admin_address) } = listeners;
+        let (platform, work) = Platform::in_memory(&config, path, environment)?;
+        let mut workers = Workers::default();
+        platform.start(work, &mut workers);
+        limits::apply(&platform.pipeline.engines().ratelimit, &config.limits, &[]).await.map_err(
+            |error| {
+                Failure::new(Exit::Input, "the limits of the configuration cannot be put in force")
+                    .because(&error)
+            },
+        )?;
+
+        let (stop_gateway, stop_admin) = (Stop::default(), Stop::default());
+        let api = platform.api(&config, &gateway.stats(), &admin.counts());
+        let service = GovernLayer::new(Arc::new(platform.pipeline.clone())).layer(platform.proxy.clone());
+        let stop = stop_gateway.wait();
+        workers.spawn(GATEWAY, async move {
+            let cut_off = gateway.serve(service, stop).await;
+            if cut_off > 0 {
+                tracing::warn!(
+                    connections = cut_off,
+                    "connections were cut off: they took longer than the drain"
+                );
+            }
+        });
+        let router = stanchion_api::router(api);
+        let admin =
+            admin.serve(move |peer, request| answer(router.clone(), peer, request), stop_admin.wait());
+        workers.spawn(ADMIN, admin);
+        Ok(Self {
+            platform,
+            config,
+            gateway: gateway_address,
+            admin: admin_address,
+            workers,
+            stop_gateway,
+            stop_admin,
+        })
+    }
+
+    /// Runs something beside the requests that must not end either.
+    pub(crate) fn run_beside(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.workers.spawn(name, work);
+    }
+
+    /// Says that requests may come.
+    pub(crate) fn open(&self) {
+        self.platform.readiness.serve();
+        tracing::info!(gateway = %self.gateway, admin = %self.admin, "serving");
+    }
+
+    /// Waits until something ends that must not.
+    pub(crate) async fn death(&mut self) -> Failure {
+        dead(&self.workers.death().await)
+    }
+
+    /// Ends in good order: says that it is not ready, lets exchanges end, and writes everything that is owed.
+    pub(crate) async fn shutdown(mut self) -> Result<(), Failure> {
+        self.platform.readiness.drain();
+        tokio::time::sleep(Duration::from_millis(self.config.shutdown.delay_ms)).await;
+        self.stop_gateway.now();
+        let drain = Duration::from_millis(self.config.gateway.drain_timeout_ms);
+        self.ended(&[GATEWAY], drain.saturating_add(SLACK)).await?;
+        self.stop_admin.now();
+        self.ended(&[ADMIN], SLACK).await?;
+        self.workers.stop(worker::SUMMARIES);
+        self.workers.stop(worker::RELAY);
+        self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;
+        self.platform.pipeline.flush_summaries();
+        let relayed = self.platform.relay().drain().await;
+        relayed.map_err(|error| {
+            Failure::new(Exit::No, "events of changes could not be recorded").because(&error)
+        })?;
+        let engines = self.platform.pipeline.engines();
+        engines.audit.close();
+        engines.metering.close();
+        self.ended(&[worker::SEQUENCER, worker::RECORDER], SLACK).await?;
+        tracing::info!("everything is recorded");
+        Ok(())
+    }
+
+    async fn ended(&mut self, names: &[&'static str], patience: Duration) -> Result<(), Failure> {
+        self.workers.ended(names, patience).await.map_err(|death| dead(&death))
+    }
+
+    /// Puts another configuration in force, as far as that goes without a restart.
+    pub(crate) async fn reload(&mut self, next: Config) -> Result<(), Failure> {
+        let refused = |error: &(dyn std::error::Error + 'static)| {
+            Failure::new(Exit::Input, "the configuration stays as it was").because(error)
+        };
+        let before: Vec<RuleId> = self.config.limits.iter().map(|rule| rule.id.clone()).collect();
+        let catalog = next.catalog().map_err(|error| refused(&error))?;
+        let routes = self.platform.compile_routes(&next)?;
+        let upstreams = self.platform.compile_upstreams(&self.config, &next)?;
+        let engines = self.platform.pipeline.engines();
+        limits::apply(&engines.ratelimit, &next.limits, &before).await.map_err(|error| refused(&error))?;
+        // Upstreams first: no route may come into force before its upstream.
+        self.platform.proxy.set_upstreams(upstreams);
+        self.platform.pipeline.set_routes(routes);
+        engines.metering.replace_catalog(catalog);
+        for section in next.needs_restart(&self.config) {
+            tracing::warn!(section, "this section has changed and is in force after a restart only");
+        }
+        self.config = next;
+        Ok(())
+    }
+}
+
+/// Lets the admin API answer a listener's requests.
+async fn answer(mut router: Router, peer: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
+    request.extensions_mut().insert(PeerAddress(peer));
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn dead(death: &Death) -> Failure {
+    tracing::error!(worker = death.name, why = death.why, "a worker ended; the process ends with it");
+    Failure::new(Exit::No, format!("the {} ended: {}", death.name, death.why))
+}
