@@ -54,9 +54,12 @@ impl Attempt<'_> {
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Failure> {
-        let presented = stanchion_pipeline::presented_credential(headers)?;
+        let presented = stanchion_pipeline::presented_credential(headers).map_err(|problem| {
+            self.reject(problem.code, "two_credentials");
+            Failure::from(problem)
+        })?;
         let Some(presented) = presented else {
-            self.api.counts.unauthenticated("no_credential");
+            self.reject(ProblemCode::Unauthenticated, "no_credential");
             let detail = "send an API key as `authorization: Bearer …` or `x-api-key`";
             return Err(Failure::new(ProblemCode::Unauthenticated, detail));
         };
@@ -65,13 +68,16 @@ impl Attempt<'_> {
         match outcome {
             identity::Outcome::Authenticated(principal) => Ok(principal),
             identity::Outcome::Rejected(rejection) => {
-                self.api.counts.unauthenticated(rejection.reason.as_str());
-                if let (Some(scope), Some(key)) = (rejection.scope, rejection.key) {
-                    self.record_rejection(scope, key, rejection.reason.as_str());
-                }
+                self.reject(ProblemCode::Unauthenticated, rejection.reason.as_str());
                 Err(ProblemCode::Unauthenticated.into())
             }
         }
+    }
+
+    /// Counts a caller that could not be made out. The platform's ledger gets a summary per source, so a flood cannot fill it.
+    fn reject(&self, code: ProblemCode, why: &'static str) {
+        self.api.counts.unauthenticated(why);
+        self.api.state.pipeline.count_rejection(self.ip, code, why, self.at);
     }
 
     async fn require_active(&self, principal: &Principal, tenant: TenantId) -> Result<(), Failure> {
@@ -147,41 +153,23 @@ impl Attempt<'_> {
 
     /// Refuses a caller that is known, and records it in the caller's ledger.
     fn deny(&self, principal: &Principal, problem: Problem, why: &'static str) -> Failure {
-        let mut event = self.event(principal.scope, Actor::from(principal));
-        event.reason = Some(problem.code.as_str().into());
-        event.details.push("why", why);
-        event.details.push("permission", self.access.permission.as_str().to_owned());
-        self.record(event);
-        problem.into()
-    }
-
-    /// Records that a known key was presented in vain, in the ledger of whom it belongs to.
-    fn record_rejection(&self, scope: Scope, key: stanchion_core::KeyId, why: &'static str) {
-        let mut event = self.event(scope, Actor::Anonymous);
-        event.category = Category::Authentication;
-        event.reason = Some(ProblemCode::Unauthenticated.as_str().into());
-        event.targets.extend(ResourceRef::new("key", key.to_string()));
-        event.details.push("why", why);
-        self.record(event);
-    }
-
-    fn event(&self, scope: Scope, actor: Actor) -> Event {
-        let id = self.api.state.ids.event_id(self.at);
+        let (state, scope) = (&self.api.state, principal.scope);
+        let id = state.ids.event_id(self.at);
+        let actor = Actor::from(principal);
         let mut event = Event::new(id, self.at, scope, actor, "operation.denied", Category::Access);
         event.targets.extend(ResourceRef::new("operation", self.operation));
         event.outcome = Outcome::Denied;
         event.severity = Severity::Notice;
+        event.reason = Some(problem.code.as_str().into());
         event.correlation.request = Some(self.request);
         event.source = Source { ip: Some(self.ip), user_agent: None };
         event.details.push("method", Text::from(self.method.as_str().to_owned()));
         event.details.push("path", Text::from(self.uri_path.chars().take(1_000).collect::<String>()));
-        event
-    }
-
-    fn record(&self, event: Event) {
-        let ledger = &self.api.state.pipeline.engines().audit;
-        if ledger.submit(event.scope, Draft::Event(event)).is_err() {
+        event.details.push("why", why);
+        event.details.push("permission", self.access.permission.as_str().to_owned());
+        if state.pipeline.engines().audit.submit(scope, Draft::Event(event)).is_err() {
             self.api.counts.unrecorded();
         }
+        problem.into()
     }
 }

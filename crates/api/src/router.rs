@@ -191,7 +191,9 @@ async fn read(headers: &http::HeaderMap, body: Body) -> Result<Bytes, Failure> {
 fn idempotency_key(headers: &http::HeaderMap) -> Result<Option<String>, Failure> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
+    let is_key =
+        |text: &&str| (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = value.to_str().ok().filter(is_key);
     match (text, values.next()) {
         (Some(text), None) => Ok(Some(text.to_owned())),
         _ => {

@@ -51,17 +51,34 @@ async fn a_permission_is_needed_and_its_lack_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_revoked_is_rejected_at_once_and_that_is_recorded() {
-    let mut world = World::new().await;
-    let acme = world.acme.scope();
-    let key = world.principal(acme, "user:bob", Some("admin")).await;
+async fn a_key_that_was_revoked_is_rejected_at_once() {
+    let world = World::new().await;
+    let key = world.principal(world.acme.scope(), "user:bob", Some("admin")).await;
     let keys = world.send(&Ask::get("/v1/keys").by(&key)).await.expect(200);
     let id = keys["items"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
     world.send(&Ask::delete(format!("/v1/keys/{id}")).by(&key)).await.expect(204);
     world.send(&Ask::get("/v1/keys").by(&key)).await.problem(401, "unauthenticated");
-    let denied = world.events(acme, "operation.denied").await;
-    assert_eq!(denied[0].targets[1].to_string(), format!("key/{id}"));
-    assert_eq!(denied[0].category.as_str(), "authentication");
+}
+
+#[tokio::test]
+async fn callers_that_nobody_knows_are_summarised_in_the_ledger_of_the_platform() {
+    let mut world = World::new().await;
+    for _ in 0..3 {
+        world.send(&Ask::get("/v1/keys").by("x")).await.problem(401, "unauthenticated");
+    }
+    world.send(&Ask::get("/v1/keys")).await.problem(401, "unauthenticated");
+    world.pipeline.flush_summaries();
+    let events = world.events(Scope::Platform, "request.rejected").await;
+    let mut told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let detail = |name: &str| serde_json::to_value(event.details.get(name)).unwrap();
+            assert_eq!(event.source.ip, Some(PEER));
+            (detail("why"), detail("requests"))
+        })
+        .collect();
+    told.sort_by_key(|(why, _)| why.to_string());
+    assert_eq!(told, [(json!("malformed"), json!(3)), (json!("no_credential"), json!(1))]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +15,8 @@ use stanchion_billing_metering::{
     self as metering, Aggregation, Catalog, Currency, MemoryUsageStore, Meter, Price, RateCard,
 };
 use stanchion_core::{
-    Author, Clock, KeyRing, ManualClock, Scope, Secret, SeededRandom, SubjectRef, TenantId, Timestamp,
+    Author, Clock, KeyRing, ManualClock, Scope, Secret, SeededRandom, StoreErrorKind, SubjectRef, TenantId,
+    Timestamp,
 };
 use stanchion_identity::{self as identity, MemoryKeyStore};
 use stanchion_pipeline::{Engines, Pipeline, RouteConfig, RouteTable};
@@ -25,6 +27,8 @@ use stanchion_tenancy::{self as tenancy, MemoryTenantStore};
 use stanchion_tower::{ClientAddress, PeerAddress};
 use tower::ServiceExt as _;
 
+use crate::faults::{FaultyTenants, TamperedLedger};
+
 pub(crate) const NOW: &str = "2026-11-22T12:00:00Z";
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
@@ -32,12 +36,17 @@ pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 pub(crate) struct World {
     pub(crate) router: Router,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) pipeline: Pipeline,
     pub(crate) engines: Engines,
     pub(crate) readiness: Readiness,
     /// The key of `user:root` of the platform.
     pub(crate) root: String,
     pub(crate) acme: Tenant,
     pub(crate) globex: Tenant,
+    /// What every write of a tenant fails with.
+    pub(crate) fault: Arc<Mutex<Option<StoreErrorKind>>>,
+    /// Whether the ledger was tampered with.
+    pub(crate) tampered: Arc<AtomicBool>,
     relay: Relay,
     sequencer: Pin<Box<dyn Future<Output = Result<(), audit::Error>>>>,
 }
@@ -82,7 +91,9 @@ impl World {
         let outbox = Arc::new(MemoryOutboxStore::default());
         let keep = || Some(Arc::clone(&outbox));
         let (now, id) = (|| Arc::clone(&clock) as Arc<dyn Clock>, || Arc::clone(&ids));
-        let tenants = Arc::new(MemoryTenantStore::new(keep()));
+        let fault = Arc::new(Mutex::new(None));
+        let tenants = MemoryTenantStore::new(keep());
+        let tenants = Arc::new(FaultyTenants { inner: tenants, fault: Arc::clone(&fault) });
         let tenancy = Arc::new(tenancy::Engine::new(tenants, now(), id(), tenancy::Config::default()));
         let keys = Arc::new(MemoryKeyStore::new(keep()));
         let identity = identity::Engine::new(keys, ring(1), now(), id(), identity::Config::default());
@@ -91,7 +102,9 @@ impl World {
         let counters = Arc::new(MemoryCounterStore::new(1_000, now()));
         let rules = Arc::new(MemoryRuleStore::new(keep()));
         let ratelimit = ratelimit::Engine::new(rules, counters, now(), id(), ratelimit::Config::default());
-        let ledger = Arc::new(MemoryLedgerStore::new(10_000));
+        let tampered = Arc::new(AtomicBool::new(false));
+        let ledger = MemoryLedgerStore::new(10_000);
+        let ledger = Arc::new(TamperedLedger { inner: ledger, tampered: Arc::clone(&tampered) });
         let config = audit::Config { linger_ms: 0, ..audit::Config::default() };
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);
         let usage = Arc::new(MemoryUsageStore::default());
@@ -110,7 +123,7 @@ impl World {
         let pipeline = Pipeline::new(engines.clone(), routes(), client.clone(), now(), id());
         let counts = || ListenerCounts { open: 1, accepted: 2, failed: 0 };
         let router = router(ApiState {
-            pipeline,
+            pipeline: pipeline.clone(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -128,7 +141,20 @@ impl World {
         let globex = Tenant::new(&engines, "globex").await;
         clock.set(start);
         let sequencer = Box::pin(sequencer.run());
-        Self { router, clock, engines, readiness, root, acme, globex, relay, sequencer }
+        Self {
+            router,
+            clock,
+            pipeline,
+            engines,
+            readiness,
+            root,
+            acme,
+            globex,
+            fault,
+            tampered,
+            relay,
+            sequencer,
+        }
     }
 
     pub(crate) async fn send(&self, ask: &Ask) -> Answer {
