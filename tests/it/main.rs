@@ -2,6 +2,26 @@
 //!
 //! `STANCHION_BIN` names the program; `cargo xtask test` builds it and sets the variable.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test of a process lives in real time and has a real environment"
+)]
 
+mod bodies;
+mod config;
+mod drain;
+mod foreign;
+mod harness;
+mod hygiene;
+mod load;
 mod outside;
+mod path;
+mod quickstart;
+mod race;

@@ -174,7 +174,10 @@ async fn commit(store: &OutsideTenantStore, events: Vec<Event>) {
         let change = Change { expected, changes: Vec::new(), at, actor, events: events.clone() };
         match store.apply(SYSTEM, change).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            written => return drop(written.expect("writes")),
+            written => {
+                written.expect("writes");
+                return;
+            }
         }
     }
 }

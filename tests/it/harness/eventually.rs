@@ -1,0 +1,17 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything that must happen may take on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks until there is something to see: what another process does has no clock that a test could turn.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < until, "it never came to this: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

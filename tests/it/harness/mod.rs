@@ -1,0 +1,15 @@
+//! What the tests stand on: the program, a service behind it, and clients that speak HTTP/1.1 byte by byte.
+
+mod client;
+mod eventually;
+mod message;
+mod program;
+mod upstream;
+mod world;
+
+pub(crate) use client::{Client, ask};
+pub(crate) use eventually::eventually;
+pub(crate) use message::Message;
+pub(crate) use program::{Program, command};
+pub(crate) use upstream::{Upstream, digest, pattern};
+pub(crate) use world::{World, refused_port};
