@@ -14,10 +14,10 @@ const SHARDS: usize = 64;
 
 /// Counters in the memory of one process; a restart forgets them.
 ///
-/// Exact under any number of threads: a decision holds the locks of all the shards it touches, taken in their order. Memory is
+/// Exact under any number of threads: a decision holds the locks of all the parts it touches, taken in their order. Memory is
 /// bounded: a counter takes about 70 bytes (names of more than 38 bytes take their length besides), and there are at most as many as
-/// the store was made for. Counters that are as good as new make room for others; where 64 looks find none, the decision fails with
-/// `Unavailable` and nothing in use is forgotten.
+/// the store was made for, an equal number in each of 64 parts. Counters that are as good as new make room for others; where a part
+/// has none, the decision fails with `Unavailable`, and nothing in use is forgotten.
 pub struct MemoryCounterStore {
     shards: Box<[Mutex<Shard>]>,
     hasher: DefaultHashBuilder,
@@ -115,9 +115,9 @@ impl MemoryCounterStore {
         for seat in seats {
             let Some(shard) = guards.get_mut(seat.guard) else { continue };
             let is_new = seat.place.is_none() && seat.standing.fits && seat.after.used > 0;
-            let in_use =
+            let wanted =
                 |place| seats.iter().any(|other| other.guard == seat.guard && other.place == Some(place));
-            let room = if is_new { shard.allocate(now, &self.hasher, in_use) } else { seat.place };
+            let room = if is_new { shard.allocate(now, &self.hasher, wanted) } else { seat.place };
             if is_new && room.is_none() {
                 for (room, seat) in rooms.iter().zip(seats) {
                     if let (Some(room), None, Some(shard)) = (room, seat.place, guards.get_mut(seat.guard)) {

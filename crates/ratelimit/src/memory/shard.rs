@@ -8,8 +8,6 @@ use crate::State;
 const CHUNK: usize = 64;
 /// How many counters are looked at for one that is fresh, before more are allocated.
 const GLANCE: usize = 8;
-/// How many are looked at when no more may be allocated.
-const SEARCH: usize = 64;
 
 /// The place of a counter in its shard.
 pub(super) type Place = u32;
@@ -25,6 +23,8 @@ pub(super) struct Shard {
     capacity: usize,
     /// Where the search for fresh counters goes on.
     hand: usize,
+    /// Until when no counter is fresh, as far as the last search of them all could tell.
+    full_until: Timestamp,
 }
 
 /// One counter: a cache line.
@@ -39,8 +39,9 @@ struct Counter {
 const _: () = assert!(size_of::<Counter>() == 64);
 
 impl Shard {
-    pub(super) const fn new(capacity: usize) -> Self {
-        Self { table: HashTable::new(), chunks: Vec::new(), free: Vec::new(), capacity, hand: 0 }
+    pub(super) fn new(capacity: usize) -> Self {
+        let (table, chunks, free) = (HashTable::new(), Vec::new(), Vec::new());
+        Self { table, chunks, free, capacity, hand: 0, full_until: Timestamp::MIN }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,18 +63,29 @@ impl Shard {
         }
     }
 
-    /// Takes a place for a new counter; `None` when the shard is full. Counters that are fresh make room, unless they are in `use`.
+    /// Takes a place for a new counter; `None` when all are in use. Counters that are fresh make room, unless they are `wanted` by the
+    /// same call.
+    ///
+    /// A full shard is searched through once, and then not again before one of its counters can be fresh: being full costs no more
+    /// than not being so.
     pub(super) fn allocate(
         &mut self,
         now: Timestamp,
         hasher: &DefaultHashBuilder,
-        in_use: impl Fn(Place) -> bool,
+        wanted: impl Fn(Place) -> bool,
     ) -> Option<Place> {
-        if self.free.is_empty() {
-            self.sweep(GLANCE, now, hasher, &in_use);
-        }
-        if self.free.is_empty() && !self.grow() {
-            self.sweep(SEARCH, now, hasher, &in_use);
+        if self.free.is_empty() && self.full_until <= now {
+            if self.allocated() < self.capacity {
+                self.search(GLANCE, now, hasher, &wanted);
+                if self.free.is_empty() {
+                    self.grow();
+                }
+            } else {
+                let earliest = self.search(usize::MAX, now, hasher, &wanted);
+                if self.free.is_empty() {
+                    self.full_until = earliest;
+                }
+            }
         }
         self.free.pop()
     }
@@ -110,40 +122,55 @@ impl Shard {
         self.free.push(place);
     }
 
-    fn sweep(
+    /// Looks at `count` counters, at most at all, and vacates those that are fresh. A longer look ends with the first that it finds.
+    /// Returns when the first of the others is fresh.
+    fn search(
         &mut self,
         count: usize,
         now: Timestamp,
         hasher: &DefaultHashBuilder,
-        in_use: impl Fn(Place) -> bool,
-    ) {
-        let allocated = self.chunks.iter().map(|chunk| chunk.len()).sum::<usize>();
-        for _ in 0..count.min(allocated) {
+        wanted: impl Fn(Place) -> bool,
+    ) -> Timestamp {
+        let allocated = self.allocated();
+        let mut earliest = Timestamp::MAX;
+        for looked in 0..count.min(allocated) {
+            if looked >= GLANCE && !self.free.is_empty() {
+                break;
+            }
             let at = self.hand % allocated;
             self.hand = at + 1;
-            let Ok(place) = Place::try_from(at) else { return };
+            let Ok(place) = Place::try_from(at) else { break };
             let Some(counter) = self.counter(place) else { continue };
-            if !counter.name.is_free() && counter.fresh_at <= now && !in_use(place) {
+            if counter.name.is_free() {
+                continue;
+            }
+            if counter.fresh_at > now || wanted(place) {
+                earliest = earliest.min(counter.fresh_at);
+            } else {
                 self.vacate(place, counter.name.hash(hasher));
             }
         }
+        earliest
     }
 
-    /// Allocates another chunk, unless the shard is as large as it may be.
-    fn grow(&mut self) -> bool {
-        let allocated = self.chunks.len() * CHUNK;
+    /// Allocates another chunk, or what is left to the shard's capacity.
+    fn grow(&mut self) {
+        let allocated = self.allocated();
         let count = self.capacity.saturating_sub(allocated).min(CHUNK);
         let vacant = || Counter {
             name: Name::Free,
             state: State { at: Timestamp::EPOCH, used: 0 },
             fresh_at: Timestamp::EPOCH,
         };
-        if count > 0 {
-            self.chunks.push(std::iter::repeat_with(vacant).take(count).collect());
-            let places = (allocated..allocated + count).rev().filter_map(|place| Place::try_from(place).ok());
-            self.free.extend(places);
-        }
-        count > 0
+        self.chunks.push(std::iter::repeat_with(vacant).take(count).collect());
+        let places = (allocated..allocated + count).rev().filter_map(|place| Place::try_from(place).ok());
+        self.free.extend(places);
+    }
+
+    /// How many counters there is memory for. Only the last chunk can be a short one.
+    fn allocated(&self) -> usize {
+        let last = self.chunks.last().map_or(0, |chunk| chunk.len());
+        self.chunks.len().saturating_sub(1) * CHUNK + last
     }
 
     fn counter(&self, place: Place) -> Option<&Counter> {

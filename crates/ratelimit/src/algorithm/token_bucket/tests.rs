@@ -139,8 +139,9 @@ fn a_share_is_rounded_down_and_never_nothing() {
     assert_eq!(limit.share(100), Limit::TokenBucket(bucket(1, 1, 60)));
 }
 
-/// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used.
-#[derive(Default)]
+/// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used. A refusal leaves no
+/// trace, so a clock that went back after it has shown nothing.
+#[derive(Clone, Copy, Default)]
 struct Reference {
     used: u64,
     tick: Option<i64>,
@@ -148,15 +149,19 @@ struct Reference {
 
 impl Reference {
     fn charge(&mut self, bucket: TokenBucket, now: Timestamp, cost: u64) -> (bool, u64) {
-        let tick = i64::from(bucket.window_seconds());
-        let known = self.tick.get_or_insert(now.micros().div_euclid(tick));
-        while (*known + 1) * tick <= now.micros() {
-            *known += 1;
-            self.used = self.used.saturating_sub(bucket.refill());
+        let length = i64::from(bucket.window_seconds());
+        let mut used = self.used;
+        let mut tick = self.tick.unwrap_or(now.micros().div_euclid(length));
+        while (tick + 1) * length <= now.micros() {
+            tick += 1;
+            used = used.saturating_sub(bucket.refill());
         }
-        let fits = self.used + cost * 1_000_000 <= bucket.capacity() * 1_000_000;
-        self.used += if fits { cost * 1_000_000 } else { 0 };
-        (fits, (bucket.capacity() * 1_000_000 - self.used) / 1_000_000)
+        let fits = used + cost * 1_000_000 <= bucket.capacity() * 1_000_000;
+        if fits {
+            used += cost * 1_000_000;
+            *self = Self { used, tick: Some(tick) };
+        }
+        (fits, (bucket.capacity() * 1_000_000 - used) / 1_000_000)
     }
 }
 

@@ -49,6 +49,20 @@ fn counters_as_good_as_new_make_room() {
 }
 
 #[test]
+fn a_full_store_admits_the_first_that_finds_a_counter_as_good_as_new() {
+    // In every part one counter is used once, and so new after half a second, among 99 that are used twice.
+    let store = store(6_400);
+    let admitted: Vec<u32> = (0..20_000).filter(|key| admit(&store, *key, at(0)) == Some(true)).collect();
+    assert_eq!(admitted.len(), 6_400);
+    let used_twice =
+        admitted.iter().filter(|key| *key % 100 != 0).filter(|key| admit(&store, **key, at(1)) == Some(true));
+    let room = 6_400 - used_twice.count();
+    let first = |now| (30_000..60_000).filter(|key| admit(&store, *key, now) == Some(true)).count();
+    assert_eq!(first(at(499)), 0);
+    assert_eq!(first(at(500)), room);
+}
+
+#[test]
 fn memory_is_taken_back_before_more_is_taken() {
     let store = store(1_000_000);
     for round in 0..200 {
