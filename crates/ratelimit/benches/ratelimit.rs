@@ -219,25 +219,66 @@ fn main() {
     let limit = bucket();
     let now = clock.now();
     let state = limit.charge(None, now, 1).0;
-    let n = |f: &mut dyn FnMut()| { let mut best = f64::MAX; for _ in 0..7 { best = best.min(cost(&mut || f())); } best };
-    println!("clock {:.1}", n(&mut || (0..REQUESTS).for_each(|_| { black_box(clock.now()); })));
-    println!("charge {:.1}", n(&mut || (0..REQUESTS).for_each(|_| { black_box(black_box(limit).charge(Some(black_box(state)), black_box(now), 1)); })));
-    println!("fresh_at {:.1}", n(&mut || (0..REQUESTS).for_each(|_| { black_box(black_box(limit).fresh_at(black_box(state))); })));
+    let n = |f: &mut dyn FnMut()| {
+        let mut best = f64::MAX;
+        for _ in 0..7 {
+            best = best.min(cost(&mut || f()));
+        }
+        best
+    };
+    println!(
+        "clock {:.1}",
+        n(&mut || (0..REQUESTS).for_each(|_| {
+            black_box(clock.now());
+        }))
+    );
+    println!(
+        "charge {:.1}",
+        n(&mut || (0..REQUESTS).for_each(|_| {
+            black_box(black_box(limit).charge(Some(black_box(state)), black_box(now), 1));
+        }))
+    );
+    println!(
+        "fresh_at {:.1}",
+        n(&mut || (0..REQUESTS).for_each(|_| {
+            black_box(black_box(limit).fresh_at(black_box(state)));
+        }))
+    );
     let m = Mutex::new(0u64);
-    println!("mutex {:.1}", n(&mut || (0..REQUESTS).for_each(|_| { *m.lock().unwrap() += 1; })));
+    println!(
+        "mutex {:.1}",
+        n(&mut || (0..REQUESTS).for_each(|_| {
+            *m.lock().unwrap() += 1;
+        }))
+    );
     let b = DefaultHashBuilder::default();
     let k = key(5);
-    println!("hash {:.1}", n(&mut || (0..REQUESTS).for_each(|_| { black_box(b.hash_one(black_box(&k))); })));
+    println!(
+        "hash {:.1}",
+        n(&mut || (0..REQUESTS).for_each(|_| {
+            black_box(b.hash_one(black_box(&k)));
+        }))
+    );
     for keys in [100, 1_000, 10_000, 100_000] {
         let ks: Vec<Vec<u8>> = (0..keys).map(key).collect();
         let order = users(keys);
         let bare = Bare::new(&ks);
         let store = MemoryCounterStore::new(2 * KEYS, Arc::new(SystemClock));
         let slot = Slot::Tenant(tenant());
-        let mut decide = |at: Option<Timestamp>| order.iter().for_each(|user| {
-            let charge = Charge { key: black_box(&ks[*user]), limit: bucket(), cost: 1, mode: Mode::Enforce };
-            black_box(store.try_decide(slot, &[charge], at).unwrap().unwrap());
-        });
-        println!("{keys}: some {:.1} none {:.1} bare {:.1}", n(&mut || decide(Some(now))), n(&mut || decide(None)), n(&mut || order.iter().for_each(|user| { black_box(bare.add(black_box(&ks[*user]))); })));
+        let mut decide = |at: Option<Timestamp>| {
+            order.iter().for_each(|user| {
+                let charge =
+                    Charge { key: black_box(&ks[*user]), limit: bucket(), cost: 1, mode: Mode::Enforce };
+                black_box(store.try_decide(slot, &[charge], at).unwrap().unwrap());
+            })
+        };
+        println!(
+            "{keys}: some {:.1} none {:.1} bare {:.1}",
+            n(&mut || decide(Some(now))),
+            n(&mut || decide(None)),
+            n(&mut || order.iter().for_each(|user| {
+                black_box(bare.add(black_box(&ks[*user])));
+            }))
+        );
     }
 }
