@@ -1,7 +1,10 @@
+use std::cell::OnceCell;
+
 use stanchion_core::{Revision, Timestamp};
 
 use crate::compiled::{Compiled, Granting, Inactive, reaches};
-use crate::view::{Grant, Holdings, Place, View};
+use crate::holdings::{Grant, Holdings, Span};
+use crate::view::{At, Place, View};
 use crate::{Decision, Explanation, Permission, Reason, RoleId};
 
 impl Decision {
@@ -15,32 +18,33 @@ impl Holdings {
     pub(crate) fn decide(&self, wanted: &Permission, now: Timestamp) -> Decision {
         let view = &*self.view;
         let revision = view.own.revision.min(self.revision);
-        if self.denials.iter().any(|denied| denied.covers_name(wanted)) {
+        if self.denials().iter().any(|denied| denied.covers_name(wanted)) {
             return Decision::denied(Reason::DeniedExplicitly, revision);
         }
         let granting = GrantingRoles::new(view, wanted);
-        let mut granted: Option<&Grant> = None;
-        let mut pending: Option<&Grant> = None;
-        let mut expired: Option<&Grant> = None;
-        for grant in self.grants.iter().filter(|grant| granting.contains(grant.place)) {
-            if grant.is_for_good() {
-                granted = Some(grant);
-                break;
-            }
-            if now < grant.from {
-                pending = [pending, Some(grant)].into_iter().flatten().min_by_key(|grant| grant.from);
-            } else if now < grant.until {
-                granted = [granted, Some(grant)].into_iter().flatten().max_by_key(|grant| grant.until);
-            } else {
-                expired = Some(grant);
+        let (mut granted, mut pending, mut expired) = (None::<Grant>, None::<Grant>, None);
+        if self.all_for_good() {
+            let place = self.places().iter().find(|place| granting.contains(**place));
+            granted = place.map(|place| Grant { place: *place, span: Span::FOR_GOOD });
+        } else {
+            for grant in self.grants().filter(|grant| granting.contains(grant.place)) {
+                if now < grant.span.from {
+                    pending = pending.into_iter().chain([grant]).min_by_key(|grant| grant.span.from);
+                } else if now < grant.span.until {
+                    granted = granted.into_iter().chain([grant]).max_by_key(|grant| grant.span.until);
+                } else {
+                    expired = Some(grant);
+                }
             }
         }
+        let role = |grant: Grant| view.role(grant.place).map(|role| role.id.clone());
         if let Some(grant) = granted {
-            let valid_until = (grant.until < Timestamp::MAX).then_some(grant.until);
+            let until = grant.span.until;
+            let valid_until = (until < Timestamp::MAX).then_some(until);
             return Decision {
                 allowed: true,
                 reason: Reason::Granted,
-                role: Some(grant.role.clone()),
+                role: role(grant),
                 revision,
                 valid_until,
             };
@@ -49,18 +53,25 @@ impl Holdings {
             (Reason::AssignmentNotYetValid, Some(grant))
         } else if let Some(grant) = expired {
             (Reason::AssignmentExpired, Some(grant))
-        } else if let Some(grant) = self.grants.iter().find(|grant| view.switched_off(grant.place, wanted)) {
+        } else if let Some(grant) = self.switched_off(wanted) {
             (Reason::RoleInactive, Some(grant))
-        } else if self.grants.is_empty() && self.denials.is_empty() {
+        } else if self.is_empty() {
             (Reason::UnknownSubject, None)
         } else {
             (Reason::NoMatchingRole, None)
         };
-        Decision {
-            role: grant.map(|grant| grant.role.clone()),
-            valid_until: pending.map(|grant| grant.from),
-            ..Decision::denied(reason, revision)
-        }
+        let valid_until = pending.map(|grant| grant.span.from);
+        Decision { role: grant.and_then(role), valid_until, ..Decision::denied(reason, revision) }
+    }
+
+    /// Finds a role that is held and would permit it if it were not switched off.
+    fn switched_off(&self, wanted: &Permission) -> Option<Grant> {
+        let view = &*self.view;
+        let would_permit = |grant: &Grant| {
+            view.role(grant.place).is_some_and(|role| !role.active)
+                && view.way(grant.place, wanted, Inactive::Followed).is_some()
+        };
+        if view.some_inactive() { self.grants().find(would_permit) } else { None }
     }
 
     /// Decides, and shows the evidence.
@@ -69,14 +80,12 @@ impl Holdings {
         let (mut path, mut matched, mut candidates) = (Vec::new(), None, Vec::new());
         match (&decision.reason, &decision.role) {
             (Reason::Granted, Some(role)) => {
-                if let Some((way, permission)) =
-                    view.way(view.place(role.clone()).0, wanted, Inactive::PassedOver)
-                {
+                if let Some((way, permission)) = view.way(view.place(role), wanted, Inactive::PassedOver) {
                     (path, matched) = (way, Some(permission));
                 }
             }
             (Reason::DeniedExplicitly, _) => {
-                matched = self.denials.iter().find(|denied| denied.covers_name(wanted)).cloned();
+                matched = self.denials().iter().find(|denied| denied.covers_name(wanted)).cloned();
             }
             _ => candidates = view.candidates(wanted),
         }
@@ -85,35 +94,24 @@ impl Holdings {
 }
 
 impl View {
-    /// Tells whether a role that is switched off would permit it.
-    fn switched_off(&self, place: Place, wanted: &Permission) -> bool {
-        let (compiled, number) = match (place, &self.platform) {
-            (Place::Own(number), _) => (&self.own, number),
-            (Place::Platform(number), Some(platform)) => (platform, number),
-            _ => return false,
-        };
-        compiled.role(number).is_some_and(|role| !role.active)
-            && self.way(place, wanted, Inactive::Followed).is_some()
-    }
-
     /// Finds the shortest way from a role to a permission that covers what is wanted.
     fn way(&self, from: Place, wanted: &Permission, inactive: Inactive) -> Option<(Vec<RoleId>, Permission)> {
-        match (from, &self.platform) {
-            (Place::Own(number), platform) => {
+        match (from.at(), &self.platform) {
+            (At::Own(number), platform) => {
                 let closure = self.own.closure(number, inactive);
                 if let Some(found) = way_inside(&self.own, &closure.inside, wanted) {
                     return Some(found);
                 }
                 let platform = platform.as_ref()?;
                 closure.outward.iter().find_map(|(role, place)| {
-                    let below = platform.closure(platform.number(role)?.1, inactive);
+                    let below = platform.closure(platform.number(role)?, inactive);
                     let (rest, permission) = way_inside(platform, &below.inside, wanted)?;
                     let mut way = way_to(&self.own, &closure.inside, *place);
                     way.extend(rest);
                     Some((way, permission))
                 })
             }
-            (Place::Platform(number), Some(platform)) => {
+            (At::Platform(number), Some(platform)) => {
                 way_inside(platform, &platform.closure(number, inactive).inside, wanted)
             }
             _ => None,
@@ -124,9 +122,9 @@ impl View {
         let granting = GrantingRoles::new(self, wanted);
         let id = |compiled: &Compiled, number| compiled.role(number).map(|role| role.id.clone());
         let own = granting.own.numbers().into_iter().filter_map(|number| id(&self.own, number));
-        let through = self.own.outgoing().filter(|number| granting.contains(Place::Own(*number)));
+        let through = self.own.outgoing().filter(|number| granting.contains(Place::own(*number)));
         let through = through.filter_map(|number| id(&self.own, number));
-        let platform = self.platform.iter().zip(granting.platform).flat_map(|(platform, granting)| {
+        let platform = self.platform.iter().zip(granting.platform()).flat_map(|(platform, granting)| {
             let numbers = granting.numbers().into_iter();
             // A role of the platform whose name the tenant uses for its own cannot be assigned here.
             numbers.filter_map(|number| id(platform, number)).filter(|role| self.own.number(role).is_none())
@@ -142,32 +140,32 @@ impl View {
 /// The roles that permit what was asked, of the scope and of the platform.
 struct GrantingRoles<'a> {
     view: &'a View,
+    wanted: &'a Permission,
     own: Granting<'a>,
-    platform: Option<Granting<'a>>,
+    /// Looked up when it is first needed: often no role of the platform is held.
+    platform: OnceCell<Option<Granting<'a>>>,
 }
 
 impl<'a> GrantingRoles<'a> {
     fn new(view: &'a View, wanted: &'a Permission) -> Self {
-        let platform = view.platform.as_ref().map(|platform| platform.granting(wanted));
-        Self { view, own: view.own.granting(wanted), platform }
+        Self { view, wanted, own: view.own.granting(wanted), platform: OnceCell::new() }
+    }
+
+    fn platform(&self) -> Option<Granting<'a>> {
+        let find = || self.view.platform.as_ref().map(|platform| platform.granting(self.wanted));
+        *self.platform.get_or_init(find)
     }
 
     fn contains(&self, place: Place) -> bool {
-        let by_platform = |number| self.platform.is_some_and(|granting| granting.contains(number));
-        match place {
-            Place::Own(number) => {
+        let by_platform = |number| self.platform().is_some_and(|granting| granting.contains(number));
+        match place.at() {
+            At::Own(number) => {
                 self.own.contains(number)
                     || self.view.outward(number).iter().any(|number| by_platform(*number))
             }
-            Place::Platform(number) => by_platform(number),
-            Place::Nowhere => false,
+            At::Platform(number) => by_platform(number),
+            At::Nowhere => false,
         }
-    }
-}
-
-impl Grant {
-    fn is_for_good(&self) -> bool {
-        self.from == Timestamp::MIN && self.until == Timestamp::MAX
     }
 }
 

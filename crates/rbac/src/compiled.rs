@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use stanchion_core::{Revision, Versioned};
 
+use crate::permission::hash_of;
 use crate::role_set::RoleSet;
 use crate::{Permission, PermissionScope, Role, RoleId};
 
@@ -14,21 +16,33 @@ use crate::{Permission, PermissionScope, Role, RoleId};
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) revision: Revision,
-    roles: Vec<Role>,
+    roles: Vec<CompiledRole>,
+    /// Whether any of them is inactive.
+    pub(crate) some_inactive: bool,
     numbers: HashMap<RoleId, u32>,
     /// By role: what it includes, at whatever depth, that is no role of this scope.
     outward: Vec<Box<[RoleId]>>,
     /// Sets of roles, each once: a role's permissions mostly have the same.
     sets: Vec<RoleSet>,
-    /// By permissions without a wildcard that some role names: the place of the set. Wildcards that cover them are counted in.
-    exact: HashMap<Arc<str>, u32>,
+    /// Permissions without a wildcard that some role names, and the place of the set. Wildcards that cover them are counted in.
+    exact: HashTable<(Arc<str>, u32)>,
+    hasher: DefaultHashBuilder,
     /// Permissions with a wildcard: by resource where that has none, and the others.
     by_resource: HashMap<Arc<str>, Vec<Wildcard>>,
     any_resource: Vec<Wildcard>,
 }
 
+/// What decides of a role.
 #[derive(Debug)]
-struct Wildcard {
+pub(crate) struct CompiledRole {
+    pub(crate) id: RoleId,
+    pub(crate) active: bool,
+    pub(crate) permissions: Box<[Permission]>,
+    includes: Box<[RoleId]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Wildcard {
     permission: Permission,
     roles: RoleSet,
 }
@@ -38,7 +52,15 @@ struct Wildcard {
 pub(crate) enum Granting<'a> {
     Named(&'a RoleSet),
     /// No role names it, but wildcards may cover it.
-    Unnamed(&'a Compiled, &'a Permission),
+    Unnamed(Covering<'a>),
+}
+
+/// The wildcards among which those are that cover what is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Covering<'a> {
+    wanted: &'a Permission,
+    of_resource: &'a [Wildcard],
+    any_resource: &'a [Wildcard],
 }
 
 /// Whether inactive roles are passed over on the way from a role to what it includes.
@@ -62,15 +84,21 @@ const REQUIRED: PermissionScope = PermissionScope::Tenant;
 
 impl Compiled {
     pub(crate) fn new(revision: Revision, roles: Vec<Versioned<Role>>) -> Self {
-        let roles: Vec<Role> = roles.into_iter().map(|role| role.value).collect();
+        let compiled = |Versioned { value: Role { id, active, permissions, includes, .. }, .. }| {
+            let (permissions, includes) = (permissions.into_iter().collect(), includes.into_iter().collect());
+            CompiledRole { id, active, permissions, includes }
+        };
+        let roles: Vec<CompiledRole> = roles.into_iter().map(compiled).collect();
         let numbers = (0..).zip(&roles).map(|(number, role)| (role.id.clone(), number)).collect();
         let mut compiled = Self {
             revision,
+            some_inactive: roles.iter().any(|role| !role.active),
             roles,
             numbers,
             outward: Vec::new(),
             sets: Vec::new(),
-            exact: HashMap::new(),
+            exact: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             by_resource: HashMap::new(),
             any_resource: Vec::new(),
         };
@@ -79,12 +107,11 @@ impl Compiled {
         compiled
     }
 
-    /// Returns the role's number, and its name as it is kept here.
-    pub(crate) fn number(&self, role: &RoleId) -> Option<(&RoleId, u32)> {
-        self.numbers.get_key_value(role).map(|(role, number)| (role, *number))
+    pub(crate) fn number(&self, role: &RoleId) -> Option<u32> {
+        self.numbers.get(role).copied()
     }
 
-    pub(crate) fn role(&self, number: u32) -> Option<&Role> {
+    pub(crate) fn role(&self, number: u32) -> Option<&CompiledRole> {
         self.roles.get(usize::try_from(number).ok()?)
     }
 
@@ -100,8 +127,10 @@ impl Compiled {
 
     /// Finds the roles that permit `wanted`, which is exact.
     pub(crate) fn granting<'a>(&'a self, wanted: &'a Permission) -> Granting<'a> {
-        let set = self.exact.get(wanted.name()).and_then(|set| self.sets.get(usize::try_from(*set).ok()?));
-        set.map_or(Granting::Unnamed(self, wanted), Granting::Named)
+        let is_wanted = |(name, _): &(Arc<str>, u32)| **name == *wanted.as_str();
+        let set = self.exact.find(self.hasher.hash_one(wanted.hash()), is_wanted);
+        let set = set.and_then(|(_, set)| self.sets.get(usize::try_from(*set).ok()?));
+        set.map_or_else(|| Granting::Unnamed(self.covering(wanted)), Granting::Named)
     }
 
     /// Follows the includes from a role on. What an inactive role includes is not reached through it.
@@ -119,7 +148,7 @@ impl Compiled {
         while let Some((number, _)) = closure.inside.get(next).copied() {
             for included in self.role(number).into_iter().flat_map(|role| &role.includes) {
                 match self.number(included) {
-                    Some((_, junior)) if counts(junior) && seen.insert(junior) => {
+                    Some(junior) if counts(junior) && seen.insert(junior) => {
                         closure.inside.push((junior, Some(next)));
                     }
                     Some(_) => {}
@@ -174,21 +203,22 @@ impl Compiled {
         let mut places: HashMap<RoleSet, u32> = HashMap::new();
         for (name, mut roles) in exact {
             if let Ok(permission) = Permission::new(&name) {
-                roles.extend(self.wildcards(&permission).flat_map(|wildcard| wildcard.roles.iter()));
+                roles.extend(self.covering(&permission).sets().flat_map(RoleSet::iter));
             }
             let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
             let place = *places.entry(roles.into()).or_insert(next);
-            self.exact.insert(name, place);
+            let hash = |(name, _): &(Arc<str>, u32)| self.hasher.hash_one(hash_of(name));
+            let named = (name, place);
+            self.exact.insert_unique(hash(&named), named, hash);
         }
         let mut sets: Vec<(RoleSet, u32)> = places.into_iter().collect();
         sets.sort_unstable_by_key(|(_, place)| *place);
         self.sets = sets.into_iter().map(|(set, _)| set).collect();
     }
 
-    fn wildcards<'a>(&'a self, wanted: &'a Permission) -> impl Iterator<Item = &'a Wildcard> {
-        let of_resource = self.by_resource.get(wanted.resource()).into_iter().flatten();
-        let all = of_resource.chain(&self.any_resource);
-        all.filter(|wildcard| wildcard.permission.covers_name(wanted))
+    fn covering<'a>(&'a self, wanted: &'a Permission) -> Covering<'a> {
+        let of_resource = self.by_resource.get(wanted.resource()).map_or(&[] as &[Wildcard], |all| all);
+        Covering { wanted, of_resource, any_resource: &self.any_resource }
     }
 }
 
@@ -197,13 +227,11 @@ pub(crate) fn reaches(permission: &Permission) -> bool {
     permission.scope() >= REQUIRED
 }
 
-impl Granting<'_> {
+impl<'a> Granting<'a> {
     pub(crate) fn contains(self, role: u32) -> bool {
         match self {
             Self::Named(roles) => roles.contains(role),
-            Self::Unnamed(compiled, wanted) => {
-                compiled.wildcards(wanted).any(|wildcard| wildcard.roles.contains(role))
-            }
+            Self::Unnamed(covering) => covering.sets().any(|roles| roles.contains(role)),
         }
     }
 
@@ -211,10 +239,16 @@ impl Granting<'_> {
     pub(crate) fn numbers(self) -> BTreeSet<u32> {
         match self {
             Self::Named(roles) => roles.iter().collect(),
-            Self::Unnamed(compiled, wanted) => {
-                compiled.wildcards(wanted).flat_map(|wildcard| wildcard.roles.iter()).collect()
-            }
+            Self::Unnamed(covering) => covering.sets().flat_map(RoleSet::iter).collect(),
         }
+    }
+}
+
+impl<'a> Covering<'a> {
+    fn sets(self) -> impl Iterator<Item = &'a RoleSet> {
+        let all = self.of_resource.iter().chain(self.any_resource);
+        all.filter(move |wildcard| wildcard.permission.covers_name(self.wanted))
+            .map(|wildcard| &wildcard.roles)
     }
 }
 

@@ -9,7 +9,8 @@ use stanchion_core::{Clock, IdGen, Revision, Scope, StoreError, SubjectRef, Time
 use stanchion_replica::Cache;
 
 use crate::compiled::Compiled;
-use crate::view::{Holdings, View};
+use crate::holdings::Holdings;
+use crate::view::View;
 use crate::{CheckRequest, Config, Decision, Error, Explanation, RbacStore, Reason};
 
 /// Decides who may do what, and keeps what it decides by.
@@ -114,13 +115,16 @@ impl Engine {
         let load = || async {
             let expires_at = self.expires_at().min(view.expires_at);
             let records = self.store.subject(request.scope, request.subject).await?;
-            Ok::<_, StoreError>((Holdings::new(records, &view), expires_at))
+            Ok::<_, StoreError>((Holdings::new(&records, &view), expires_at))
         };
         let holdings = self.subjects.get_or_load(&key, &*self.clock, load).await?;
         if Arc::ptr_eq(&holdings.view, &view) {
             return Ok(holdings);
         }
-        let found = holdings.within(&view);
+        let Some(found) = holdings.within(&view) else {
+            self.subjects.remove(&key);
+            return self.subjects.get_or_load(&key, &*self.clock, load).await;
+        };
         let is_same =
             |kept: &Holdings| kept.revision == holdings.revision && Arc::ptr_eq(&kept.view, &holdings.view);
         self.subjects.update(&key, |kept| is_same(kept).then(|| found.clone()));
@@ -258,16 +262,25 @@ impl BorrowedKey<'_> {
 
 /// What both keys are to the cache.
 pub(crate) trait Key {
+    fn hash(&self) -> u64;
     fn borrowed(&self) -> BorrowedKey<'_>;
 }
 
 impl Key for SubjectKey {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
     fn borrowed(&self) -> BorrowedKey<'_> {
         BorrowedKey { hash: self.hash, scope: self.scope, subject: &self.subject }
     }
 }
 
 impl Key for BorrowedKey<'_> {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
     fn borrowed(&self) -> BorrowedKey<'_> {
         *self
     }
@@ -287,7 +300,7 @@ impl Hash for SubjectKey {
 
 impl Hash for dyn Key + '_ {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.borrowed().hash);
+        state.write_u64(Key::hash(self));
     }
 }
 

@@ -4,7 +4,7 @@ use stanchion_replica::Follow;
 
 use crate::Engine;
 use crate::engine::Key;
-use crate::view::Holdings;
+use crate::holdings::Holdings;
 
 /// Lets go of what others have changed; the next check that needs it reads it again.
 #[async_trait]

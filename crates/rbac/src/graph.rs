@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_longest_way_leads_up_and_down_and_into_the_platform() {
-        let own = snapshot(&[("top", &["a", "x"]), ("a", &[]), ("x", &[])]);
+        let own = snapshot(&[("top", &["a", "x"]), ("a", &[]), ("x", &["y"]), ("y", &[])]);
         let platform = snapshot(&[("p", &["q"]), ("q", &["x"]), ("x", &[])]);
         let state = State::new(Scope::Platform, own, Some(platform));
         let role = role("a", &["x", "p"]);

@@ -59,6 +59,7 @@ mod engine;
 mod error;
 mod follow;
 mod graph;
+mod holdings;
 mod memory;
 mod note;
 mod permission;

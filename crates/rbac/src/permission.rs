@@ -75,6 +75,8 @@ pub struct Permission {
     end: u8,
     scope: PermissionScope,
     exact: bool,
+    /// Of the text, so that a look-up need not read it first. Tables have to mix it with a secret of their own.
+    hash: u64,
 }
 
 const GRAMMAR: &str = "write RESOURCE:ACTION or RESOURCE:ACTION:SCOPE";
@@ -105,12 +107,13 @@ impl Permission {
         let colon = u8::try_from(resource.len()).map_err(|_| invalid(SEGMENT))?;
         let end = u8::try_from(resource.len() + 1 + action.len()).map_err(|_| invalid(SEGMENT))?;
         let whole_tenant = scope == PermissionScope::Tenant;
-        let text = match (whole_tenant, written.get(..end.into())) {
+        let text: Arc<str> = match (whole_tenant, written.get(..end.into())) {
             (true, Some(name)) => name.into(),
             _ => format!("{resource}:{action}:{scope}").into(),
         };
         let exact = whole_tenant && !resource.ends_with('*') && !action.ends_with('*');
-        Ok(Self { text, colon, end, scope, exact })
+        let hash = hash_of(&text);
+        Ok(Self { text, colon, end, scope, exact, hash })
     }
 
     /// Borrows the text, in its one form.
@@ -160,10 +163,22 @@ impl Permission {
         self.text.get(..self.end.into()).unwrap_or_default()
     }
 
+    /// The hash of the text.
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// As [`Permission::name`], shared where the text has no scope.
     pub(crate) fn shared_name(&self) -> Arc<str> {
         if self.text.len() == usize::from(self.end) { Arc::clone(&self.text) } else { self.name().into() }
     }
+}
+
+/// SipHash, which nobody can be made to collide by choosing names.
+pub(crate) fn hash_of(text: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn is_segment(text: &str) -> bool {

@@ -9,6 +9,7 @@ pub(crate) enum RoleSet {
 impl RoleSet {
     pub(crate) fn contains(&self, role: u32) -> bool {
         match self {
+            Self::Few(roles) if roles.len() <= 8 => roles.contains(&role),
             Self::Few(roles) => roles.binary_search(&role).is_ok(),
             Self::Bits(words) => {
                 let word = usize::try_from(role / 64).ok().and_then(|word| words.get(word));

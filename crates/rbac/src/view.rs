@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use stanchion_core::{Revision, Timestamp, Versioned};
+use stanchion_core::Timestamp;
 
-use crate::compiled::Compiled;
-use crate::{Assignment, Denial, Permission, RoleId, SubjectRecords};
+use crate::RoleId;
+use crate::compiled::{Compiled, CompiledRole};
 
 /// All roles that count in one scope: its own, and for a tenant the platform's. A name means the scope's own role first.
 #[derive(Debug)]
@@ -19,12 +19,38 @@ pub(crate) struct View {
     outward: HashMap<u32, Box<[u32]>>,
 }
 
-/// Where a role stands.
+/// Where a role stands: nowhere, or at a number among the scope's own or the platform's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) struct Place(u32);
+
+/// What a place tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
     Own(u32),
     Platform(u32),
     Nowhere,
+}
+
+impl Place {
+    pub(crate) const NOWHERE: Self = Self(u32::MAX);
+    /// Set in the places of the platform's roles. So many roles nobody has.
+    const PLATFORM: u32 = 1 << 31;
+
+    pub(crate) const fn own(number: u32) -> Self {
+        if number < Self::PLATFORM { Self(number) } else { Self::NOWHERE }
+    }
+
+    const fn platform(number: u32) -> Self {
+        if number < Self::PLATFORM { Self(number | Self::PLATFORM) } else { Self::NOWHERE }
+    }
+
+    pub(crate) const fn at(self) -> At {
+        match self.0 {
+            u32::MAX => At::Nowhere,
+            number if number < Self::PLATFORM => At::Own(number),
+            number => At::Platform(number & !Self::PLATFORM),
+        }
+    }
 }
 
 impl View {
@@ -37,22 +63,33 @@ impl View {
         let mut outward = HashMap::new();
         if let Some(platform) = &platform {
             for number in own.outgoing() {
-                let found = own.outward(number).iter().filter_map(|role| Some(platform.number(role)?.1));
+                let found = own.outward(number).iter().filter_map(|role| platform.number(role));
                 outward.insert(number, found.collect());
             }
         }
         Self { own, platform, stamps, expires_at, outward }
     }
 
-    /// Finds a role by its name; the name that is returned is the view's own.
-    pub(crate) fn place(&self, role: RoleId) -> (Place, RoleId) {
-        if let Some((id, number)) = self.own.number(&role) {
-            return (Place::Own(number), id.clone());
+    /// Finds a role by its name.
+    pub(crate) fn place(&self, role: &RoleId) -> Place {
+        if let Some(number) = self.own.number(role) {
+            return Place::own(number);
         }
-        match self.platform.as_ref().and_then(|platform| platform.number(&role)) {
-            Some((id, number)) => (Place::Platform(number), id.clone()),
-            None => (Place::Nowhere, role),
+        let number = self.platform.as_ref().and_then(|platform| platform.number(role));
+        number.map_or(Place::NOWHERE, Place::platform)
+    }
+
+    /// Finds the role that stands somewhere.
+    pub(crate) fn role(&self, place: Place) -> Option<&CompiledRole> {
+        match place.at() {
+            At::Own(number) => self.own.role(number),
+            At::Platform(number) => self.platform.as_ref()?.role(number),
+            At::Nowhere => None,
         }
+    }
+
+    pub(crate) fn some_inactive(&self) -> bool {
+        self.own.some_inactive || self.platform.as_ref().is_some_and(|platform| platform.some_inactive)
     }
 
     /// Returns the platform's roles that an own role includes.
@@ -61,53 +98,5 @@ impl View {
             return &[];
         }
         self.outward.get(&number).map_or(&[], |numbers| numbers)
-    }
-}
-
-/// What one subject holds in a scope, with its roles found in a view.
-#[derive(Clone, Debug)]
-pub(crate) struct Holdings {
-    pub(crate) revision: Revision,
-    pub(crate) view: Arc<View>,
-    pub(crate) grants: Box<[Grant]>,
-    pub(crate) denials: Box<[Permission]>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Grant {
-    /// Shared with the view where that has the role.
-    pub(crate) role: RoleId,
-    pub(crate) place: Place,
-    /// The first instant at which it counts.
-    pub(crate) from: Timestamp,
-    /// The first instant at which it no longer counts; [`Timestamp::MAX`] for never.
-    pub(crate) until: Timestamp,
-}
-
-impl Holdings {
-    pub(crate) fn new(records: SubjectRecords, view: &Arc<View>) -> Self {
-        let grant = |assignment: Versioned<Assignment>| {
-            let Assignment { role, not_before, expires_at, .. } = assignment.value;
-            let (from, until) = (not_before.unwrap_or(Timestamp::MIN), expires_at.unwrap_or(Timestamp::MAX));
-            let (place, role) = view.place(role);
-            Grant { role, place, from, until }
-        };
-        let denied = |denial: Versioned<Denial>| denial.value.permission;
-        Self {
-            revision: records.revision,
-            view: Arc::clone(view),
-            grants: records.assignments.into_iter().map(grant).collect(),
-            denials: records.denials.into_iter().map(denied).collect(),
-        }
-    }
-
-    /// The same holdings, with their roles found in another view.
-    pub(crate) fn within(&self, view: &Arc<View>) -> Self {
-        let mut holdings = self.clone();
-        holdings.view = Arc::clone(view);
-        for grant in &mut holdings.grants {
-            (grant.place, grant.role) = view.place(grant.role.clone());
-        }
-        holdings
     }
 }

@@ -286,6 +286,19 @@ async fn a_role_is_not_assigned_while_it_is_deleted() {
     }
 }
 
+#[tokio::test]
+async fn what_comes_between_the_rules_and_the_write_is_seen() {
+    let world = World::new();
+    world.put(tenant(1), role("a", &[], &[])).await;
+    let other = world.replica();
+    let intruder = async move {
+        other.assign(&author(), tenant(1), Assignment::new(user("alice"), id("a"))).await.unwrap();
+    };
+    *world.store.intruder.lock().unwrap() = Some(Box::pin(intruder));
+    let error = world.engine.delete_role(&author(), tenant(1), &id("a"), None).await.unwrap_err();
+    assert_eq!(error.to_string(), "role `a` is in use: assigned to user:alice");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_writes_are_tried_again_until_they_are_done() {
     let world = World::new();

@@ -1,13 +1,14 @@
 //! An engine over a watched store, and short names for what the tests write.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope, SeededRandom,
-    StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+    Author, BoxFuture, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope,
+    SeededRandom, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_rbac::{
     Assignment, AssignmentFilter, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore,
@@ -141,15 +142,22 @@ pub(crate) async fn check(engine: &Engine, scope: Scope, subject: &str, what: &s
 }
 
 /// A store that counts what is read of it, can be down, and can keep a write waiting.
-#[derive(Debug)]
 pub(crate) struct Watched {
     inner: MemoryRbacStore,
     pub(crate) loads: AtomicUsize,
     pub(crate) subjects: AtomicUsize,
     pub(crate) down: AtomicBool,
+    /// Done once, after assignments were listed and before that is told.
+    pub(crate) intruder: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Once set, a write is done, but its answer never comes.
     pub(crate) mute: AtomicBool,
     pub(crate) written: Notify,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
 }
 
 impl Watched {
@@ -159,6 +167,7 @@ impl Watched {
             loads: AtomicUsize::new(0),
             subjects: AtomicUsize::new(0),
             down: AtomicBool::new(false),
+            intruder: Mutex::new(None),
             mute: AtomicBool::new(false),
             written: Notify::new(),
         }
@@ -210,8 +219,12 @@ impl RbacStore for Watched {
         filter: &AssignmentFilter,
         page: &PageRequest,
     ) -> Result<Page<Versioned<Assignment>>, StoreError> {
-        tokio::task::yield_now().await;
-        self.inner.list_assignments(scope, filter, page).await
+        let listed = self.inner.list_assignments(scope, filter, page).await;
+        let intruder = self.intruder.lock().unwrap().take();
+        if let Some(intruder) = intruder {
+            intruder.await;
+        }
+        listed
     }
 
     async fn list_denials(
