@@ -1,7 +1,9 @@
-pub(crate) mod args;
+mod args;
 mod plan;
 mod table;
 mod view;
+pub(crate) mod what;
+pub(crate) mod who;
 
 use std::io::{self, Write};
 
@@ -22,6 +24,8 @@ use crate::config::SecretRef;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::http_client::{Answer, Ask, HttpClient};
+use crate::json::{at, list, text};
+use crate::terminal::cut;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
 /// The most items of one page, as the API has it.
@@ -101,8 +105,8 @@ impl Connection {
             guard: Guard::None,
         };
         let tenants = self.list(&all, None, usize::MAX).await?;
-        let found = at(&tenants, "/items").as_array().into_iter().flatten().find(|tenant| text(tenant, "/slug") == named);
-        let id = found.and_then(|tenant| at(tenant, "/id").as_str()).map(str::to_owned);
+        let found = list(&tenants, "/items").iter().find(|tenant| text(tenant, "/slug") == named);
+        let id = found.map(|tenant| text(tenant, "/id").to_owned());
         id.ok_or_else(|| Failure::new(Exit::No, format!("there is no tenant `{named}`")))
     }
 
@@ -207,10 +211,10 @@ fn refused(answer: &Answer) -> Failure {
         _ => Exit::No,
     };
     let problem = answer.json();
-    let text = |name: &str| problem[name].as_str().map(|text| crate::terminal::cut(text, 500));
-    let title = text("title").unwrap_or_else(|| answer.status.to_string());
-    let code = text("code").map(|code| format!(" ({code})")).unwrap_or_default();
-    let lines = text("detail").into_iter().chain(text("request_id").map(|id| format!("request {id}")));
+    let part = |pointer| at(&problem, pointer).as_str().map(|text| cut(text, 500));
+    let title = part("/title").unwrap_or_else(|| answer.status.to_string());
+    let code = part("/code").map(|code| format!(" ({code})")).unwrap_or_default();
+    let lines = part("/detail").into_iter().chain(part("/request_id").map(|id| format!("request {id}")));
     Failure::new(exit, format!("{title}{code}")).with_lines(lines)
 }
 

@@ -62,3 +62,25 @@ fn write_file(path: &Path, key: &PlainKey) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", key.expose())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use stanchion_core::SeededRandom;
+    use stanchion_identity::Environment;
+
+    #[test]
+    fn the_file_of_the_first_key_is_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "an older one, readable by all").unwrap();
+        let key = PlainKey::generate(&Environment::default(), &SeededRandom::new(1));
+        hand_over(&key, Some(&path)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", key.expose()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let nowhere = directory.path().join("none/key");
+        assert!(hand_over(&key, Some(&nowhere)).is_err());
+    }
+}

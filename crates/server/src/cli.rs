@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::args::{Assign, Audit, Key, Limit, Role, Tenant, Usage};
+use crate::admin::what::{Audit, Limit, Usage};
+use crate::admin::who::{Assign, Key, Role, Tenant};
 use crate::config::Backend;
 
 /// Who may call, how often, what they may do, what it costs, and a record that proves it.

@@ -15,6 +15,7 @@ pub mod config;
 mod environment;
 mod failure;
 mod http_client;
+mod json;
 mod limits;
 mod listener;
 mod log;

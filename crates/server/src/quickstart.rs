@@ -1,5 +1,6 @@
 mod demo;
 mod proof;
+mod scene;
 mod seed;
 mod story;
 

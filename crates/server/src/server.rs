@@ -197,3 +197,6 @@ fn dead(death: &Death) -> Failure {
     tracing::error!(worker = death.name, why = death.why, "a worker ended; the process ends with it");
     Failure::new(Exit::No, format!("the {} ended: {}", death.name, death.why))
 }
+
+#[cfg(test)]
+mod tests;

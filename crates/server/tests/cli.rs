@@ -1,4 +1,5 @@
 //! What people read of the command line.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::{Command, Output};
 
@@ -141,4 +142,28 @@ fn a_server_that_is_not_there_is_unreachable() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).starts_with("stanchion: http://127.0.0.1:1 cannot be reached\n"));
+}
+
+#[test]
+fn the_quickstart_keeps_its_promises_in_eighty_columns() {
+    let output = stanchion(&["quickstart", "--once"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert_eq!(said.lines().filter(|line| line.starts_with("✓ ")).count(), 7, "{said}");
+    assert!(said.ends_with("\n7 of 7 promises kept\n"), "{said}");
+    let long = said.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(long, None);
+    assert!(!said.contains('\u{1b}'), "no colour where nobody looks");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = stanchion(&["quickstart", "--port", &port]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = format!(
+        "stanchion: port {port} is taken\n  choose another with --port; the admin API has the one above it\n"
+    );
+    assert_eq!(text(&output.stderr), said);
 }

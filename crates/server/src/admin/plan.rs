@@ -1,8 +1,10 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::admin::args::{Assign, Audit, Key, Limit, Role, Scoped, Session, Tenant, Usage};
+use crate::admin::args::{Scoped, Session};
 use crate::admin::view::{self, View};
+use crate::admin::what::{Audit, Limit, Usage};
+use crate::admin::who::{Assign, Key, Role, Tenant};
 
 /// What a command asks of the admin API. Making it takes no server, so that what each command asks can be read and tested.
 #[derive(Clone, Debug)]

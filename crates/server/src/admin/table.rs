@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::json::at;
 use crate::terminal::{WIDTH, cut};
 
 /// The blanks between two columns.
@@ -99,7 +100,7 @@ pub(crate) fn plain(value: &Value) -> String {
         Value::String(text) => cut(&to_the_second(text), usize::MAX),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => match fields.iter().next() {
-            Some((kind, inner)) if kind == "subject" && fields.len() == 1 => plain(&inner["subject"]),
+            Some((kind, inner)) if kind == "subject" && fields.len() == 1 => plain(at(inner, "/subject")),
             Some((kind, Value::String(name))) if kind == "system" && fields.len() == 1 => {
                 format!("system:{name}")
             }

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::admin::table::{Column, Table, plain};
+use crate::json::{at, list, text};
 
 /// How an answer is shown to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl View {
     /// Writes what people read.
     pub(crate) fn text(self, answer: &Value) -> String {
         match self {
-            Self::Table(columns) => Table::new(columns, items(answer)).to_string(),
+            Self::Table(columns) => Table::new(columns, list(answer, "/items")).to_string(),
             Self::Fields => fields(answer),
             Self::Done(what) => format!("{what}\n"),
             Self::Allowed => allowed(answer),
@@ -106,10 +107,6 @@ impl View {
         };
         if holds { Says::Yes } else { Says::No }
     }
-}
-
-fn items(list: &Value) -> &[Value] {
-    at(list, "/items").as_array().map_or(&[], Vec::as_slice)
 }
 
 /// What is written first of a thing: what somebody will copy.
@@ -136,48 +133,61 @@ fn is_empty(value: &Value) -> bool {
 
 fn allowed(answer: &Value) -> String {
     let verdict = if at(answer, "/allowed") == true { "allowed" } else { "denied" };
-    let mut text = format!("{verdict}: {}\n", at(answer, "/reason").as_str().unwrap_or("-"));
-    for (name, field) in
-        [("role", "role"), ("by way of", "path"), ("matched", "matched"), ("would permit it", "candidates")]
-    {
-        let value = &answer[field];
+    let mut report = format!("{verdict}: {}\n", text(answer, "/reason"));
+    for (name, field) in [
+        ("role", "/role"),
+        ("by way of", "/path"),
+        ("matched", "/matched"),
+        ("would permit it", "/candidates"),
+    ] {
+        let value = at(answer, field);
         if !value.is_null() && !is_empty(value) {
-            let _ = writeln!(text, "{name}: {}", plain(value));
+            let _ = writeln!(report, "{name}: {}", plain(value));
         }
     }
-    text
+    report
 }
 
 fn usage(answer: &Value) -> String {
-    let text = |value: &Value| plain(value);
-    let mut report = format!("from {} until {}\n\n", text(at(answer, "/from")), text(at(answer, "/to")));
+    let mut report = format!("from {} until {}\n\n", plain(at(answer, "/from")), plain(at(answer, "/to")));
     let cost = at(answer, "/cost");
-    let priced = at(cost, "/lines").as_array().map_or(&[][..], Vec::as_slice);
+    let priced = list(cost, "/lines");
     report.push_str(&Table::new(COSTS, priced).to_string());
     let is_priced = |used: &&Value| priced.iter().any(|line| at(line, "/meter") == at(used, "/meter"));
-    for used in at(answer, "/usage").as_array().into_iter().flatten().filter(|used| !is_priced(used)) {
-        let _ = writeln!(report, "{}: {}, without a price", text(at(used, "/meter")), text(at(used, "/quantity")));
+    for used in list(answer, "/usage").iter().filter(|used| !is_priced(used)) {
+        let _ = writeln!(
+            report,
+            "{}: {}, without a price",
+            plain(at(used, "/meter")),
+            plain(at(used, "/quantity"))
+        );
     }
-    let _ = writeln!(report, "\ntotal {} {}", text(at(cost, "/total")), text(at(cost, "/currency")));
+    let _ = writeln!(report, "\ntotal {} {}", plain(at(cost, "/total")), plain(at(cost, "/currency")));
     report
 }
 
 fn verification(answer: &Value) -> String {
-    let mut chains = at(answer, "/chains").as_array().cloned().unwrap_or_default();
+    let mut chains = list(answer, "/chains").to_vec();
     for chain in &mut chains {
         // The scope is the same for all of them, and was asked for.
-        if let Some((_, class)) = at(chain, "/chain").as_str().and_then(|chain| chain.split_once('/')) {
-            at(chain, "/chain") = class.into();
+        let class = text(chain, "/chain").split_once('/').map(|(_, class)| Value::from(class));
+        if let (Some(class), Some(name)) = (class, chain.pointer_mut("/chain")) {
+            *name = class;
         }
     }
-    let mut text = Table::new(CHAINS, &chains).to_string();
+    let mut report = Table::new(CHAINS, &chains).to_string();
     let found = at(answer, "/first_break");
     if at(answer, "/intact") == true {
-        let _ = writeln!(text, "\nintact: {} entries verified", plain(at(answer, "/entries")));
+        let _ = writeln!(report, "\nintact: {} entries verified", plain(at(answer, "/entries")));
     } else {
-        let part = |name: &str| plain(&found[name]);
-        let _ =
-            writeln!(text, "\nbroken: {} at entry {}: {}", part("chain"), part("sequence"), part("detail"));
+        let part = |pointer| plain(at(found, pointer));
+        let _ = writeln!(
+            report,
+            "\nbroken: {} at entry {}: {}",
+            part("/chain"),
+            part("/sequence"),
+            part("/detail")
+        );
     }
-    text
+    report
 }

@@ -25,6 +25,9 @@ struct Sources {
     variables: Vec<(Range<usize>, String)>,
 }
 
+/// Where the key of a value stands, if it has one, and the value.
+type Found<'d, 'a> = (Option<Range<usize>>, &'d Spanned<DeValue<'a>>);
+
 /// One step down into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -108,8 +111,8 @@ impl<'a> Document<'a> {
     }
 
     /// Goes down a path as far as it is written: what stands there, under which key, and after how many steps.
-    fn find(&self, path: &[Step]) -> (Option<(Option<Range<usize>>, &Spanned<DeValue<'a>>)>, usize) {
-        let mut found: Option<(Option<Range<usize>>, &Spanned<DeValue<'a>>)> = None;
+    fn find(&self, path: &[Step]) -> (Option<Found<'_, 'a>>, usize) {
+        let mut found: Option<Found<'_, 'a>> = None;
         for (depth, step) in path.iter().enumerate() {
             let value = found.as_ref().map(|(_, value)| value.get_ref());
             let next = match step {
@@ -119,7 +122,7 @@ impl<'a> Document<'a> {
                     .map(|(key, value)| (Some(key.span()), value)),
                 Step::Item(index) => value
                     .and_then(DeValue::as_array)
-                    .and_then(|array| array.iter().nth(*index))
+                    .and_then(|array| array.get(*index))
                     .map(|item| (None, item)),
             };
             if next.is_none() {
@@ -228,7 +231,7 @@ fn remove_below(value: &mut DeValue<'_>, path: &[Step]) {
             *array = kept.map(|(_, item)| item.clone()).collect();
         }
         (Step::Item(index), DeValue::Array(array)) => {
-            if let Some(item) = array.iter_mut().nth(*index) {
+            if let Some(item) = array.get_mut(*index) {
                 remove_below(item.get_mut(), rest);
             }
         }
@@ -270,7 +273,7 @@ fn put_item<'a>(
 ) -> Result<(), String> {
     let Some((index, rest)) = keys.split_first() else { return Ok(()) };
     let count = array.len();
-    let item = index.parse().ok().and_then(|index: usize| array.iter_mut().nth(index));
+    let item = index.parse().ok().and_then(|index: usize| array.get_mut(index));
     let Some(item) = item else {
         return Err(format!("`{name}` is a list of {count}: name an item by its number, from 0"));
     };

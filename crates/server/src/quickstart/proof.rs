@@ -9,6 +9,8 @@ use stanchion_billing_metering::Catalog;
 use stanchion_identity::PlainKey;
 
 use crate::http_client::{Answer, Ask, HttpClient};
+use crate::json::{at, list, text};
+use crate::quickstart::scene::Scene;
 use crate::quickstart::seed::People;
 use crate::quickstart::story::{Places, promise};
 use crate::terminal::{Paint, WIDTH, cut};
@@ -37,39 +39,9 @@ pub(crate) struct Proof<'a> {
     shown: usize,
 }
 
-/// One promise: what was asked, what came back, and what of it is not as it should be.
-#[derive(Debug, Default)]
-struct Scene {
-    lines: Vec<String>,
-    broken: Vec<String>,
-}
-
 /// Who asks.
 #[derive(Clone, Copy)]
 struct Caller<'a>(&'static str, Option<&'a PlainKey>);
-
-impl Scene {
-    fn check(&mut self, holds: bool, claim: impl Into<String>) {
-        if !holds {
-            self.broken.push(claim.into());
-        }
-    }
-
-    fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
-    }
-
-    fn status(&mut self, answer: &Answer, expected: StatusCode) {
-        self.check(answer.status == expected, format!("the status is {}", expected.as_u16()));
-    }
-
-    fn problem(&mut self, answer: &Answer, status: StatusCode, code: &str) {
-        self.status(answer, status);
-        let media_type = answer.header("content-type");
-        self.check(media_type == Some("application/problem+json"), "the body is a problem document");
-        self.check(text(&answer.json(), "/code") == code, format!("its code is `{code}`"));
-    }
-}
 
 impl<'a> Proof<'a> {
     pub(crate) fn new(
@@ -125,17 +97,17 @@ impl<'a> Proof<'a> {
 
     fn show(&mut self, promise: &str, scene: Scene) -> io::Result<()> {
         self.shown += 1;
-        let mark = if scene.broken.is_empty() {
+        let mark = if scene.is_kept() {
             self.kept += 1;
             self.paint.good("✓")
         } else {
             self.paint.bad("✗")
         };
         writeln!(self.out, "\n{mark} {}", self.paint.strong(&format!("{}. {promise}", self.shown)))?;
-        for line in &scene.lines {
+        for line in scene.lines() {
             writeln!(self.out, "{INDENT}{}", cut(line, WIDTH - INDENT.len()))?;
         }
-        for claim in &scene.broken {
+        for claim in scene.broken() {
             writeln!(
                 self.out,
                 "{INDENT}{}",
@@ -166,12 +138,15 @@ impl<'a> Proof<'a> {
         scene.check(request.is_some(), "the field `x-request-id` is there");
         let seen = answer.json();
         scene.check(text(&seen, "/subject") == "user:alice", "the service is told who calls");
-        scene.check(at(&seen, "/tenant") == self.people.acme.to_string(), "the service is told the tenant");
-        scene.check(at(&seen, "/request_id").as_str() == request.as_deref(), "the service is told the request id");
+        scene.check(text(&seen, "/tenant") == self.people.acme.to_string(), "the service is told the tenant");
+        scene.check(
+            at(&seen, "/request_id").as_str() == request.as_deref(),
+            "the service is told the request id",
+        );
         self.request = request;
-        tell_field(&mut scene, &answer, "x-request-id");
-        tell_field(&mut scene, &answer, "ratelimit");
-        scene.say(format!("the service is told: {} of {}", text(at(&seen, "/subject")), text(at(&seen, "/tenant"))));
+        scene.tell_field(&answer, "x-request-id");
+        scene.tell_field(&answer, "ratelimit");
+        scene.say(format!("the service is told: {} of {}", text(&seen, "/subject"), text(&seen, "/tenant")));
         scene
     }
 
@@ -183,8 +158,8 @@ impl<'a> Proof<'a> {
         };
         scene.problem(&answer, StatusCode::UNAUTHORIZED, "unauthenticated");
         scene.check(answer.header("www-authenticate").is_some(), "`www-authenticate` says what is missing");
-        tell_field(&mut scene, &answer, "www-authenticate");
-        tell_problem(&mut scene, &answer);
+        scene.tell_field(&answer, "www-authenticate");
+        scene.tell_problem(&answer);
         scene
     }
 
@@ -195,9 +170,9 @@ impl<'a> Proof<'a> {
             return scene;
         };
         scene.problem(&answer, StatusCode::FORBIDDEN, "forbidden");
-        let names_it = at(&answer.json(), "/detail").as_str().is_some_and(|detail| detail.contains("report:write"));
+        let names_it = text(&answer.json(), "/detail").contains("report:write");
         scene.check(names_it, "the detail names the permission that is missing");
-        tell_problem(&mut scene, &answer);
+        scene.tell_problem(&answer);
         scene
     }
 
@@ -210,7 +185,7 @@ impl<'a> Proof<'a> {
             return scene;
         };
         scene.problem(&answer, StatusCode::FORBIDDEN, "forbidden");
-        tell_problem(&mut scene, &answer);
+        scene.tell_problem(&answer);
         scene
     }
 
@@ -233,9 +208,9 @@ impl<'a> Proof<'a> {
             "`retry-after` is 1 to 60 seconds",
         );
         scene.check(answer.header("x-ratelimit-remaining") == Some("0"), "`x-ratelimit-remaining` is 0");
-        tell_field(&mut scene, &answer, "retry-after");
-        tell_field(&mut scene, &answer, "ratelimit");
-        tell_problem(&mut scene, &answer);
+        scene.tell_field(&answer, "retry-after");
+        scene.tell_field(&answer, "ratelimit");
+        scene.tell_problem(&answer);
         scene
     }
 
@@ -243,19 +218,22 @@ impl<'a> Proof<'a> {
         let mut scene = Scene::default();
         let request = self.request.clone().unwrap_or_default();
         let target = format!("/v1/audit/events?request={request}");
-        let is_there = |answer: &Answer| first(&answer.json()).is_some();
+        let is_there = |answer: &Answer| decided(&answer.json()).is_some();
         let Some(answer) = self.admin(&mut scene, &target, is_there).await else { return scene };
         scene.status(&answer, StatusCode::OK);
         let found = answer.json();
         let entry = decided(&found).cloned().unwrap_or_default();
         let event = at(&entry, "/event");
-        scene.check(text(event, "/action") == "request.decided", "the decision on the first request is on record");
+        scene.check(
+            text(event, "/action") == "request.decided",
+            "the decision on the first request is on record",
+        );
         scene.check(text(event, "/actor/subject/subject") == "user:alice", "it names who called");
         scene.check(text(event, "/details/decision") == "permit", "it says what was decided");
-        let (_, chain) = text(at(&entry, "/chain")).split_once('/').unwrap_or_default();
-        let (action, decision) = (text(at(event, "/action")), text(at(event, "/details/decision")));
-        scene.say(format!("entry {} of the {chain} chain: {action}, {decision}", text(at(&entry, "/sequence"))));
-        scene.say(format!("signed {}", text(at(&entry, "/signature"))));
+        let (_, chain) = text(&entry, "/chain").split_once('/').unwrap_or_default();
+        let (action, decision) = (text(event, "/action"), text(event, "/details/decision"));
+        scene.say(format!("entry {} of the {chain} chain: {action}, {decision}", text(&entry, "/sequence")));
+        scene.say(format!("signed {}", text(&entry, "/signature")));
         let Some(answer) = self.admin(&mut scene, "/v1/audit/verification", |_| true).await else {
             return scene;
         };
@@ -264,7 +242,11 @@ impl<'a> Proof<'a> {
         scene.check(at(&verified, "/intact") == true, "every chain of acme is intact");
         let entries = at(&verified, "/entries").as_str().and_then(|entries| entries.parse::<u64>().ok());
         scene.check(entries.is_some_and(|entries| entries > 0), "entries were verified");
-        scene.say(format!("intact: {}, entries verified: {}", at(&verified, "/intact"), entries.unwrap_or(0)));
+        scene.say(format!(
+            "intact: {}, entries verified: {}",
+            at(&verified, "/intact"),
+            entries.unwrap_or(0)
+        ));
         scene
     }
 
@@ -278,7 +260,7 @@ impl<'a> Proof<'a> {
         scene.status(&answer, StatusCode::OK);
         let report = answer.json();
         let counted = quantity(&report).unwrap_or_default();
-        let line = at(report, "/cost/lines").get(0).cloned().unwrap_or_default();
+        let line = list(&report, "/cost/lines").first().cloned().unwrap_or_default();
         let amount = decimal(at(&line, "/amount"));
         let price = self.catalog.rate_card().rates.get(METER);
         let unit_price =
@@ -289,13 +271,13 @@ impl<'a> Proof<'a> {
             format!("{expected} calls were answered by the service, and as many are counted"),
         );
         scene.check(amount.is_some() && amount == product, "the amount is the unit price times the quantity");
-        scene.check(decimal(at(report, "/cost/total")) == amount, "the total is the sum of its one line");
+        scene.check(decimal(at(&report, "/cost/total")) == amount, "the total is the sum of its one line");
         scene.say(format!("{expected} calls were answered by the service, {counted} are counted"));
         scene.say(format!(
             "{counted} × {} = {} {}",
-            text(at(&line, "/price")),
-            text(at(&line, "/amount")),
-            text(at(report, "/cost/currency")),
+            text(&line, "/price"),
+            text(&line, "/amount"),
+            text(&report, "/cost/currency"),
         ));
         scene
     }
@@ -372,35 +354,14 @@ fn uri(scene: &mut Scene, text: String) -> Option<Uri> {
     uri
 }
 
-fn tell_field(scene: &mut Scene, answer: &Answer, name: &str) {
-    if let Some(value) = answer.header(name) {
-        scene.say(format!("{name}: {value}"));
-    }
-}
-
-fn tell_problem(scene: &mut Scene, answer: &Answer) {
-    let problem = answer.json();
-    let said = if at(&problem, "/detail").is_null() { at(&problem, "/title") } else { at(&problem, "/detail") };
-    scene.say(format!("{}: {}", text(at(&problem, "/code")), text(said)));
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-fn first(list: &Value) -> Option<&Value> {
-    at(list, "/items").get(0)
-}
-
 /// Finds the record of the decision; the record of the end may stand above it.
-fn decided(list: &Value) -> Option<&Value> {
-    let entries = at(list, "/items").as_array()?;
-    entries.iter().find(|entry| text(&entry, "/event/action") == "request.decided")
+fn decided(found: &Value) -> Option<&Value> {
+    list(found, "/items").iter().find(|entry| text(entry, "/event/action") == "request.decided")
 }
 
 fn quantity(report: &Value) -> Option<Decimal> {
-    let meters = at(report, "/usage").as_array()?;
-    decimal(&meters.iter().find(|used| text(used, "/meter") == METER)?["quantity"])
+    let used = list(report, "/usage").iter().find(|used| text(used, "/meter") == METER)?;
+    decimal(at(used, "/quantity"))
 }
 
 fn decimal(value: &Value) -> Option<Decimal> {

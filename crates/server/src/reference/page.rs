@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::json::{at, text};
 use crate::reference::config_schema;
 
 const HEAD: &str = "\
@@ -18,15 +19,15 @@ file, with its line. An unknown key is an error.
 * **Secrets** never stand in the file. They are named: `env:NAME` is a variable of the environment, `file:PATH` a file; a relative path
   begins at the directory of the configuration.
 * **Reload.** On SIGHUP the file is read again. Routes, upstreams, limits, meters, prices and the level of the log come into force at
-  once, all or none of them; what else has changed is named in the log and waits for a restart. A file that is not valid changes
-  nothing.
+  once; what else has changed is named in the log and waits for a restart. A file that is not valid changes nothing, and the log says
+  why.
 ";
 
 /// Describes every setting on one page, in Markdown.
 #[must_use]
 pub fn config_page() -> String {
     let schema = config_schema();
-    let mut page = Page { definitions: at(schema, "/$defs"), text: HEAD.to_owned() };
+    let mut page = Page { definitions: at(&schema, "/$defs"), text: HEAD.to_owned() };
     for (name, section) in properties(&schema) {
         page.section(&[name], section);
     }
@@ -75,7 +76,8 @@ impl<'a> Page<'a> {
     }
 
     fn variant(&mut self, variant: &'a Value) {
-        let constant = properties(variant).find_map(|(key, setting)| Some((key, at(setting, "/const").as_str()?)));
+        let constant =
+            properties(variant).find_map(|(key, setting)| Some((key, at(setting, "/const").as_str()?)));
         if let Some((key, value)) = constant {
             let _ = write!(self.text, "\nWith `{key} = \"{value}\"`:\n");
         }
@@ -110,7 +112,8 @@ impl<'a> Page<'a> {
         if let Some(choices) = at(schema, "/oneOf").as_array().or_else(|| at(schema, "/anyOf").as_array()) {
             let choice = |choice: &Value| {
                 let value = at(choice, "/const").as_str()?;
-                let meaning = at(choice, "/description").as_str().map(|text| format!(": {}", in_a_sentence(text)));
+                let meaning =
+                    at(choice, "/description").as_str().map(|text| format!(": {}", in_a_sentence(text)));
                 Some(format!("`\"{value}\"`{}", meaning.unwrap_or_default()))
             };
             let choices: Vec<String> = choices.iter().filter_map(choice).collect();
@@ -158,7 +161,8 @@ impl<'a> Page<'a> {
 
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         let name = at(schema, "/$ref").as_str().and_then(|reference| reference.rsplit('/').next());
-        name.map_or(schema, |name| &self.definitions[name])
+        let definition = name.and_then(|name| self.definitions.get(name));
+        definition.unwrap_or(schema)
     }
 }
 

@@ -10,7 +10,9 @@ pub fn config_schema() -> Value {
     let mut schema = generator.into_root_schema_for::<Config>().to_value();
     without_null(&mut schema);
     without_links(&mut schema);
-    schema["title"] = json!("Stanchion configuration");
+    if let Some(title) = schema.get_mut("title") {
+        *title = json!("Stanchion configuration");
+    }
     schema
 }
 

@@ -1,0 +1,247 @@
+use clap::Subcommand;
+
+use crate::admin::args::{Listed, Scoped, Session};
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// List tenants
+    #[command(after_help = "Example:\n  stanchion tenant list --output json")]
+    List {
+        #[command(flatten)]
+        listed: Listed,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Show a tenant
+    #[command(after_help = "Example:\n  stanchion tenant show acme")]
+    Show {
+        /// The tenant, by slug or id
+        tenant: String,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Create a tenant
+    #[command(after_help = "Example:\n  stanchion tenant create acme --name \"Acme & Co.\" --tier basic")]
+    Create {
+        /// What people type: 1 to 64 of: a-z 0-9 . _ -
+        slug: String,
+        /// What people read
+        #[arg(long)]
+        name: String,
+        /// The entry of the tier catalogue
+        #[arg(long, default_value = "basic")]
+        tier: String,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Change a tenant's name or tier
+    #[command(after_help = "Example:\n  stanchion tenant update acme --tier enterprise")]
+    Update {
+        /// The tenant, by slug or id
+        tenant: String,
+        /// What people read
+        #[arg(long)]
+        name: Option<String>,
+        /// The entry of the tier catalogue
+        #[arg(long)]
+        tier: Option<String>,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Stop serving a tenant; everything is kept
+    #[command(
+        after_help = "Example:\n  stanchion tenant suspend acme --reason \"the invoice of March is open\""
+    )]
+    Suspend {
+        /// The tenant, by slug or id
+        tenant: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Serve a suspended tenant again
+    #[command(after_help = "Example:\n  stanchion tenant resume acme --reason \"paid\"")]
+    Resume {
+        /// The tenant, by slug or id
+        tenant: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        session: Session,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Key {
+    /// List API keys
+    #[command(after_help = "Example:\n  stanchion key list --tenant acme")]
+    List {
+        #[command(flatten)]
+        listed: Listed,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Show an API key, without its secret
+    #[command(
+        after_help = "Example:\n  stanchion key show 0192f0c1-2345-7abc-8def-0123456789ab --tenant acme"
+    )]
+    Show {
+        /// The key's id
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Issue an API key; its secret is shown this once
+    #[command(
+        after_help = "Example:\n  stanchion key create --tenant acme --subject service:etl --name nightly"
+    )]
+    Create {
+        /// Whom it authenticates: user:ID or service:ID
+        #[arg(long)]
+        subject: String,
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// Where it is meant to be used, such as live or test
+        #[arg(long)]
+        environment: Option<String>,
+        /// When it ends, such as 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        /// A network it may be used from; may be repeated
+        #[arg(long, value_name = "NETWORK")]
+        cidr: Vec<String>,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Give a key a new secret, which is shown this once
+    #[command(
+        after_help = "Example:\n  stanchion key rotate 0192f0c1-2345-7abc-8def-0123456789ab --grace 3600"
+    )]
+    Rotate {
+        /// The key's id
+        id: String,
+        /// How long the present secret works on; 0 ends it at once
+        #[arg(long, value_name = "SECONDS")]
+        grace: u32,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Revoke a key with all of its secrets, for good
+    #[command(
+        after_help = "Example:\n  stanchion key revoke 0192f0c1-2345-7abc-8def-0123456789ab --tenant acme"
+    )]
+    Revoke {
+        /// The key's id
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Role {
+    /// List roles
+    #[command(after_help = "Example:\n  stanchion role list --tenant platform")]
+    List {
+        #[command(flatten)]
+        listed: Listed,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Show a role
+    #[command(after_help = "Example:\n  stanchion role show editor --tenant acme")]
+    Show {
+        /// The role's id
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Create or replace a role
+    #[command(
+        after_help = "Example:\n  stanchion role put editor --tenant acme --name Editor \\\n    --permission report:* --include viewer"
+    )]
+    Put {
+        /// The role's id: 1 to 64 of: a-z 0-9 . _ -
+        id: String,
+        /// What people read
+        #[arg(long)]
+        name: String,
+        /// What it is for
+        #[arg(long)]
+        description: Option<String>,
+        /// What it permits, RESOURCE:ACTION; may be repeated
+        #[arg(long)]
+        permission: Vec<String>,
+        /// A role whose permissions it has as well; may be repeated
+        #[arg(long, value_name = "ROLE")]
+        include: Vec<String>,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Delete a role that nobody holds
+    #[command(after_help = "Example:\n  stanchion role delete editor --tenant acme")]
+    Delete {
+        /// The role's id
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Ask whether a subject has a permission, and why: 1 if not
+    #[command(after_help = "Example:\n  stanchion role check user:bob report:delete --tenant acme")]
+    Check {
+        /// Who: user:ID or service:ID
+        subject: String,
+        /// What: RESOURCE:ACTION
+        permission: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Assign {
+    /// List who holds which role
+    #[command(after_help = "Example:\n  stanchion assign list --tenant acme --subject user:alice")]
+    List {
+        /// Only those of this subject
+        #[arg(long)]
+        subject: Option<String>,
+        /// Only those of this role
+        #[arg(long)]
+        role: Option<String>,
+        #[command(flatten)]
+        listed: Listed,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Give a role to a subject
+    #[command(after_help = "Example:\n  stanchion assign create user:alice editor --tenant acme")]
+    Create {
+        /// Who: user:ID or service:ID
+        subject: String,
+        /// The role's id
+        role: String,
+        /// When it ends, such as 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Take a role from a subject
+    #[command(after_help = "Example:\n  stanchion assign delete user:alice editor --tenant acme")]
+    Delete {
+        /// Who: user:ID or service:ID
+        subject: String,
+        /// The role's id
+        role: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+}
