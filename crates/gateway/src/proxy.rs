@@ -94,6 +94,8 @@ impl Proxy {
 
     fn relay(&self, response: Response<Incoming>) -> Response<ProxiedResponseBody> {
         let mut response = response.map(|body| ProxiedResponseBody::upstream(body, self.stall));
+        // The version is each connection's own (RFC 9110 §6.2): an upstream of HTTP/1.0 does not make us one.
+        *response.version_mut() = http::Version::HTTP_11;
         clean_response_head(response.headers_mut());
         response
     }
