@@ -42,8 +42,10 @@ pub(crate) struct Server {
 /// The two listeners of a server, which do not answer yet.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    gateway: (GatewayListener, SocketAddr),
-    admin: (Listener, SocketAddr),
+    gateway: GatewayListener,
+    gateway_address: SocketAddr,
+    admin: Listener,
+    admin_address: SocketAddr,
 }
 
 /// An address that cannot be listened on.
@@ -57,15 +59,13 @@ pub(crate) struct Taken {
 
 impl Listeners {
     pub(crate) async fn bind(config: &Config) -> Result<Self, Taken> {
-        let address = config.gateway.listen;
-        let taken = |error| Taken { section: "gateway", address, error };
+        let taken = |error| Taken { section: "gateway", address: config.gateway.listen, error };
         let gateway = GatewayListener::bind(config.gateway.clone()).await.map_err(taken)?;
-        let gateway = (gateway.address().map_err(taken)?, gateway);
-        let address = config.admin.listen;
-        let taken = |error| Taken { section: "admin", address, error };
-        let admin = Listener::bind(address).await.map_err(taken)?;
-        let admin = (admin.address().map_err(taken)?, admin);
-        Ok(Self { gateway: (gateway.1, gateway.0), admin: (admin.1, admin.0) })
+        let gateway_address = gateway.address().map_err(taken)?;
+        let taken = |error| Taken { section: "admin", address: config.admin.listen, error };
+        let admin = Listener::bind(config.admin.listen).await.map_err(taken)?;
+        let admin_address = admin.address().map_err(taken)?;
+        Ok(Self { gateway, gateway_address, admin, admin_address })
     }
 }
 
@@ -77,7 +77,7 @@ impl Server {
         environment: &Environment,
         listeners: Listeners,
     ) -> Result<Self, Failure> {
-        let Listeners { gateway: (gateway, gateway_address), admin: (admin, admin_address) } = listeners;
+        let Listeners { gateway, gateway_address, admin, admin_address } = listeners;
         let (platform, work) = Platform::in_memory(&config, path, environment)?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);

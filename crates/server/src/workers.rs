@@ -4,6 +4,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
+const BY_ITSELF: &str = "it ended by itself";
+
 /// What runs beside the requests. While the process serves, none of it may end: a process without its ledger, say, would go on
 /// answering and record nothing.
 #[derive(Debug, Default)]
@@ -28,7 +30,7 @@ impl Workers {
     /// Waits until a worker ends, which none should. With no worker it waits for ever.
     pub(crate) async fn death(&mut self) -> Death {
         match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => Death { name: self.forget(id), why: "it ended by itself".to_owned() },
+            Some(Ok((id, ()))) => Death { name: self.forget(id), why: BY_ITSELF.to_owned() },
             Some(Err(error)) => Death { name: self.forget(error.id()), why: reason(error) },
             None => pending().await,
         }
@@ -39,17 +41,21 @@ impl Workers {
         self.names.iter().filter(|(_, known, _)| *known == name).for_each(|(_, _, handle)| handle.abort());
     }
 
-    /// Waits until the workers of these names have ended, in whatever way; at most so long.
+    /// Waits, at most so long, until the workers of these names have ended or were stopped. One that was to go on must still not end.
     pub(crate) async fn ended(&mut self, names: &[&str], patience: Duration) -> Result<(), Death> {
         let all = async {
             while self.names.iter().any(|(_, name, _)| names.contains(name)) {
-                match self.tasks.join_next_with_id().await {
-                    Some(Ok((id, ()))) => drop(self.forget(id)),
-                    Some(Err(error)) if error.is_cancelled() => drop(self.forget(error.id())),
-                    Some(Err(error)) => {
-                        return Err(Death { name: self.forget(error.id()), why: reason(error) });
-                    }
-                    None => break,
+                let Some(ended) = self.tasks.join_next_with_id().await else { break };
+                let id = match &ended {
+                    Ok((id, ())) => *id,
+                    Err(error) => error.id(),
+                };
+                let name = self.forget(id);
+                match ended {
+                    Ok(_) if names.contains(&name) => {}
+                    Err(error) if error.is_cancelled() => {}
+                    Ok(_) => return Err(Death { name, why: BY_ITSELF.to_owned() }),
+                    Err(error) => return Err(Death { name, why: reason(error) }),
                 }
             }
             Ok(())
@@ -105,6 +111,8 @@ impl Stop {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn a_worker_that_ends_or_panics_is_named_with_the_reason() {
         let mut workers = Workers::default();
@@ -114,7 +122,27 @@ mod tests {
         workers.spawn("broken", async { panic!("no more {}", 7) });
         assert_eq!(workers.death().await, Death { name: "broken", why: "it panicked: no more 7".to_owned() });
         workers.stop("endless");
-        assert_eq!(workers.ended(&["endless"], Duration::from_secs(60)).await, Ok(()));
+        assert_eq!(workers.ended(&["endless"], PATIENCE).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_was_to_go_on_must_not_end_while_others_are_waited_for() {
+        let stop = Stop::default();
+        let mut workers = Workers::default();
+        workers.spawn("listener", stop.wait());
+        workers.spawn("ledger", async {});
+        let death = workers.ended(&["listener"], PATIENCE).await.unwrap_err();
+        assert_eq!(death, Death { name: "ledger", why: "it ended by itself".to_owned() });
+        stop.now();
+        assert_eq!(workers.ended(&["listener"], PATIENCE).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_does_not_come_is_not_waited_for_for_ever() {
+        let mut workers = Workers::default();
+        workers.spawn("stuck", pending());
+        let death = workers.ended(&["stuck"], PATIENCE).await.unwrap_err();
+        assert_eq!(death, Death { name: "shutdown", why: "it took longer than 60 s".to_owned() });
     }
 
     #[tokio::test]
