@@ -81,22 +81,21 @@ fn nginx_is_served_through_where_it_is_installed() {
         return;
     };
     let files = files();
-    // Its workers may have another user.
-    #[cfg(unix)]
-    fs::set_permissions(files.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("permissions");
     let port = refused_port();
     let root = files.path().display();
+    // In one process, which is gone when it is killed.
     let config = format!(
-        "daemon off; pid {root}/pid; error_log {root}/error.log;\nevents {{}}\nhttp {{ access_log off;\n\
+        "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
+         events {{}}\nhttp {{ access_log off;\n\
          client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f;\n\
          uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n\
          server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
     );
     let path = files.path().join("nginx.conf");
     fs::write(&path, config).expect("writes");
-    let started = Command::new(nginx).arg("-c").arg(&path).stderr(Stdio::null()).stdin(Stdio::null()).spawn();
-    let _nginx = Server(started.expect("starts"));
+    let mut started = Command::new(nginx);
+    started.arg("-c").arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _nginx = Server(started.spawn().expect("starts"));
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     eventually("nginx serves", || std::net::TcpStream::connect(address).ok());
     let gateway = program(address);
