@@ -1,7 +1,5 @@
 //! Engines in memory under a clock that the test moves, with one tenant, a user and its key.
 
-#![expect(clippy::unwrap_used, reason = "a test bed fails by panicking")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
