@@ -1,6 +1,6 @@
 //! What the pipeline decides, in what order, and what it records.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bed;
 
