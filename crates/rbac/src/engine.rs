@@ -1,6 +1,4 @@
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +8,7 @@ use stanchion_replica::Cache;
 
 use crate::compiled::Compiled;
 use crate::holdings::Holdings;
+use crate::subject_key::{BorrowedKey, Key, SubjectKey};
 use crate::view::View;
 use crate::{CheckRequest, Config, Decision, Error, Explanation, RbacStore, Reason};
 
@@ -192,7 +191,7 @@ impl Engine {
         }
         // Subjects are found anew when they are next asked about; who is not asked about must not keep old roles in memory for ever.
         if self.forgotten.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            self.subjects.remove_if(|key, holdings| !self.is_current(key.scope, &holdings.view));
+            self.subjects.remove_if(|key, holdings| !self.is_current(key.scope(), &holdings.view));
         }
     }
 
@@ -203,11 +202,11 @@ impl Engine {
 
     pub(crate) fn forget_everything_of(&self, scope: Scope) {
         self.forget_roles(scope);
-        self.subjects.remove_if(|key, _| key.scope == scope);
+        self.subjects.remove_if(|key, _| key.scope() == scope);
     }
 
     pub(crate) fn key<'a>(&self, scope: Scope, subject: &'a SubjectRef) -> BorrowedKey<'a> {
-        BorrowedKey { hash: self.hasher.hash_one((scope, subject)), scope, subject }
+        BorrowedKey::new(&self.hasher, scope, subject)
     }
 
     /// Tells whether neither the scope's roles nor the platform's were let go since the view was taken.
@@ -237,77 +236,3 @@ impl fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
-
-/// A subject of a scope. Its hash is taken once: a look-up needs it several times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SubjectKey {
-    hash: u64,
-    scope: Scope,
-    subject: SubjectRef,
-}
-
-/// A [`SubjectKey`] whose subject is borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BorrowedKey<'a> {
-    hash: u64,
-    scope: Scope,
-    subject: &'a SubjectRef,
-}
-
-impl BorrowedKey<'_> {
-    fn to_owned(self) -> SubjectKey {
-        SubjectKey { hash: self.hash, scope: self.scope, subject: self.subject.clone() }
-    }
-}
-
-/// What both keys are to the cache.
-pub(crate) trait Key {
-    fn hash(&self) -> u64;
-    fn borrowed(&self) -> BorrowedKey<'_>;
-}
-
-impl Key for SubjectKey {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn borrowed(&self) -> BorrowedKey<'_> {
-        BorrowedKey { hash: self.hash, scope: self.scope, subject: &self.subject }
-    }
-}
-
-impl Key for BorrowedKey<'_> {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn borrowed(&self) -> BorrowedKey<'_> {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Key + 'a> for SubjectKey {
-    fn borrow(&self) -> &(dyn Key + 'a) {
-        self
-    }
-}
-
-impl Hash for SubjectKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Hash for dyn Key + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(Key::hash(self));
-    }
-}
-
-impl PartialEq for dyn Key + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.borrowed() == other.borrowed()
-    }
-}
-
-impl Eq for dyn Key + '_ {}

@@ -3,8 +3,8 @@ use stanchion_core::{FeedEntry, Scope, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Follow;
 
 use crate::Engine;
-use crate::engine::Key;
 use crate::holdings::Holdings;
+use crate::subject_key::Key;
 
 /// Lets go of what others have changed; the next check that needs it reads it again.
 #[async_trait]

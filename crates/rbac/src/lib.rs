@@ -67,6 +67,7 @@ mod role;
 mod role_set;
 mod rules;
 mod store;
+mod subject_key;
 mod view;
 mod write;
 
