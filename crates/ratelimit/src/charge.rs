@@ -1,4 +1,4 @@
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::{Limit, Standing};
 
@@ -29,13 +29,24 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     admitted: bool,
-    standings: SmallVec<[Standing; 8]>,
+    standings: Standings,
 }
+
+/// Few enough to be moved cheaply; a decision over more rules allocates.
+pub(crate) type Standings = SmallVec<[Standing; 4]>;
 
 impl Outcome {
     /// States whether the charges were taken, and how each counter stands, in the order of the charges.
     pub fn new(admitted: bool, standings: impl IntoIterator<Item = Standing>) -> Self {
         Self { admitted, standings: standings.into_iter().collect() }
+    }
+
+    pub(crate) const fn from_standings(admitted: bool, standings: Standings) -> Self {
+        Self { admitted, standings }
+    }
+
+    pub(crate) fn of_one(admitted: bool, standing: Standing) -> Self {
+        Self { admitted, standings: smallvec![standing] }
     }
 
     /// Tells whether the charges were taken: every enforced one fitted.

@@ -18,7 +18,7 @@ pub struct Decision {
     pub backend_failure: Option<StoreErrorKind>,
     pub(crate) platform: Option<Arc<Snapshot>>,
     pub(crate) own: Option<Arc<Snapshot>>,
-    pub(crate) asked: SmallVec<[Asked; 8]>,
+    pub(crate) asked: SmallVec<[Asked; 4]>,
 }
 
 /// The end of a decision.

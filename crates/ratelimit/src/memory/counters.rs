@@ -8,14 +8,15 @@ use stanchion_core::{Clock, StoreError, StoreErrorKind, Timestamp};
 
 use super::name::SlotBytes;
 use super::shard::{Place, Shard};
-use crate::{Algorithm, Capabilities, Charge, CounterStore, Mode, Outcome, Slot, Standing, State};
+use crate::charge::Standings;
+use crate::{Algorithm, Capabilities, Charge, CounterStore, Mode, Outcome, Slot, State};
 
 const SHARDS: usize = 64;
 
 /// Counters in the memory of one process; a restart forgets them.
 ///
 /// Exact under any number of threads: a decision holds the locks of all the parts it touches, taken in their order. Memory is
-/// bounded: a counter takes about 70 bytes (names of more than 38 bytes take their length besides), and there are at most as many as
+/// bounded: a counter takes about 75 bytes (names of more than 38 bytes take their length besides), and there are at most as many as
 /// the store was made for, an equal number in each of 64 parts. Counters that are as good as new make room for others; where a part
 /// has none, the decision fails with `Unavailable`, and nothing in use is forgotten.
 pub struct MemoryCounterStore {
@@ -24,17 +25,15 @@ pub struct MemoryCounterStore {
     clock: Arc<dyn Clock>,
 }
 
-/// One charge under way.
-#[derive(Debug)]
+/// One charge under way: where its counter is, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
 struct Seat {
     hash: u64,
     shard: usize,
     /// Which of the locks taken is its shard's.
     guard: usize,
     place: Option<Place>,
-    before: Option<State>,
     after: State,
-    standing: Standing,
 }
 
 type Seats = SmallVec<[Seat; 8]>;
@@ -69,52 +68,83 @@ impl MemoryCounterStore {
         charges: &[Charge<'_>],
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let slot = slot.into();
-        let (mut seats, mut guards) = self.sit(&slot, charges);
-        let admitted = evaluate(&mut seats, &guards, &slot, charges, now);
-        if admitted {
-            self.take(&seats, &mut guards, &slot, charges, now)?;
-        } else {
-            leave(&mut seats, charges, now);
+        let slot = SlotBytes::from(slot);
+        let [charge] = charges else { return self.charge_all(slot, charges, now) };
+        // One rule is the usual case, and needs none of the book-keeping.
+        let wanted = slot.with(charge.key);
+        let hash = wanted.hash(&self.hasher);
+        let mut shard = self.lock(shard_of(hash));
+        let mut place = shard.find(hash, wanted);
+        let before = place.and_then(|place| shard.state(place));
+        let (after, standing) = charge.limit.charge(before, now, charge.cost);
+        if standing.fits && (before.is_some() || after.used > 0) {
+            if place.is_none() {
+                place = shard.allocate(now, &self.hasher, |_| false);
+                shard.fill(place.ok_or_else(full)?, hash, wanted, &self.hasher);
+            }
+            shard.set(place.ok_or_else(full)?, after, charge.limit.fresh_at(after));
         }
-        Ok(Outcome::new(admitted, seats.into_iter().map(|seat| seat.standing)))
+        let admitted = standing.fits || charge.mode == Mode::Observe;
+        Ok(Outcome::of_one(admitted, standing))
+    }
+
+    fn charge_all(
+        &self,
+        slot: SlotBytes,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let (mut seats, mut guards, mut standings) =
+            (Seats::new(), Guards::new(), Standings::with_capacity(charges.len()));
+        self.sit(slot, charges, &mut seats, &mut guards);
+        let admitted = evaluate(slot, charges, now, &mut seats, &guards, &mut standings);
+        if admitted {
+            self.take(slot, charges, now, &seats, &mut guards, &standings)?;
+        } else {
+            leave(charges, now, &seats, &guards, &mut standings);
+        }
+        Ok(Outcome::from_standings(admitted, standings))
     }
 
     /// Finds each charge's shard and locks them, lowest first, so that no two decisions wait for each other.
-    fn sit<'a>(&'a self, slot: &SlotBytes, charges: &[Charge<'_>]) -> (Seats, Guards<'a>) {
-        let seat = |charge: &Charge<'_>| {
+    fn sit<'a>(
+        &'a self,
+        slot: SlotBytes,
+        charges: &[Charge<'_>],
+        seats: &mut Seats,
+        guards: &mut Guards<'a>,
+    ) {
+        let mut shards = SmallVec::<[usize; 8]>::new();
+        for charge in charges {
             let hash = slot.with(charge.key).hash(&self.hasher);
-            // Bits that the table inside the shard does not use.
-            let shard = usize::try_from(hash >> 48).unwrap_or(0) % SHARDS;
-            let standing =
-                Standing { fits: false, remaining: 0, reset_after: Default::default(), retry_after: None };
-            let after = State { at: Timestamp::EPOCH, used: 0 };
-            Seat { hash, shard, guard: 0, place: None, before: None, after, standing }
-        };
-        let mut seats: Seats = charges.iter().map(seat).collect();
-        let mut shards: SmallVec<[usize; 8]> = seats.iter().map(|seat| seat.shard).collect();
+            let (shard, after) = (shard_of(hash), State { at: Timestamp::EPOCH, used: 0 });
+            seats.push(Seat { hash, shard, guard: 0, place: None, after });
+            shards.push(shard);
+        }
         shards.sort_unstable();
         shards.dedup();
-        for seat in &mut seats {
-            seat.guard = shards.binary_search(&seat.shard).unwrap_or(0);
+        for seat in seats {
+            seat.guard = shards.iter().position(|shard| *shard == seat.shard).unwrap_or(0);
         }
-        let guards = shards.iter().filter_map(|shard| self.shards.get(*shard)).map(lock).collect();
-        (seats, guards)
+        for shard in shards {
+            guards.push(self.lock(shard));
+        }
     }
 
     /// Writes what was evaluated: first all the room that it takes, then everything.
     fn take(
         &self,
-        seats: &Seats,
-        guards: &mut Guards<'_>,
-        slot: &SlotBytes,
+        slot: SlotBytes,
         charges: &[Charge<'_>],
         now: Timestamp,
+        seats: &Seats,
+        guards: &mut Guards<'_>,
+        standings: &Standings,
     ) -> Result<(), StoreError> {
         let mut rooms: SmallVec<[Option<Place>; 8]> = SmallVec::new();
-        for seat in seats {
+        for (seat, standing) in seats.iter().zip(standings) {
             let Some(shard) = guards.get_mut(seat.guard) else { continue };
-            let is_new = seat.place.is_none() && seat.standing.fits && seat.after.used > 0;
+            let is_new = seat.place.is_none() && standing.fits && seat.after.used > 0;
             let wanted =
                 |place| seats.iter().any(|other| other.guard == seat.guard && other.place == Some(place));
             let room = if is_new { shard.allocate(now, &self.hasher, wanted) } else { seat.place };
@@ -124,14 +154,13 @@ impl MemoryCounterStore {
                         shard.release(*room);
                     }
                 }
-                return Err(StoreError::new(StoreErrorKind::Unavailable, "memory", "decide")
-                    .with_source("every counter there is room for is in use"));
+                return Err(full());
             }
             rooms.push(room);
         }
-        for ((seat, room), charge) in seats.iter().zip(rooms).zip(charges) {
+        for (((seat, standing), room), charge) in seats.iter().zip(standings).zip(rooms).zip(charges) {
             let (Some(shard), Some(place)) = (guards.get_mut(seat.guard), room) else { continue };
-            if seat.standing.fits {
+            if standing.fits {
                 if seat.place.is_none() {
                     shard.fill(place, seat.hash, slot.with(charge.key), &self.hasher);
                 }
@@ -141,6 +170,11 @@ impl MemoryCounterStore {
         Ok(())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`shard_of` is less than the number of shards")]
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[shard])
+    }
+
     fn time(&self, now: Option<Timestamp>) -> Timestamp {
         now.unwrap_or_else(|| self.clock.now())
     }
@@ -148,30 +182,51 @@ impl MemoryCounterStore {
 
 /// Computes what each charge would do, and whether all of them together may.
 fn evaluate(
-    seats: &mut Seats,
-    guards: &Guards<'_>,
-    slot: &SlotBytes,
+    slot: SlotBytes,
     charges: &[Charge<'_>],
     now: Timestamp,
+    seats: &mut Seats,
+    guards: &Guards<'_>,
+    standings: &mut Standings,
 ) -> bool {
     let mut admitted = true;
     for (seat, charge) in seats.iter_mut().zip(charges) {
         let Some(shard) = guards.get(seat.guard) else { continue };
         seat.place = shard.find(seat.hash, slot.with(charge.key));
-        seat.before = seat.place.and_then(|place| shard.state(place));
-        (seat.after, seat.standing) = charge.limit.charge(seat.before, now, charge.cost);
-        admitted &= seat.standing.fits || charge.mode == Mode::Observe;
+        let before = seat.place.and_then(|place| shard.state(place));
+        let (after, standing) = charge.limit.charge(before, now, charge.cost);
+        admitted &= standing.fits || charge.mode == Mode::Observe;
+        seat.after = after;
+        standings.push(standing);
     }
     admitted
 }
 
 /// Tells how counters stand when nothing is taken.
-fn leave(seats: &mut Seats, charges: &[Charge<'_>], now: Timestamp) {
-    for (seat, charge) in seats.iter_mut().zip(charges) {
-        if seat.standing.fits {
-            seat.standing = charge.limit.charge(seat.before, now, 0).1;
+fn leave(
+    charges: &[Charge<'_>],
+    now: Timestamp,
+    seats: &Seats,
+    guards: &Guards<'_>,
+    standings: &mut Standings,
+) {
+    for ((seat, charge), standing) in seats.iter().zip(charges).zip(standings) {
+        if standing.fits {
+            let state = |place| guards.get(seat.guard)?.state(place);
+            *standing = charge.limit.charge(seat.place.and_then(state), now, 0).1;
         }
     }
+}
+
+/// Which shard a hash belongs to, by bits that the table inside the shard does not use.
+const fn shard_of(hash: u64) -> usize {
+    const { assert!(SHARDS == 64) };
+    (hash >> 48 & 63) as usize
+}
+
+fn full() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "memory", "decide")
+        .with_source("every counter there is room for is in use")
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
@@ -209,20 +264,18 @@ impl CounterStore for MemoryCounterStore {
         now: Option<Timestamp>,
     ) -> Result<Outcome, StoreError> {
         let (slot, now) = (slot.into(), self.time(now));
-        let (mut seats, guards) = self.sit(&slot, charges);
-        let admitted = evaluate(&mut seats, &guards, &slot, charges, now);
-        leave(&mut seats, charges, now);
-        Ok(Outcome::new(admitted, seats.into_iter().map(|seat| seat.standing)))
+        let (mut seats, mut guards, mut standings) =
+            (Seats::new(), Guards::new(), Standings::with_capacity(charges.len()));
+        self.sit(slot, charges, &mut seats, &mut guards);
+        let admitted = evaluate(slot, charges, now, &mut seats, &guards, &mut standings);
+        leave(charges, now, &seats, &guards, &mut standings);
+        Ok(Outcome::from_standings(admitted, standings))
     }
 
     async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {
-        let slot = SlotBytes::from(slot);
-        let wanted = slot.with(key);
+        let wanted = SlotBytes::from(slot).with(key);
         let hash = wanted.hash(&self.hasher);
-        if let Some(shard) = usize::try_from(hash >> 48).ok().and_then(|bits| self.shards.get(bits % SHARDS))
-        {
-            lock(shard).remove(hash, wanted);
-        }
+        self.lock(shard_of(hash)).remove(hash, wanted);
         Ok(())
     }
 }

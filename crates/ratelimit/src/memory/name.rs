@@ -1,7 +1,6 @@
 use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::DefaultHashBuilder;
-use stanchion_core::TenantId;
 
 use crate::Slot;
 
@@ -23,46 +22,63 @@ pub(super) enum Name {
     Long(Box<[u8]>),
 }
 
-/// A name that is looked for: the slot's bytes, which tell their own length, and the key's.
+/// A name that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    slot: &'a [u8],
+    slot: SlotBytes,
     key: &'a [u8],
 }
 
-/// The bytes of a slot.
+/// A slot as the bytes that begin a name. They tell their own length: 17 for a tenant's, else 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SlotBytes {
-    bytes: [u8; TENANT_LENGTH],
-    length: usize,
-}
+pub(super) struct SlotBytes([u8; TENANT_LENGTH]);
 
 impl From<Slot> for SlotBytes {
     fn from(slot: Slot) -> Self {
-        let mut bytes = [0; TENANT_LENGTH];
-        let (tag, length) = match slot {
-            Slot::Edge => (0, 1),
-            Slot::Platform => (1, 1),
-            Slot::Tenant(_) => (TENANT, TENANT_LENGTH),
+        let (tag, id) = match slot {
+            Slot::Edge => (0, [0; 16]),
+            Slot::Platform => (1, [0; 16]),
+            Slot::Tenant(tenant) => (TENANT, tenant.uuid().into_bytes()),
         };
-        let id = if let Slot::Tenant(tenant) = slot { TenantId::uuid(tenant).into_bytes() } else { [0; 16] };
-        for (to, from) in bytes.iter_mut().zip(std::iter::once(tag).chain(id)) {
-            *to = from;
+        let mut bytes = [tag; TENANT_LENGTH];
+        if let Some(rest) = bytes.last_chunk_mut() {
+            *rest = id;
         }
-        Self { bytes, length }
+        Self(bytes)
     }
 }
 
 impl SlotBytes {
-    pub(super) fn with<'a>(&'a self, key: &'a [u8]) -> Wanted<'a> {
-        Wanted { slot: self.bytes.get(..self.length).unwrap_or_default(), key }
+    pub(super) const fn with(self, key: &[u8]) -> Wanted<'_> {
+        Wanted { slot: self, key }
+    }
+
+    /// Reads the slot off the front of a name.
+    fn split(name: &[u8]) -> Option<(Self, &[u8])> {
+        match name.split_first_chunk() {
+            Some((bytes, key)) if bytes.first() == Some(&TENANT) => Some((Self(*bytes), key)),
+            _ => {
+                let (tag, key) = name.split_first()?;
+                let mut bytes = [0; TENANT_LENGTH];
+                let [first, ..] = &mut bytes;
+                *first = *tag;
+                Some((Self(bytes), key))
+            }
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        let [tag, ..] = &self.0;
+        if *tag == TENANT { &self.0 } else { std::slice::from_ref(tag) }
     }
 }
 
 impl Wanted<'_> {
     pub(super) fn hash(self, builder: &DefaultHashBuilder) -> u64 {
         let mut hasher = builder.build_hasher();
-        hasher.write(self.slot);
+        let [tag, id @ ..] = self.slot.0;
+        hasher.write_u128(u128::from_ne_bytes(id));
+        hasher.write_u8(tag);
         hasher.write(self.key);
         hasher.finish()
     }
@@ -82,30 +98,27 @@ impl Name {
     }
 
     pub(super) fn is(&self, wanted: Wanted<'_>) -> bool {
-        let split = self.bytes().split_at_checked(wanted.slot.len());
-        split.is_some_and(|(slot, key)| key == wanted.key && slot == wanted.slot)
+        SlotBytes::split(self.bytes()).is_some_and(|(slot, key)| slot.0 == wanted.slot.0 && key == wanted.key)
     }
 
     pub(super) fn hash(&self, builder: &DefaultHashBuilder) -> u64 {
-        let bytes = self.bytes();
-        let length = if bytes.first() == Some(&TENANT) { TENANT_LENGTH } else { 1 };
-        let (slot, key) = bytes.split_at_checked(length).unwrap_or_default();
-        Wanted { slot, key }.hash(builder)
+        SlotBytes::split(self.bytes()).map_or(0, |(slot, key)| slot.with(key).hash(builder))
     }
 }
 
 impl From<Wanted<'_>> for Name {
     fn from(wanted: Wanted<'_>) -> Self {
-        let length = wanted.slot.len() + wanted.key.len();
+        let (slot, key) = (wanted.slot.as_bytes(), wanted.key);
+        let length = slot.len() + key.len();
         match u8::try_from(length) {
             Ok(short) if length <= SHORT => {
                 let mut bytes = [0; SHORT];
-                for (to, from) in bytes.iter_mut().zip(wanted.slot.iter().chain(wanted.key)) {
+                for (to, from) in bytes.iter_mut().zip(slot.iter().chain(key)) {
                     *to = *from;
                 }
                 Self::Short { length: short, bytes }
             }
-            _ => Self::Long([wanted.slot, wanted.key].concat().into()),
+            _ => Self::Long([slot, key].concat().into()),
         }
     }
 }
