@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stanchion_core::{Revision, StoreError, StoreErrorKind};
 
@@ -40,12 +41,21 @@ pub(super) async fn concurrent_changes_lose_nothing(fixture: &Fixture) {
 }
 
 pub(super) async fn one_of_many_wins(fixture: &Fixture) {
-    for revision in 0..10 {
-        let tries: Vec<_> = (0..8)
+    const WRITERS: usize = 3;
+    for revision in 0..100 {
+        let ready = Arc::new(AtomicUsize::new(0));
+        let tries: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let store = Arc::clone(&fixture.store);
+                let (store, ready) = (Arc::clone(&fixture.store), Arc::clone(&ready));
                 let part = assign(&format!("user-{revision}"), &format!("role-{writer}"));
-                tokio::spawn(async move { store.apply(tenant(1), change(revision, 0, vec![part])).await })
+                tokio::spawn(async move {
+                    // Each has a thread, and none begins before all of them can: so their writes meet.
+                    ready.fetch_add(1, Ordering::SeqCst);
+                    while ready.load(Ordering::SeqCst) < WRITERS {
+                        std::hint::spin_loop();
+                    }
+                    store.apply(tenant(1), change(revision, 0, vec![part])).await
+                })
             })
             .collect();
         let mut written = 0;
@@ -58,7 +68,7 @@ pub(super) async fn one_of_many_wins(fixture: &Fixture) {
                 Err(error) => assert_eq!(error.kind(), StoreErrorKind::Conflict),
             }
         }
-        assert_eq!(written, 1);
+        assert_eq!(written, 1, "writers at revision {revision}");
         assert_eq!(fixture.held(tenant(1), &format!("user-{revision}")).await.len(), 1);
     }
 }

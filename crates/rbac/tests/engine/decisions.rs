@@ -78,6 +78,9 @@ async fn an_explicit_denial_wins_over_every_role() {
     assert_eq!((decision.allowed, decision.reason), (false, Reason::DeniedExplicitly));
     assert!(world.allows(tenant(1), "alice", "document:read").await);
     assert!(world.allows(tenant(1), "alice", "folder:delete").await);
+    world.deny(tenant(1), "bob", "document:delete").await;
+    let reason = world.check(tenant(1), "bob", "document:read").await.reason;
+    assert_eq!(reason, Reason::NoMatchingRole, "somebody who is denied something is known");
 
     let (alice, what) = (user("alice"), permission("document:de*"));
     assert!(world.engine.lift_denial(&author(), tenant(1), &alice, &what).await.unwrap().is_some());
@@ -236,6 +239,8 @@ async fn an_explanation_shows_the_way_and_the_permission() {
     assert_eq!((explanation.path, explanation.matched), (Vec::new(), Some(permission("note:*"))));
     assert_eq!(explanation.candidates, []);
 
+    world.put(tenant(1), role("warden", &[], &[])).await;
+    world.put(PLATFORM, role("warden", &["secret:*"], &[])).await;
     world.put(PLATFORM, role("keeper", &["secret:*"], &[])).await;
     world.put(tenant(1), role("deputy", &[], &["keeper"])).await;
     let explanation = explain("secret:read").await;

@@ -176,6 +176,71 @@ async fn without_a_follower_what_is_in_memory_is_read_again_in_time() {
 }
 
 #[tokio::test]
+async fn nothing_in_memory_is_older_than_stated_whatever_it_was_put_together_from() {
+    let world = World::new();
+    let other = world.replica();
+    world.put(PLATFORM, role("base", &["x:base"], &[])).await;
+    world.put(tenant(1), role("a", &["x:a"], &[])).await;
+    for (subject, name) in [("alice", "base"), ("bob", "a"), ("carol", "a")] {
+        world.assign(tenant(1), subject, name).await;
+    }
+    // The roles of the platform are read now, those of the tenant later, what bob holds later still.
+    check(&other, tenant(2), "alice", "x:base").await;
+    world.advance(20);
+    check(&other, tenant(1), "carol", "x:a").await;
+    world.put(PLATFORM, role("base", &[], &[])).await;
+    world.put(tenant(1), role("a", &[], &[])).await;
+    world.advance(39);
+    assert!(check(&other, tenant(1), "alice", "x:base").await.allowed);
+    assert!(check(&other, tenant(1), "bob", "x:a").await.allowed);
+    world.advance(1);
+    assert!(!check(&other, tenant(1), "alice", "x:base").await.allowed, "the platform's roles are 60 s old");
+    assert!(
+        !check(&other, tenant(1), "bob", "x:a").await.allowed,
+        "and a view goes with the oldest of its parts"
+    );
+}
+
+#[tokio::test]
+async fn roles_that_come_and_go_do_not_change_places_with_those_that_are_held() {
+    let world = World::new();
+    world.put(tenant(1), role("m", &["x:m"], &[])).await;
+    world.put(PLATFORM, role("p", &["x:p"], &[])).await;
+    world.assign(tenant(1), "alice", "m").await;
+    world.assign(tenant(1), "alice", "p").await;
+    let allowed = async || {
+        let mut allowed = Vec::new();
+        for what in ["x:a", "x:m", "x:p", "x:z"] {
+            if world.allows(tenant(1), "alice", what).await {
+                allowed.push(what);
+            }
+        }
+        allowed
+    };
+    assert_eq!(allowed().await, ["x:m", "x:p"]);
+    world.put(tenant(1), role("a", &["x:a"], &[])).await;
+    assert_eq!(allowed().await, ["x:m", "x:p"]);
+    world.put(PLATFORM, role("b", &["x:z"], &[])).await;
+    assert_eq!(allowed().await, ["x:m", "x:p"]);
+    world.engine.delete_role(&author(), tenant(1), &id("a"), None).await.unwrap();
+    world.engine.delete_role(&author(), PLATFORM, &id("b"), None).await.unwrap();
+    assert_eq!(allowed().await, ["x:m", "x:p"]);
+}
+
+#[tokio::test]
+async fn whoever_is_not_asked_about_does_not_keep_old_roles_in_memory() {
+    let world = World::new();
+    for number in 0..100 {
+        check(&world.engine, tenant(1), &format!("user-{number}"), "x:y").await;
+    }
+    assert_eq!(world.engine.in_memory().1, 100);
+    for _ in 0..64 {
+        world.put(tenant(1), role("a", &["x:y"], &[])).await;
+    }
+    assert_eq!(world.engine.in_memory().1, 0);
+}
+
+#[tokio::test]
 async fn a_followed_memory_outlives_an_outage_by_the_stated_time_and_no_longer() {
     let world = World::new();
     let mut follower = world.follower(&world.engine);
