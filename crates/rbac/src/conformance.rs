@@ -8,6 +8,7 @@
 
 mod fixture;
 mod model;
+mod pages;
 mod races;
 
 use std::sync::Arc;
@@ -22,25 +23,6 @@ use fixture::{
 };
 
 use crate::{Assignment, AssignmentFilter, MemoryRbacStore, RbacChange};
-
-/// Reads all pages of a list, a few at a time, and returns the sort keys.
-macro_rules! all_pages {
-    ($limit:expr, |$page:ident| $read:expr, |$item:ident| $key:expr) => {{
-        let (mut keys, mut $page) = (Vec::new(), PageRequest::first($limit));
-        loop {
-            let read = $read.await.expect("reads");
-            assert!(read.items.len() <= $limit, "a page has no more than asked for");
-            keys.extend(read.items.iter().map(|$item| $key));
-            match read.next {
-                Some(next) => {
-                    assert_eq!(Some(&next), keys.last(), "the next page is after the last item");
-                    $page = PageRequest::first($limit).after(next);
-                }
-                None => break keys,
-            }
-        }
-    }};
-}
 
 macro_rules! suite {
     ($dollar:tt $($(#[$doc:meta])* $case:ident: $fixture:ident => $body:block)+) => {
@@ -257,77 +239,17 @@ suite! { $
 
     /// The pages of the roles cover all of them once, in the order of their ids.
     roles_are_paged: fixture => {
-        let mut names: Vec<String> = (0..23).map(|number| format!("r{number}")).collect();
-        names.extend(["r".to_owned(), "r-1".to_owned(), "r.1".to_owned(), "r_1".to_owned(), "0".to_owned()]);
-        fixture.apply(tenant(1), 0, names.iter().map(|name| put_role(name)).collect()).await;
-        fixture.apply(tenant(2), 0, vec![put_role("r5x")]).await;
-        names.sort_unstable();
-        for limit in [1, 4, 28, 29] {
-            let keys = all_pages!(limit, |page| fixture.store.list_roles(tenant(1), &page),
-                |role| role.value.id.to_string());
-            assert_eq!(keys, names);
-        }
-        let page = PageRequest::first(2).after("r2");
-        let after = fixture.store.list_roles(tenant(1), &page).await.expect("reads");
-        assert_eq!(after.next.as_deref(), Some("r21"));
-        assert_eq!(fixture.roles(tenant(1)).await, names);
+        pages::roles_are_paged(&fixture).await;
     }
 
     /// The pages of the assignments cover all that are picked once, in the order of subjects and roles.
     assignments_are_paged: fixture => {
-        let subjects = ["a", "a!", "a-b", "ab", "b", "B", "z~"];
-        let roles = ["admin", "ad", "ad-min", "viewer"];
-        let parts = subjects.iter().flat_map(|subject| roles.iter().map(move |role| assign(subject, role)));
-        fixture.apply(tenant(1), 0, parts.collect()).await;
-        fixture.apply(tenant(2), 0, vec![assign("a", "other")]).await;
-        let mut all: Vec<String> = subjects
-            .iter()
-            .flat_map(|subject| roles.iter().map(move |role| format!("user:{subject} {role}")))
-            .collect();
-        all.sort_unstable();
-        let picked = |part: &str| all.iter().filter(|key| key.contains(part)).cloned().collect::<Vec<_>>();
-        let of_both = AssignmentFilter { subject: Some(user("ab")), role: Some(id("ad")) };
-        for (filter, expected) in [
-            (AssignmentFilter::default(), all.clone()),
-            (AssignmentFilter::of_subject(user("a-b")), picked("user:a-b ")),
-            (AssignmentFilter::of_subject(user("nobody")), Vec::new()),
-            (AssignmentFilter::of_role(id("viewer")), picked(" viewer")),
-            (of_both, vec!["user:ab ad".to_owned()]),
-        ] {
-            for limit in [1, 3, 28] {
-                let keys = all_pages!(limit, |page| fixture.store.list_assignments(tenant(1), &filter, &page),
-                    |held| format!("{} {}", held.value.subject, held.value.role));
-                assert_eq!(keys, expected);
-            }
-        }
-        for after in ["", "user:ab", "user:ab ", "user:ab zz", "user:a\u{1}", "zzz", "%_'\\", "ü"] {
-            let page = PageRequest::first(1).after(after);
-            let filter = AssignmentFilter::default();
-            let read = fixture.store.list_assignments(tenant(1), &filter, &page).await.expect("reads");
-            let first = read.items.first().map(|held| format!("{} {}", held.value.subject, held.value.role));
-            assert_eq!(first, all.iter().find(|key| key.as_str() > after).cloned(), "after {after:?}");
-        }
+        pages::assignments_are_paged(&fixture).await;
     }
 
     /// The pages of the denials cover all of them once, in the order of subjects and permissions.
     denials_are_paged: fixture => {
-        let (subjects, permissions) = (["a", "a-b", "ab", "z"], ["*:*", "x:*", "x:y", "x:y:own"]);
-        let parts = subjects.iter().flat_map(|subject| permissions.iter().map(move |what| deny(subject, what)));
-        fixture.apply(tenant(1), 0, parts.collect()).await;
-        let mut all: Vec<String> = subjects
-            .iter()
-            .flat_map(|subject| permissions.iter().map(move |what| format!("user:{subject} {what}")))
-            .collect();
-        all.sort_unstable();
-        for (subject, expected) in
-            [(None, all.clone()), (Some(user("ab")), all.iter().filter(|key| key.starts_with("user:ab ")).cloned().collect())]
-        {
-            for limit in [1, 3, 16] {
-                let keys = all_pages!(limit, |page| fixture.store.list_denials(tenant(1), subject.as_ref(), &page),
-                    |denied| format!("{} {}", denied.value.subject, denied.value.permission));
-                assert_eq!(keys, expected);
-            }
-        }
+        pages::denials_are_paged(&fixture).await;
     }
 
     /// The feed names the keys of each change, scope by scope in the order of the revisions, and leaves none out between two pages.
