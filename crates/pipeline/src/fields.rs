@@ -5,17 +5,17 @@ use stanchion_tower::{RateLimitFields, RateLimitPolicy};
 /// Tells a client what the limits said: every rule that was looked at, the tightest first.
 pub(crate) fn rate_limit_fields(decision: Option<&Decision>) -> RateLimitFields {
     let Some(decision) = decision else { return RateLimitFields::default() };
-    let mut policies: Vec<RateLimitPolicy> = decision
-        .rules()
-        .filter(|rule| !rule.shadow && rule.action != Action::Allow)
-        .map(|rule| RateLimitPolicy {
+    let mut policies = Vec::with_capacity(8);
+    let told = decision.rules().filter(|rule| !rule.shadow && rule.action != Action::Allow).map(|rule| {
+        RateLimitPolicy {
             name: Text::from(rule.rule.shared()),
             limit: rule.limit,
             remaining: rule.remaining,
             window: rule.window,
             reset_after: rule.reset_after,
-        })
-        .collect();
+        }
+    });
+    policies.extend(told);
     policies.sort_by(|a, b| {
         // a.remaining / a.limit against b.remaining / b.limit, without dividing.
         let (left, right) =

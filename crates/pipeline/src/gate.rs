@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -38,7 +39,7 @@ impl Gate for Pipeline {
         let untrustworthy = |head: UntrustworthyHead| Problem::new(ProblemCode::RequestRejected, head.detail);
         check_request_head(&head.headers).map_err(untrustworthy).map_err(refuse)?;
         let host = host(head).map_err(refuse)?;
-        let name = host.as_ref().map_or("", |host| strip_port(host.as_str())).to_ascii_lowercase();
+        let name = lower_case(host.as_ref().map_or("", |host| strip_port(host.as_str())));
         let content_length = content_length(&head.headers).map_err(refuse)?;
         let path = NormalPath::new(head.uri.path()).map_err(refuse)?;
         let request = RequestHead {
@@ -51,16 +52,16 @@ impl Gate for Pipeline {
         };
         let exchange = self.decide(&request).await?;
         let target = forwarded_target(&path, &head.uri);
+        let absolute = head.uri.authority().cloned();
         clean_request_head(&mut head.headers);
         if let Some(target) = target {
             head.uri = target;
         }
-        if let Some(host) = host.and_then(|host| HeaderValue::try_from(host.as_str()).ok()) {
-            set_forwarded(&mut head.headers, ip, "http", Some(&host));
+        if let Some(host) = absolute.and_then(|host| HeaderValue::try_from(host.as_str()).ok()) {
             head.headers.insert(HOST, host);
-        } else {
-            set_forwarded(&mut head.headers, ip, "http", None);
         }
+        let host = head.headers.get(HOST).cloned();
+        set_forwarded(&mut head.headers, ip, "http", host.as_ref());
         identify(&mut head.headers, &exchange);
         head.extensions.insert(std::sync::Arc::clone(exchange.route()));
         head.extensions.insert(exchange.request());
@@ -141,6 +142,14 @@ fn host(head: &Parts) -> Result<Option<Authority>, Problem> {
         }
         Some(target) => Ok(Some(target.clone())),
         None => Ok(field),
+    }
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
     }
 }
 
