@@ -306,3 +306,15 @@ async fn a_ledger_without_room_refuses_before_anything_is_forwarded() {
     assert!(get(&bed, "/read", &other).await.is_ok(), "another tenant has its own share");
     drop(held);
 }
+
+#[tokio::test]
+async fn a_flood_of_refusals_fills_the_share_of_its_tenant_and_no_other() {
+    let bed = Bed::new().await;
+    let acme = bed.tenant("acme").await;
+    let key = bed.reader(acme, "alice").await;
+    while bed.pipeline.stats().unrecorded() == 0 {
+        assert_eq!(code(get(&bed, "/write", &key).await), ProblemCode::Forbidden);
+    }
+    assert!(bed.pipeline.engines().audit.reserve(acme).is_err());
+    assert!(bed.pipeline.engines().audit.reserve(Scope::Platform).is_ok());
+}
