@@ -1,0 +1,114 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool};
+use stanchion_core::StoreError;
+
+use crate::bus::Bus;
+use crate::connection::Guarded;
+use crate::error::is_broken;
+use crate::{Config, Error, Url};
+
+/// A pool of connections to one database. Clones share it.
+///
+/// There is no way to a bare connection: [`TenantTx`](crate::TenantTx) and [`SystemTx`](crate::SystemTx) are the two doors. The login
+/// itself has no rights, so a statement that slipped past them would find nothing.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    bus: Bus,
+    config: Config,
+}
+
+/// A connection that lay idle for longer is asked for a sign of life before it is used.
+const IDLE_PROBE: Duration = Duration::from_secs(1);
+
+impl Database {
+    /// Sets up a pool; connections are made when they are needed. It belongs to the tokio runtime it is first used in.
+    #[must_use]
+    pub fn new(url: &Url, config: Config) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(config.acquire_timeout())
+            .max_lifetime(Duration::from_secs(1800))
+            .idle_timeout(Duration::from_secs(300))
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for < IDLE_PROBE {
+                        return Ok(true);
+                    }
+                    Ok(connection.ping().await.is_ok())
+                })
+            })
+            .connect_lazy_with(options(url, &config));
+        Self(Arc::new(Inner { pool, bus: Bus::default(), config }))
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Closes all connections once they are free, and refuses new ones.
+    pub async fn close(&self) {
+        self.0.pool.close().await;
+    }
+
+    /// Listens for changes and events of other processes and wakes who waits for them, until it is dropped. While it is not run,
+    /// followers and relays look every half second; nothing is lost. `failed` hears when the connection was lost.
+    pub async fn listen(self, failed: impl Fn(&sqlx::Error) + Send) {
+        self.0.bus.listen(&self.0.pool, failed).await;
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.0.bus
+    }
+
+    /// Begins a transaction with one message. A connection that broke while it lay idle is replaced: nothing was asked of it yet.
+    pub(crate) async fn begin(&self, opening: &str) -> Result<Guarded, Error> {
+        let mut stale = self.0.config.max_connections;
+        loop {
+            #[expect(clippy::disallowed_methods, reason = "the one place where connections are had")]
+            let connection = self.0.pool.acquire().await?;
+            match Guarded::begin(connection, opening).await {
+                Err(error) if stale > 0 && is_broken(&error) => stale -= 1,
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
+    /// Runs an operation of a port: within the time it may take, its failure told in the port's words.
+    pub(crate) async fn run<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, StoreError> {
+        let limit = self.0.config.operation_timeout();
+        let done = tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Late(limit)));
+        done.map_err(|error| error.of(operation))
+    }
+}
+
+fn options(url: &Url, config: &Config) -> PgConnectOptions {
+    let milliseconds = config.operation_timeout_ms.to_string();
+    url.options().application_name("stanchion").options([
+        ("statement_timeout", milliseconds.as_str()),
+        ("lock_timeout", milliseconds.as_str()),
+        ("idle_in_transaction_session_timeout", "60000"),
+        ("timezone", "UTC"),
+    ])
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, idle) = (self.0.pool.size(), self.0.pool.num_idle());
+        f.debug_struct("Database").field("connections", &size).field("idle", &idle).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! Every record of Stanchion in Postgres: migrations, tenant isolation, change feed, outbox, and an adapter for each domain's port.
+//!
+//! Take it when what tenants, roles, keys and rules say has to survive, or when more than one replica decides by it. Each domain is a
+//! feature of its name; `testing` gives every test of yours a migrated database of its own.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use stanchion_core::{Scope, SystemClock, SystemRandom};
+//! use stanchion_postgres::{Config, Database, PgRbacStore, Url};
+//!
+//! # #[cfg(feature = "rbac")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let url: Url = "postgres://stanchion:secret@localhost/stanchion".parse()?;
+//! let database = Database::new(&url, Config::default());
+//! stanchion_postgres::check(&database).await?; // `stanchion migrate` has been run
+//! let roles = stanchion_rbac::Engine::new(
+//!     Arc::new(PgRbacStore::new(database)),
+//!     Arc::new(SystemClock),
+//!     Arc::new(SystemRandom::default()),
+//!     stanchion_rbac::Config::default(),
+//! );
+//! # drop(roles); let _ = Scope::Platform;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Isolation
+//!
+//! A connection is reached through [`TenantTx`], which sees the rows of one scope, or [`SystemTx`], which states why it works across
+//! tenants. Both take a role of their own under forced row-level security; the login alone may do nothing. Every statement names the
+//! scope as well: row-level security is the floor, not the only wall. [`TenantTx::join`] brings your own transaction in, and the
+//! adapters' `…_on` methods write within it.
+
+#[cfg(feature = "audit")]
+mod audit;
+#[cfg(feature = "billing-metering")]
+mod billing_metering;
+mod bus;
+mod config;
+mod connection;
+mod database;
+mod error;
+mod feed;
+#[cfg(feature = "identity")]
+mod identity;
+mod migrate;
+mod outbox;
+#[cfg(feature = "ratelimit")]
+mod ratelimit;
+#[cfg(feature = "rbac")]
+mod rbac;
+mod records;
+#[cfg(feature = "tenancy")]
+mod tenancy;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transaction;
+
+pub use config::{Config, InvalidUrl, Url};
+pub use database::Database;
+pub use error::Error;
+pub use migrate::{MigrateError, MigrateOptions, Migration, check, migrate};
+pub use outbox::PgOutboxStore;
+#[cfg(feature = "rbac")]
+pub use rbac::PgRbacStore;
+pub use transaction::{SystemTx, TenantTx, scope_id, scope_of};

@@ -1,0 +1,44 @@
+use super::{MigrateError, Migration};
+
+macro_rules! migrations {
+    ($($domain:literal / $version:literal $name:literal;)+) => {
+        /// Every step, in the order they are applied. A step is never changed once it was released; the next one corrects it.
+        pub(crate) const MIGRATIONS: &[Migration] = &[$(Migration {
+            domain: $domain,
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../migrations/", $domain, "/000", $version, "_", $name, ".sql")),
+        }),+];
+    };
+}
+
+migrations! {
+    "core" / 1 "create_foundation";
+    "rbac" / 1 "create_roles";
+}
+
+/// Returns the steps of one domain and of the foundation, or of all.
+pub(super) fn of(domain: Option<&str>) -> Result<Vec<Migration>, MigrateError> {
+    let Some(domain) = domain else { return Ok(MIGRATIONS.to_vec()) };
+    let wanted = |step: &&Migration| step.domain == "core" || step.domain == domain;
+    let steps: Vec<Migration> = MIGRATIONS.iter().filter(wanted).copied().collect();
+    if steps.iter().any(|step| step.domain == domain) {
+        return Ok(steps);
+    }
+    let mut known: Vec<&str> = MIGRATIONS.iter().map(|step| step.domain).collect();
+    known.dedup();
+    Err(MigrateError::UnknownDomain { given: domain.to_owned(), known })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_comes_with_the_foundation() {
+        let domains: Vec<_> = of(Some("rbac")).unwrap().iter().map(|step| step.domain).collect();
+        assert_eq!(domains, ["core", "rbac"]);
+        let error = of(Some("roles")).unwrap_err().to_string();
+        assert!(error.starts_with("there is no domain `roles`: use one of core, rbac"), "{error}");
+    }
+}

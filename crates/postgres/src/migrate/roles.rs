@@ -1,0 +1,78 @@
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::MigrateError;
+
+/// The three roles. None can sign in, none is a superuser, none passes by row-level security.
+const ROLES: [&str; 3] = ["stanchion_owner", "stanchion_tenant", "stanchion_system"];
+
+const SCHEMA: &str = "
+CREATE SCHEMA IF NOT EXISTS stanchion AUTHORIZATION stanchion_owner;
+SET ROLE stanchion_owner;
+REVOKE ALL ON SCHEMA stanchion FROM PUBLIC;
+GRANT USAGE ON SCHEMA stanchion TO stanchion_tenant, stanchion_system;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+CREATE TABLE IF NOT EXISTS stanchion.migration (
+    domain text NOT NULL,
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz,
+    PRIMARY KEY (domain, version)
+);
+GRANT SELECT ON stanchion.migration TO stanchion_system;
+RESET ROLE";
+
+/// Makes what is missing of the roles, the schema and the list of steps. What an administrator has made before is taken as it is.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    for role in ROLES {
+        let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)").bind(role);
+        if !there.fetch_one(&mut *connection).await.map_err(MigrateError::Connect)? {
+            let create =
+                format!("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE");
+            create_role(connection, role, create).await?;
+        }
+    }
+    let member = "SELECT pg_has_role(current_user, 'stanchion_owner', 'MEMBER')";
+    let member = sqlx::query_scalar(member).fetch_one(&mut *connection).await;
+    if !member.map_err(MigrateError::Connect)? {
+        let grant = "GRANT stanchion_owner TO CURRENT_USER";
+        refused(run(connection, grant.to_owned()).await, "the owner's role is not ours to take", grant)?;
+    }
+    let remedy = "GRANT CREATE ON DATABASE <this one> TO <this login>";
+    refused(run(connection, SCHEMA.to_owned()).await, "the schema cannot be made", remedy)
+}
+
+async fn create_role(connection: &mut PgConnection, role: &str, create: String) -> Result<(), MigrateError> {
+    let made = run(connection, create.clone()).await;
+    let lost_a_race = matches!(&made, Err(sqlx::Error::Database(error))
+        if matches!(error.code().as_deref(), Some("42710" | "23505")));
+    if lost_a_race {
+        return Ok(());
+    }
+    refused(made, "a role is missing and cannot be made", &format!("{create}; GRANT {role} TO <this login>"))
+}
+
+/// Lets a login take the roles the server works in, but not have their rights outside a transaction of ours.
+pub(super) async fn grant(connection: &mut PgConnection, login: &str) -> Result<(), MigrateError> {
+    let quoted = sqlx::query_scalar("SELECT quote_ident($1)").bind(login).fetch_one(&mut *connection).await;
+    let quoted: String = quoted.map_err(MigrateError::Connect)?;
+    let version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int");
+    let version: i32 = version.fetch_one(&mut *connection).await.map_err(MigrateError::Connect)?;
+    // Since 16 inheritance belongs to each grant, before that to the login.
+    let grant = if version >= 160_000 {
+        format!("GRANT stanchion_tenant, stanchion_system TO {quoted} WITH INHERIT FALSE, SET TRUE")
+    } else {
+        format!("ALTER ROLE {quoted} NOINHERIT; GRANT stanchion_tenant, stanchion_system TO {quoted}")
+    };
+    let what = "the server's login cannot be given its roles";
+    refused(run(connection, grant.clone()).await, what, &grant)
+}
+
+async fn run(connection: &mut PgConnection, statements: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)
+}
+
+fn refused(done: Result<(), sqlx::Error>, what: &'static str, remedy: &str) -> Result<(), MigrateError> {
+    done.map_err(|source| MigrateError::Roles { what, remedy: remedy.to_owned(), source })
+}

@@ -1,0 +1,3 @@
+//! Every adapter passes the suite of its port, on a database of its own for each case.
+
+mod rbac;

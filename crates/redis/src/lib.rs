@@ -1,0 +1,1 @@
+//! Counters of Stanchion in Redis or Valkey.
