@@ -57,15 +57,15 @@ CREATE TABLE stanchion.feed_start (
 INSERT INTO stanchion.feed_start (after) VALUES ('0');
 CALL stanchion.isolate('stanchion.feed_start', NULL, 'SELECT, UPDATE');
 
--- Events that were committed with a change and wait to be delivered. The text is the event as JSON.
+-- Events that were committed with a change and wait to be delivered, or were put aside because nobody could take them. The text is
+-- the event as JSON.
 CREATE TABLE stanchion.outbox (
     scope_id uuid NOT NULL,
     position bigint GENERATED ALWAYS AS IDENTITY,
     event text NOT NULL,
     written_at timestamptz NOT NULL DEFAULT now(),
-    failures integer NOT NULL DEFAULT 0,
-    last_error text,
     parked_at timestamptz,
+    parked_because text,
     PRIMARY KEY (scope_id, position)
 );
 CREATE INDEX outbox_waiting ON stanchion.outbox (position) WHERE parked_at IS NULL;

@@ -10,7 +10,7 @@ use stanchion_core::{
     Actor, BoxFuture, Category, Event, IdGen, Scope, SeededRandom, SystemScope, TenantId, Timestamp,
 };
 
-use crate::OutboxStore;
+use crate::{Backlog, OutboxStore};
 
 /// A store under test and the way events get into it.
 #[derive(Clone)]
@@ -94,6 +94,22 @@ suite! { $
         fixture.store.acknowledge(SYSTEM, &done).await.expect("writes");
         let rest = fixture.store.pending(SYSTEM, 10).await.expect("reads");
         assert_eq!(rest, pending.into_iter().skip(2).collect::<Vec<_>>());
+    }
+
+    /// What is parked is pending no more and not lost; acknowledged, it is gone.
+    parked_is_put_aside: fixture => {
+        (fixture.commit)(events(4, 3)).await;
+        let pending = fixture.store.pending(SYSTEM, 10).await.expect("reads");
+        let poison = pending.first().expect("is there").position;
+        fixture.store.park(SYSTEM, poison, "nobody can read it").await.expect("writes");
+        fixture.store.park(SYSTEM, u64::MAX / 4, "never was").await.expect("writes");
+        let rest = fixture.store.pending(SYSTEM, 10).await.expect("reads");
+        assert_eq!(rest, pending.into_iter().skip(1).collect::<Vec<_>>());
+        let backlog = fixture.store.backlog(SYSTEM).await.expect("reads");
+        assert_eq!(backlog, Backlog { pending: 2, parked: 1 });
+        fixture.store.acknowledge(SYSTEM, &[poison]).await.expect("writes");
+        let backlog = fixture.store.backlog(SYSTEM).await.expect("reads");
+        assert_eq!(backlog, Backlog { pending: 2, parked: 0 });
     }
 
     /// Concurrent commits lose nothing.

@@ -11,7 +11,9 @@ use stanchion_identity::{self as identity, MemoryKeyStore};
 use stanchion_pipeline::{Engines, Pipeline, RouteTable};
 use stanchion_ratelimit::{self as ratelimit, MemoryCounterStore, MemoryRuleStore};
 use stanchion_rbac::{self as rbac, MemoryRbacStore};
-use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, MemoryOutboxStore, Relay};
+use stanchion_replica::{
+    ChangeFeed, Follow, Follower, FollowerConfig, Freshness, MemoryOutboxStore, Relay, RelayTrouble,
+};
 use stanchion_tenancy::{self as tenancy, MemoryTenantStore};
 use stanchion_tower::ClientAddress;
 
@@ -205,7 +207,7 @@ impl Platform {
             }
         });
         workers.spawn(worker::RECORDER, recorder.run());
-        workers.spawn(worker::RELAY, self.relay().run(|error| complain("events of changes wait", error)));
+        workers.spawn(worker::RELAY, self.relay().run(relay_trouble));
         workers.spawn(worker::SUMMARIES, self.pipeline.clone().run_summaries(Arc::clone(&self.timer)));
         for (name, follower) in followers {
             workers.spawn(
@@ -219,6 +221,19 @@ impl Platform {
                 }),
             );
         }
+    }
+}
+
+fn relay_trouble(trouble: RelayTrouble<'_>) {
+    match trouble {
+        RelayTrouble::Failed(error) => complain("events of changes wait", error),
+        RelayTrouble::Parked { event, error } => tracing::error!(
+            event = %event.id,
+            action = %event.action,
+            error = error as &dyn std::error::Error,
+            "an event of a change was parked: nobody could take it"
+        ),
+        _ => {}
     }
 }
 
