@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use stanchion_core::StoreError;
 
 use crate::bus::Bus;
@@ -65,6 +65,11 @@ impl Database {
     /// followers and relays look every half second; nothing is lost. `failed` hears when the connection was lost.
     pub async fn listen(self, failed: impl Fn(&sqlx::Error) + Send) {
         self.0.bus.listen(&self.0.pool, failed).await;
+    }
+
+    /// Makes a connection outside the pool, for what belongs to a session.
+    pub(crate) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect_with(&self.0.pool.connect_options()).await
     }
 
     pub(crate) fn bus(&self) -> &Bus {

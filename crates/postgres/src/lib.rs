@@ -44,6 +44,7 @@ mod error;
 mod feed;
 #[cfg(feature = "identity")]
 mod identity;
+mod leader;
 mod migrate;
 mod outbox;
 #[cfg(feature = "ratelimit")]
@@ -51,6 +52,7 @@ mod ratelimit;
 #[cfg(feature = "rbac")]
 mod rbac;
 mod records;
+mod sweep;
 #[cfg(feature = "tenancy")]
 mod tenancy;
 #[cfg(feature = "testing")]
@@ -60,8 +62,10 @@ mod transaction;
 pub use config::{Config, InvalidUrl, Url};
 pub use database::Database;
 pub use error::Error;
+pub use leader::Leadership;
 pub use migrate::{MigrateError, MigrateOptions, Migration, check, migrate};
 pub use outbox::PgOutboxStore;
 #[cfg(feature = "rbac")]
 pub use rbac::PgRbacStore;
+pub use sweep::FEED_KEPT;
 pub use transaction::{SystemTx, TenantTx, scope_id, scope_of};

@@ -62,7 +62,11 @@ impl OutboxStore for PgOutboxStore {
                 match record(row) {
                     Ok(record) => records.push(record),
                     Err((position, reason)) => {
-                        tracing::error!(position, reason, "an event of the outbox is unreadable and was parked");
+                        tracing::error!(
+                            position,
+                            reason,
+                            "an event of the outbox is unreadable and was parked"
+                        );
                         self.put_aside(system, position, &reason).await?;
                     }
                 }

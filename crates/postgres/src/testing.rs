@@ -56,7 +56,11 @@ pub fn admin_url() -> Url {
     std::env::var("STANCHION_TEST_POSTGRES").expect(MISSING).parse().expect("a Postgres URL")
 }
 
-async fn connect(url: &Url) -> PgConnection {
+/// Connects as whoever a URL says, past every rule of this crate: for looking at what it left behind.
+///
+/// # Panics
+/// When the database cannot be reached.
+pub async fn connect(url: &Url) -> PgConnection {
     PgConnection::connect_with(&url.options()).await.expect("the tests' Postgres is reachable")
 }
 
