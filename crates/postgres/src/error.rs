@@ -24,6 +24,9 @@ pub enum Error {
     /// The adapter does not know how to do this.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// A record was to be written to a scope that is not its own.
+    #[error("a record of another scope")]
+    OtherScope,
     /// The nil UUID, by which the platform is stored, was given as a tenant.
     #[error("the nil UUID is no tenant")]
     NilTenant,
@@ -50,7 +53,7 @@ impl Error {
             Self::Conflict => StoreErrorKind::Conflict,
             Self::Corrupt { .. } => StoreErrorKind::Corrupt,
             Self::Unsupported(_) => StoreErrorKind::Unsupported,
-            Self::NilTenant => StoreErrorKind::Internal,
+            Self::NilTenant | Self::OtherScope => StoreErrorKind::Internal,
             Self::Resting => StoreErrorKind::Unavailable,
         }
     }

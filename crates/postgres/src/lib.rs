@@ -62,10 +62,16 @@ mod transaction;
 pub use config::{Config, InvalidUrl, Url};
 pub use database::Database;
 pub use error::Error;
+#[cfg(feature = "identity")]
+pub use identity::PgKeyStore;
 pub use leader::Leadership;
 pub use migrate::{MigrateError, MigrateOptions, Migration, check, migrate};
 pub use outbox::PgOutboxStore;
+#[cfg(feature = "ratelimit")]
+pub use ratelimit::PgRuleStore;
 #[cfg(feature = "rbac")]
 pub use rbac::PgRbacStore;
 pub use sweep::FEED_KEPT;
+#[cfg(feature = "tenancy")]
+pub use tenancy::PgTenantStore;
 pub use transaction::{SystemTx, TenantTx, scope_id, scope_of};

@@ -197,13 +197,8 @@ impl RbacStore for PgRbacStore {
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
         let write = async {
             let mut tx = TenantTx::begin(&self.database, scope).await?;
-            match Self::apply_on(&mut tx, &change).await {
-                Ok(revision) => tx.commit().await.map(|()| revision),
-                Err(error) => {
-                    tx.rollback().await?;
-                    Err(error)
-                }
-            }
+            let written = Self::apply_on(&mut tx, &change).await;
+            tx.end(written).await
         };
         self.database.run("apply", write).await
     }

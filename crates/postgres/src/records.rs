@@ -91,8 +91,8 @@ pub(crate) fn versioned<T>(row: &PgRow, value: T) -> Result<Versioned<T>, Error>
     Ok(Versioned {
         value,
         revision: revision(row.try_get("revision")?),
-        created_at: row.try_get::<DateTime<Utc>, _>("created_at")?.into(),
-        updated_at: row.try_get::<DateTime<Utc>, _>("updated_at")?.into(),
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
     })
 }
 
@@ -117,6 +117,11 @@ pub(crate) fn parsed_all<T: FromStr<Err: fmt::Display>, C: FromIterator<T>>(
 ) -> Result<C, Error> {
     let texts = row.try_get::<Vec<String>, _>(column)?;
     texts.iter().map(|text| text.parse().map_err(|error| Error::corrupt(column, error))).collect()
+}
+
+/// Reads a time column.
+pub(crate) fn time(row: &PgRow, column: &'static str) -> Result<Timestamp, Error> {
+    Ok(row.try_get::<DateTime<Utc>, _>(column)?.into())
 }
 
 /// Reads a time column that may be null.

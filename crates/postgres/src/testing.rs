@@ -43,7 +43,21 @@ pub async fn fresh_admin_url() -> Url {
 /// # Panics
 /// When the tests' Postgres is not there.
 pub async fn fresh() -> Database {
-    Database::new(&fresh_url().await, Config { max_connections: 6, ..Config::default() })
+    Database::new(&fresh_url().await, config())
+}
+
+/// Settings for a machine that is busy with other tests.
+#[must_use]
+pub fn config() -> Config {
+    Config { max_connections: 6, acquire_timeout_ms: 30_000, operation_timeout_ms: 60_000 }
+}
+
+/// The text of a URL, for a program that is told by its environment.
+#[must_use]
+pub fn text(url: &Url) -> String {
+    let options = url.options();
+    let (login, host, port) = (options.get_username(), options.get_host(), options.get_port());
+    format!("postgres://{login}@{host}:{port}/{}", options.get_database().unwrap_or_default())
 }
 
 /// The administrator's address of the tests' cluster.

@@ -147,6 +147,21 @@ impl<'c> TenantTx<'c> {
         }
     }
 
+    /// Commits what was written, or undoes it all when writing failed.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), or why writing failed.
+    pub async fn end<T>(self, written: Result<T, Error>) -> Result<T, Error> {
+        match written {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                // What went wrong first is what counts; a connection that cannot even roll back is closed.
+                let _ = self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Undoes everything and keeps the connection; a joined transaction is only left, and its owner has to undo it.
     ///
     /// # Errors
@@ -199,6 +214,21 @@ impl SystemTx {
     /// [`Error::Unconfirmed`] when nobody knows whether it was committed, other errors when it was not.
     pub async fn commit(self) -> Result<(), Error> {
         self.guarded.commit().await
+    }
+
+    /// Commits what was written, or undoes it all when writing failed.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), or why writing failed.
+    pub async fn end<T>(self, written: Result<T, Error>) -> Result<T, Error> {
+        match written {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                // What went wrong first is what counts; a connection that cannot even roll back is closed.
+                let _ = self.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     /// Undoes everything and keeps the connection.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 use stanchion_core::{Author, Change, Revision, Scope, SystemScope, Timestamp};
-use stanchion_postgres::{Config, Database, Leadership, PgRbacStore, Url, testing};
+use stanchion_postgres::{Database, Leadership, PgRbacStore, Url, testing};
 use stanchion_rbac::{RbacChange, RbacStore, Role};
 use stanchion_replica::ChangeFeed;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ fn candidate(
     url: &Url,
     tell: mpsc::UnboundedSender<Told>,
 ) -> tokio::task::JoinHandle<()> {
-    let database = Database::new(url, Config::default());
+    let database = Database::new(url, testing::config());
     #[expect(clippy::disallowed_methods, reason = "a replica of the test")]
     tokio::spawn(async move {
         let lost = tell.clone();
@@ -83,7 +83,7 @@ fn put(expected: u64, name: &str) -> Change<RbacChange> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_follower_that_was_away_for_too_long_starts_anew_and_no_other() {
     let admin_url = testing::fresh_admin_url().await;
-    let database = Database::new(&admin_url.with_login(testing::LOGIN), Config::default());
+    let database = Database::new(&admin_url.with_login(testing::LOGIN), testing::config());
     let store = Arc::new(PgRbacStore::new(database.clone()));
     let long_ago = store.changes(SYSTEM, None, 10).await.unwrap().cursor;
     store.apply(Scope::Platform, put(0, "a")).await.unwrap();

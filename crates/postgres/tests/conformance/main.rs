@@ -1,3 +1,7 @@
 //! Every adapter passes the suite of its port, on a database of its own for each case.
 
+mod identity;
+mod outbox;
+mod ratelimit;
 mod rbac;
+mod tenancy;
