@@ -1,1 +1,307 @@
-//! The ledger.
+//! The audit ledger.
+
+mod columns;
+mod row;
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use stanchion_audit::{
+    AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    RetentionClass, Row, Writers,
+};
+use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
+
+use self::columns::Columns;
+use self::row::{class_number, class_of, digest, escaped, row};
+use crate::records::{instant, time};
+use crate::transaction::{scope_id, scope_of};
+use crate::{Database, Error, SystemTx, TenantTx};
+
+/// The audit ledger in Postgres. A batch is one call of a function there, however many entries and chains it has.
+#[derive(Debug)]
+pub struct PgLedgerStore {
+    database: Database,
+}
+
+/// How often a batch is offered again that met another one with an id of its own.
+const ATTEMPTS: u32 = 4;
+
+const OPEN: &str = "UPDATE stanchion.audit_writer SET fence = fence + 1, \
+                    least = CASE WHEN $1 THEN fence + 1 ELSE least END RETURNING fence";
+
+const HEADS: &str = "
+SELECT h.seq, h.link, h.recorded_at
+FROM unnest($1::uuid[], $2::smallint[]) WITH ORDINALITY AS asked (scope_id, class, place)
+LEFT JOIN stanchion.audit_head AS h ON h.scope_id = asked.scope_id AND h.class = asked.class
+ORDER BY place";
+
+const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND seq > 0 ORDER BY class";
+
+const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
+                    ORDER BY seq LIMIT $4";
+
+const GET: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND event_id = $2";
+
+/// Within a chain the greatest number is the greatest place, so each class is walked from where the page begins.
+const QUERY: &str = r"
+SELECT * FROM stanchion.audit_entry
+WHERE scope_id = $1 AND class = $2
+  AND ($3::timestamptz IS NULL OR seq <= stanchion.audit_last_before($1, $2, $3))
+  AND ($4::timestamptz IS NULL OR seq > stanchion.audit_last_before($1, $2, $4))
+  AND ($5::bigint IS NULL OR seq < $5)
+  AND ($6::text IS NULL OR action = $6)
+  AND ($7::text IS NULL OR starts_with(action, $7))
+  AND ($8::text IS NULL OR (actor_kind = $8 AND actor_id IS NOT DISTINCT FROM $9))
+  AND ($10::text IS NULL OR $10 = ANY (string_to_array(targets, E'\n')))
+  AND ($11::text IS NULL OR outcome = $11)
+  AND ($12::text IS NULL OR category = $12)
+  AND ($13::text[] IS NULL OR severity = ANY ($13))
+  AND ($14::uuid IS NULL OR request_id = $14)
+ORDER BY seq DESC LIMIT $15";
+
+impl PgLedgerStore {
+    /// Keeps the ledger in a database.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    async fn offer(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, Error> {
+        let columns = Columns::of(batch)?;
+        let mut attempts = ATTEMPTS;
+        loop {
+            let mut tx = SystemTx::begin(&self.database, system).await?;
+            let offered = columns.call(batch.fence(), tx.connection()?).await;
+            let refusals = match offered {
+                Ok(refusals) if refusals.is_empty() => {
+                    tx.commit().await?;
+                    return Ok(AppendOutcome::Committed);
+                }
+                refused => {
+                    tx.rollback().await?;
+                    refused
+                }
+            };
+            match refusals {
+                Ok(refusals) => return refusal(&refusals),
+                // Another batch had one of the ids on its way; it is known now.
+                Err(error) if attempts > 1 && error.kind() == StoreErrorKind::AlreadyExists => attempts -= 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reads why a batch was not written.
+fn refusal(rows: &[PgRow]) -> Result<AppendOutcome, Error> {
+    let kind: &str = rows.first().map_or(Ok(""), |row| row.try_get("refusal"))?;
+    match kind {
+        "fenced" => Ok(AppendOutcome::Fenced),
+        "moved" => {
+            let moved = |row: &PgRow| {
+                let head = Head {
+                    seq: seq(row, "seq")?,
+                    link: digest(row, "digest")?,
+                    recorded_at: time(row, "recorded_at")?,
+                };
+                Ok((chain(row)?, head))
+            };
+            Ok(AppendOutcome::HeadsMoved(rows.iter().map(moved).collect::<Result<_, Error>>()?))
+        }
+        "known" => {
+            let known = |row: &PgRow| {
+                let index: i32 = row.try_get("place")?;
+                Ok(KnownRow {
+                    index: usize::try_from(index).map_err(|error| Error::corrupt("place", error))?,
+                    chain: chain(row)?,
+                    seq: seq(row, "seq")?,
+                    leaf: digest(row, "digest")?,
+                })
+            };
+            Ok(AppendOutcome::Known(rows.iter().map(known).collect::<Result<_, Error>>()?))
+        }
+        other => Err(Error::corrupt("refusal", other)),
+    }
+}
+
+fn chain(row: &PgRow) -> Result<ChainId, Error> {
+    Ok(ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? })
+}
+
+fn seq(row: &PgRow, column: &'static str) -> Result<u64, Error> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|error| Error::corrupt(column, error))
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl LedgerStore for PgLedgerStore {
+    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+        let write = async {
+            let mut tx = SystemTx::begin(&self.database, system).await?;
+            let query = sqlx::query_scalar(OPEN).bind(writers == Writers::Exclusive);
+            let fence: i64 = query.fetch_one(tx.connection()?).await?;
+            tx.commit().await?;
+            u64::try_from(fence).map(Fence::from_number).map_err(|error| Error::corrupt("fence", error))
+        };
+        self.database.run("open", write).await
+    }
+
+    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        let read = async {
+            let scopes =
+                chains.iter().map(|chain| scope_id(chain.scope)).collect::<Result<Vec<_>, Error>>()?;
+            let classes: Vec<i16> = chains.iter().map(|chain| class_number(chain.class)).collect();
+            let mut tx = SystemTx::begin_read(&self.database, system).await?;
+            let query = sqlx::query(HEADS).bind(scopes).bind(classes);
+            let rows = query.fetch_all(tx.connection()?).await?;
+            tx.commit().await?;
+            let head = |row: &PgRow| match row.try_get::<Option<i64>, _>("seq")? {
+                None => Ok(Head::EMPTY),
+                Some(_) => head(row, ("seq", "link", "recorded_at")),
+            };
+            rows.iter().map(head).collect()
+        };
+        self.database.run("heads", read).await
+    }
+
+    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
+        self.database.run("append", self.offer(system, batch)).await
+    }
+
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
+        let read = async {
+            let mut tx = TenantTx::begin_read(&self.database, scope).await?;
+            let rows = sqlx::query(CHAINS).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
+            tx.commit().await?;
+            let one = |row: &PgRow| {
+                let base = head(row, ("base_seq", "base_link", "base_recorded_at"))?;
+                Ok(Chain { id: chain(row)?, base, head: head(row, ("seq", "link", "recorded_at"))? })
+            };
+            rows.iter().map(one).collect()
+        };
+        self.database.run("chains", read).await
+    }
+
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let read = async {
+            let mut tx = TenantTx::begin_read(&self.database, chain.scope).await?;
+            let query = sqlx::query(READ).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
+            let rows = query.bind(number(from)).bind(most(limit)).fetch_all(tx.connection()?).await?;
+            tx.commit().await?;
+            rows.iter().map(row).collect()
+        };
+        self.database.run("read", read).await
+    }
+
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let read = async {
+            let mut tx = TenantTx::begin_read(&self.database, scope).await?;
+            let mut found = Vec::new();
+            for class in RetentionClass::ALL.into_iter().filter(|class| query.may_match(*class)) {
+                let chain = ChainId { scope, class };
+                found.extend(newest(tx.connection()?, chain, query, before, limit).await?);
+            }
+            tx.commit().await?;
+            found.sort_by_key(|row| std::cmp::Reverse(Place::from(row)));
+            found.truncate(limit);
+            Ok(found)
+        };
+        self.database.run("query", read).await
+    }
+
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
+        let read = async {
+            let mut tx = TenantTx::begin_read(&self.database, scope).await?;
+            let query = sqlx::query(GET).bind(scope_id(scope)?).bind(id.uuid());
+            let found = query.fetch_optional(tx.connection()?).await?;
+            tx.commit().await?;
+            found.as_ref().map(row).transpose()
+        };
+        self.database.run("get", read).await
+    }
+}
+
+fn head(row: &PgRow, (seq_of, link, at): (&'static str, &'static str, &'static str)) -> Result<Head, Error> {
+    Ok(Head { seq: seq(row, seq_of)?, link: digest(row, link)?, recorded_at: time(row, at)? })
+}
+
+/// Finds the newest entries of one chain that are asked for.
+async fn newest(
+    connection: &mut PgConnection,
+    chain: ChainId,
+    query: &Query,
+    before: Option<Place>,
+    limit: usize,
+) -> Result<Vec<Row>, Error> {
+    let (until, below) = end(chain.class, query.until, before);
+    let action = query.action.as_ref().map(|action| escaped(action.as_str()));
+    // `role.*` is every action below `role.`; a star that stands elsewhere is only a letter.
+    let family =
+        action.as_deref().and_then(|action| action.strip_suffix('*')).filter(|text| text.ends_with('.'));
+    let whole = action.as_deref().filter(|_| family.is_none());
+    let actor = query.actor.as_ref().map(|actor| match actor.as_str().split_once(':') {
+        Some((kind, id)) => (kind.replace('\0', "\\0"), Some(escaped(id))),
+        None => (escaped(actor.as_str()), None),
+    });
+    let severities = query.severity.map(|least| {
+        let names = Severity::ALL.iter().filter(|severity| **severity >= least);
+        names.map(|severity| severity.as_str()).collect::<Vec<_>>()
+    });
+    let rows = sqlx::query(QUERY)
+        .bind(scope_id(chain.scope)?)
+        .bind(class_number(chain.class))
+        .bind(until.map(instant))
+        .bind(query.since.map(instant))
+        .bind(below.map(number))
+        .bind(whole)
+        .bind(family)
+        .bind(actor.as_ref().map(|(kind, _)| kind.as_str()))
+        .bind(actor.as_ref().and_then(|(_, id)| id.as_deref()))
+        .bind(query.target.as_ref().map(ToString::to_string))
+        .bind(query.outcome.map(|outcome| outcome.as_str()))
+        .bind(query.category.map(|category| category.as_str()))
+        .bind(severities)
+        .bind(query.request.map(|request| request.uuid()))
+        .bind(most(limit))
+        // Which filters are set decides the plan, so each query has its own.
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(row).collect()
+}
+
+/// Returns the instant before which a class's entries were recorded, and the number that theirs are less than. Places of one instant
+/// are in the order of class and number.
+fn end(
+    class: RetentionClass,
+    until: Option<Timestamp>,
+    before: Option<Place>,
+) -> (Option<Timestamp>, Option<u64>) {
+    let Some(before) = before else { return (until, None) };
+    let next = Timestamp::from_micros(before.recorded_at.micros().saturating_add(1));
+    let (instant, below) = match class.cmp(&before.class) {
+        std::cmp::Ordering::Less => (next, None),
+        std::cmp::Ordering::Equal => (next, Some(before.seq)),
+        std::cmp::Ordering::Greater => (before.recorded_at, None),
+    };
+    (Some(until.map_or(instant, |until| until.min(instant))), below)
+}
+
+/// The digest of a text of bytes that has to be 32 long.
+fn digest_of(bytes: &[u8]) -> Option<Digest> {
+    bytes.try_into().ok().map(Digest::from_bytes)
+}

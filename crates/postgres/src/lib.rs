@@ -59,6 +59,8 @@ mod tenancy;
 pub mod testing;
 mod transaction;
 
+#[cfg(feature = "audit")]
+pub use audit::PgLedgerStore;
 pub use config::{Config, InvalidUrl, Url};
 pub use database::Database;
 pub use error::Error;

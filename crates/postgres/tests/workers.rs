@@ -1,5 +1,7 @@
 //! What runs beside the requests: one leader at a time, and a feed that does not grow for ever.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

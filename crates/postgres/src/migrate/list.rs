@@ -14,6 +14,7 @@ macro_rules! migrations {
 
 migrations! {
     "core" / 1 "create_foundation";
+    "audit" / 1 "create_ledger";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
     "rbac" / 1 "create_roles";

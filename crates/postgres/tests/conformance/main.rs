@@ -1,5 +1,6 @@
 //! Every adapter passes the suite of its port, on a database of its own for each case.
 
+mod audit;
 mod identity;
 mod outbox;
 mod ratelimit;

@@ -1,0 +1,170 @@
+use std::sync::Arc;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row};
+use stanchion_core::{
+    Actor, AuthenticationMethod, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef,
+    Severity, SubjectRef, Text,
+};
+
+use super::{digest_of, seq};
+use crate::Error;
+use crate::records::time;
+use crate::transaction::scope_of;
+
+/// What is stored of an actor: its kind, and as far as it has them its id, how it proved itself, and with which key.
+pub(super) struct ActorColumns {
+    pub(super) kind: &'static str,
+    pub(super) id: Option<String>,
+    pub(super) method: Option<String>,
+    pub(super) key: Option<uuid::Uuid>,
+}
+
+impl ActorColumns {
+    pub(super) fn of(actor: &Actor) -> Result<Self, Error> {
+        Ok(match actor {
+            Actor::Subject { subject, method, key } => Self {
+                kind: subject.kind().as_str(),
+                id: Some(escaped(subject.id().as_str())),
+                method: Some(name_of(*method)?),
+                key: key.map(KeyId::uuid),
+            },
+            Actor::System(name) => {
+                Self { kind: "system", id: Some(escaped(name.as_str())), method: None, key: None }
+            }
+            Actor::Anonymous => Self { kind: "anonymous", id: None, method: None, key: None },
+        })
+    }
+}
+
+/// Returns the name of a method as documents have it.
+fn name_of(method: AuthenticationMethod) -> Result<String, Error> {
+    match serde_json::to_value(method) {
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        _ => Err(Error::Unsupported("a method of authentication without a name")),
+    }
+}
+
+fn actor(row: &PgRow) -> Result<Actor, Error> {
+    let kind: &str = row.try_get("actor_kind")?;
+    let id = row.try_get::<Option<&str>, _>("actor_id")?.map(unescaped).transpose()?;
+    match (kind, id) {
+        ("anonymous", None) => Ok(Actor::Anonymous),
+        ("system", Some(name)) => Ok(Actor::System(name.into())),
+        (_, Some(id)) => {
+            let subject: SubjectRef =
+                format!("{kind}:{id}").parse().map_err(|error| Error::corrupt("actor", error))?;
+            let method: Option<&str> = row.try_get("actor_method")?;
+            let method =
+                serde_json::from_value(method.into()).map_err(|error| Error::corrupt("actor", error))?;
+            let key = row.try_get::<Option<uuid::Uuid>, _>("actor_key")?.map(KeyId::from_uuid);
+            Ok(Actor::Subject { subject, method, key })
+        }
+        _ => Err(Error::corrupt("actor", kind)),
+    }
+}
+
+/// Returns the column value of a class; see the table.
+pub(super) const fn class_number(class: RetentionClass) -> i16 {
+    match class {
+        RetentionClass::Security => 1,
+        RetentionClass::DataAccess => 2,
+        RetentionClass::Standard => 3,
+    }
+}
+
+pub(super) fn class_of(number: i16) -> Result<RetentionClass, Error> {
+    let class = RetentionClass::ALL.into_iter().find(|class| class_number(*class) == number);
+    class.ok_or_else(|| Error::corrupt("class", number))
+}
+
+/// Postgres holds no NUL in a text, an event may: it is written `\0`, and `\` is written `\\`.
+pub(super) fn escaped(text: &str) -> String {
+    if text.contains(['\\', '\0']) {
+        text.replace('\\', "\\\\").replace('\0', "\\0")
+    } else {
+        text.to_owned()
+    }
+}
+
+fn unescaped(text: &str) -> Result<String, Error> {
+    let mut read = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        read.push(match letter {
+            '\\' => match letters.next() {
+                Some('\\') => '\\',
+                Some('0') => '\0',
+                _ => return Err(Error::corrupt("text", "a `\\` stands alone")),
+            },
+            letter => letter,
+        });
+    }
+    Ok(read)
+}
+
+/// Targets stand in one text, a line for each: none has a line break.
+pub(super) fn lines(targets: &[ResourceRef]) -> String {
+    targets.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn targets(row: &PgRow) -> Result<Vec<ResourceRef>, Error> {
+    let lines = row.try_get::<&str, _>("targets")?.lines();
+    lines.map(|line| line.parse().map_err(|error| Error::corrupt("targets", error))).collect()
+}
+
+pub(super) fn digest(row: &PgRow, column: &'static str) -> Result<Digest, Error> {
+    digest_of(row.try_get(column)?).ok_or_else(|| Error::corrupt(column, "not 32 bytes"))
+}
+
+fn named<T>(row: &PgRow, column: &'static str, find: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+    let name: &str = row.try_get(column)?;
+    find(name).ok_or_else(|| Error::corrupt(column, name))
+}
+
+/// Reads an entry. The projection is what the columns say, so that verification can compare it with the bytes.
+pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
+    let action = unescaped(row.try_get("action")?)?;
+    let projection = Projection {
+        occurred_at: time(row, "occurred_at")?,
+        actor: actor(row)?,
+        action: Text::from(action),
+        category: named(row, "category", Category::from_name)?,
+        outcome: named(row, "outcome", Outcome::from_name)?,
+        severity: named(row, "severity", Severity::from_name)?,
+        request: row.try_get::<Option<uuid::Uuid>, _>("request_id")?.map(RequestId::from_uuid),
+        targets: targets(row)?,
+    };
+    let content = Content {
+        id: EventId::from_uuid(row.try_get("event_id")?),
+        leaf: digest(row, "leaf")?,
+        canonical: row.try_get::<&[u8], _>("canonical")?.into(),
+        projection,
+    };
+    let key_epoch: i64 = row.try_get("key_epoch")?;
+    Ok(Row {
+        chain: ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? },
+        seq: seq(row, "seq")?,
+        recorded_at: time(row, "recorded_at")?,
+        link: digest(row, "link")?,
+        mac: digest(row, "mac")?,
+        key_epoch: KeyVersion::try_from(key_epoch).map_err(|error| Error::corrupt("key_epoch", error))?,
+        content: Arc::new(content),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_reads_back_and_its_beginning_stays_its_beginning() {
+        for text in ["", "role.put", "\0", "\\0", "a\\\0b", "\\\\", "☃"] {
+            assert_eq!(unescaped(&escaped(text)).unwrap(), text);
+            assert!(!escaped(text).contains('\0'));
+            assert!(escaped(&format!("{text}.more")).starts_with(&escaped(text)));
+        }
+        assert!(unescaped("\\").is_err() && unescaped("\\n").is_err());
+    }
+}
