@@ -61,6 +61,8 @@ mod transaction;
 
 #[cfg(feature = "audit")]
 pub use audit::PgLedgerStore;
+#[cfg(feature = "billing-metering")]
+pub use billing_metering::PgUsageStore;
 pub use config::{Config, InvalidUrl, Url};
 pub use database::Database;
 pub use error::Error;
