@@ -9,6 +9,7 @@ use cargo_metadata::{MetadataCommand, Package, Target, TargetKind};
 
 use crate::Outcome;
 use crate::cargo::{self, Workspace};
+use crate::services::Services;
 
 /// Comparisons with peers, a workspace of its own.
 const PEERS: &str = "tests/peers/Cargo.toml";
@@ -30,8 +31,16 @@ pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
         return Err(format!("no benchmark for `{area}`; there is: {areas}"));
     }
 
+    let needs_services = workspace.crates().into_iter().any(|(directory, package)| {
+        (area == "all" || area == directory)
+            && package.metadata.pointer("/stanchion/services") == Some(&true.into())
+    });
+    let services = needs_services.then(|| Services::for_tests(workspace)).transpose()?;
+    let variables = services.as_ref().map_or(&[][..], |services| services.variables.as_slice());
+
     let mut figures = Vec::new();
     for mut command in commands {
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         figures.extend(figures_of(&mut command)?);
     }
     println!("\n{}", figures.join("\n"));

@@ -6,6 +6,7 @@ mod cargo;
 mod ci;
 mod matrix;
 mod ports;
+mod services;
 mod source;
 mod test;
 mod tidy;
@@ -41,6 +42,11 @@ enum Task {
         #[arg(last = true)]
         harness: Vec<String>,
     },
+    /// Starts or ends the servers that tests run against, for development
+    ///
+    /// `eval "$(cargo xtask services up)"` tells the shell where they are.
+    #[command(subcommand)]
+    Services(ServicesTask),
     /// Checks layers, manifests, sources, conformance suites and documents
     Tidy,
     /// Runs the benchmarks of an area and ends with one `BENCH` line per figure
@@ -53,11 +59,21 @@ enum Task {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum ServicesTask {
+    /// Starts Postgres, Redis and a Redis Cluster, if they are not up, and prints where they are
+    Up,
+    /// Ends them
+    Down,
+}
+
 fn main() -> ExitCode {
     let task = Cli::parse().task;
     let outcome = Workspace::load().and_then(|workspace| match task {
         Task::Ci => ci::run(&workspace),
         Task::Test { args, harness } => test::run(&workspace, &args, &harness),
+        Task::Services(ServicesTask::Up) => services::up(&workspace),
+        Task::Services(ServicesTask::Down) => services::down(&workspace),
         Task::Tidy => tidy::run(&workspace),
         Task::Bench { area, quick } => bench::run(&workspace, &area, quick),
     });

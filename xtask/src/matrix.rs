@@ -60,8 +60,13 @@ impl Matrix {
                 }
             }
         }
-        for adapter in &self.ports.shipped {
-            let (port, name) = (&adapter.port, adapter.adapter);
+        let rows = self.ports.shipped.iter().flat_map(|adapter| {
+            // What works on one server need not work on a cluster, so both are run.
+            let also = (adapter.adapter == "redis").then_some("redis_cluster");
+            [Some(adapter.adapter), also].into_iter().flatten().map(move |name| (adapter, name))
+        });
+        for (adapter, name) in rows {
+            let port = &adapter.port;
             if !self.rows.contains_key(&(port.clone(), name)) {
                 problems.push(format!("conformance: {name}_{port} ran no case ({})", adapter.at));
             }
@@ -148,6 +153,15 @@ mod tests {
         assert_eq!(
             matrix(STORE, &[("outside_role_store::lost_update", true)]).problems(),
             ["conformance: memory_role_store ran no case (crates/rbac/src/store.rs:1)"]
+        );
+    }
+
+    #[test]
+    fn an_adapter_on_redis_runs_on_a_cluster_too() {
+        let store = "pub trait RoleStore {} impl RoleStore for RedisRoleStore {}";
+        assert_eq!(
+            matrix(store, &[("redis_role_store::lost_update", true)]).problems(),
+            ["conformance: redis_cluster_role_store ran no case (crates/rbac/src/store.rs:1)"]
         );
     }
 

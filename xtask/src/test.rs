@@ -9,14 +9,17 @@ use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use crate::cargo::{self, Workspace};
 use crate::matrix::Matrix;
 use crate::ports::Ports;
+use crate::services::Services;
 use crate::{Outcome, source};
 
 pub(crate) fn run(workspace: &Workspace, args: &[String], harness: &[String]) -> Outcome {
     let sources = source::load(workspace.root())?;
     let program = build_program(workspace)?;
+    let services = Services::for_tests(workspace)?;
     let mut report = Report::new(Ports::find(&sources));
     let mut tests = command(workspace, args, harness);
-    let outcome = cargo::stream(tests.env("STANCHION_BIN", program), |line| report.read(line));
+    tests.env("STANCHION_BIN", program).envs(services.variables.iter().map(|(name, value)| (name, value)));
+    let outcome = cargo::stream(&mut tests, |line| report.read(line));
 
     let mut problems = report.problems();
     if args.is_empty() && harness.is_empty() {
