@@ -25,3 +25,4 @@ mod outside;
 mod path;
 mod quickstart;
 mod race;
+mod stores;

@@ -90,7 +90,10 @@ impl Database {
     }
 
     /// Runs an operation of a port: within the time it may take, its failure told in the port's words.
-    pub(crate) async fn run<T>(
+    ///
+    /// # Errors
+    /// `Timeout` when it takes too long; whatever `work` returns.
+    pub async fn run<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = Result<T, Error>> + Send,

@@ -40,7 +40,8 @@ pub enum Error {
 
 impl Error {
     /// Reports a stored value that cannot be read.
-    pub(crate) fn corrupt(what: &'static str, reason: impl ToString) -> Self {
+    #[must_use]
+    pub fn corrupt(what: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { what, reason: reason.to_string() }
     }
 

@@ -13,7 +13,7 @@ use crate::{Database, Error, SystemTx};
 /// A cursor is the database snapshot that was read last. A change is new to a follower if that snapshot does not show it, so none is
 /// missed in whatever order writers commit, and a transaction that stays open holds nobody up.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub struct Feed {
     database: Database,
     domain: &'static str,
     news: News,
@@ -46,17 +46,24 @@ WHERE domain = $1
 ORDER BY id LIMIT $5";
 
 impl Feed {
-    pub(crate) fn new(database: Database, domain: &'static str) -> Self {
+    /// Reads the feed of a domain.
+    #[must_use]
+    pub fn new(database: Database, domain: &'static str) -> Self {
         let news = database.bus().subscribe(Topic::Changes(domain));
         Self { database, domain, news }
     }
 
     /// Waits for an announcement; see [`Database::listen`].
-    pub(crate) async fn arrived(&self) {
+    pub async fn arrived(&self) {
         self.news.arrived().await;
     }
 
-    pub(crate) async fn changes(
+    /// Returns at most `limit` changes after a cursor; see [`ChangeFeed`](stanchion_replica::ChangeFeed), which adapters answer with
+    /// this.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the database cannot be read; `Corrupt` for a cursor that is not its own.
+    pub async fn changes(
         &self,
         system: SystemScope,
         cursor: Option<&FeedCursor>,

@@ -51,7 +51,7 @@ mod outbox;
 mod ratelimit;
 #[cfg(feature = "rbac")]
 mod rbac;
-mod records;
+pub mod records;
 mod sweep;
 #[cfg(feature = "tenancy")]
 mod tenancy;
@@ -66,6 +66,7 @@ pub use billing_metering::PgUsageStore;
 pub use config::{Config, InvalidUrl, Url};
 pub use database::Database;
 pub use error::Error;
+pub use feed::Feed;
 #[cfg(feature = "identity")]
 pub use identity::PgKeyStore;
 pub use leader::Leadership;

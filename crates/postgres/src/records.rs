@@ -1,3 +1,6 @@
+//! What record ports have in common: the revision of a scope, the change feed, the outbox, and the columns of a record. For adapters
+//! of domains that are not ours, too.
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -35,7 +38,10 @@ SELECT revision, pg_notify('stanchion', $2), CASE WHEN cardinality($5) > 0 THEN 
 FROM moved";
 
 /// Opens a change to a domain's records in one scope: returns the revision it makes, which the records are then written with.
-pub(crate) async fn advance<C>(
+///
+/// # Errors
+/// [`Error::Conflict`] when the scope has moved on.
+pub async fn advance<C>(
     connection: &mut PgConnection,
     domain: &'static str,
     scope: Scope,
@@ -56,7 +62,10 @@ pub(crate) async fn advance<C>(
 }
 
 /// Reads the revision of a domain's records in one scope.
-pub(crate) async fn current(
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub async fn current(
     connection: &mut PgConnection,
     domain: &'static str,
     scope: Scope,
@@ -72,22 +81,28 @@ fn written(event: &Event) -> Result<String, Error> {
 }
 
 /// Returns the column value of a revision.
-pub(crate) fn number(revision: Revision) -> i64 {
+#[must_use]
+pub fn number(revision: Revision) -> i64 {
     i64::try_from(revision.number()).unwrap_or(i64::MAX)
 }
 
 /// Returns the revision of a column value.
-pub(crate) fn revision(number: i64) -> Revision {
+#[must_use]
+pub fn revision(number: i64) -> Revision {
     Revision::from_number(u64::try_from(number).unwrap_or(0))
 }
 
 /// Returns the column value of an instant.
-pub(crate) fn instant(at: Timestamp) -> DateTime<Utc> {
+#[must_use]
+pub fn instant(at: Timestamp) -> DateTime<Utc> {
     at.to_utc()
 }
 
 /// Reads a record with the columns that all records have beside their own: `revision`, `created_at`, `updated_at`.
-pub(crate) fn versioned<T>(row: &PgRow, value: T) -> Result<Versioned<T>, Error> {
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn versioned<T>(row: &PgRow, value: T) -> Result<Versioned<T>, Error> {
     Ok(Versioned {
         value,
         revision: revision(row.try_get("revision")?),
@@ -97,12 +112,18 @@ pub(crate) fn versioned<T>(row: &PgRow, value: T) -> Result<Versioned<T>, Error>
 }
 
 /// Reads a text column as the type its text is of.
-pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(row: &PgRow, column: &'static str) -> Result<T, Error> {
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn parsed<T: FromStr<Err: fmt::Display>>(row: &PgRow, column: &'static str) -> Result<T, Error> {
     row.try_get::<&str, _>(column)?.parse().map_err(|error| Error::corrupt(column, error))
 }
 
 /// Reads a text column that may be null.
-pub(crate) fn parsed_option<T: FromStr<Err: fmt::Display>>(
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn parsed_option<T: FromStr<Err: fmt::Display>>(
     row: &PgRow,
     column: &'static str,
 ) -> Result<Option<T>, Error> {
@@ -111,7 +132,10 @@ pub(crate) fn parsed_option<T: FromStr<Err: fmt::Display>>(
 }
 
 /// Reads a column of many texts.
-pub(crate) fn parsed_all<T: FromStr<Err: fmt::Display>, C: FromIterator<T>>(
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn parsed_all<T: FromStr<Err: fmt::Display>, C: FromIterator<T>>(
     row: &PgRow,
     column: &'static str,
 ) -> Result<C, Error> {
@@ -120,27 +144,38 @@ pub(crate) fn parsed_all<T: FromStr<Err: fmt::Display>, C: FromIterator<T>>(
 }
 
 /// Reads a time column.
-pub(crate) fn time(row: &PgRow, column: &'static str) -> Result<Timestamp, Error> {
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn time(row: &PgRow, column: &'static str) -> Result<Timestamp, Error> {
     Ok(row.try_get::<DateTime<Utc>, _>(column)?.into())
 }
 
 /// Reads a time column that may be null.
-pub(crate) fn time_option(row: &PgRow, column: &'static str) -> Result<Option<Timestamp>, Error> {
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn time_option(row: &PgRow, column: &'static str) -> Result<Option<Timestamp>, Error> {
     Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?.map(Timestamp::from))
 }
 
 /// Returns how many rows to ask for, so that one more than the page tells whether there are more.
-pub(crate) fn rows_of(page: &PageRequest) -> i64 {
+#[must_use]
+pub fn rows_of(page: &PageRequest) -> i64 {
     i64::try_from(page.limit()).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// Returns the text that a page begins after. Postgres holds no NUL; no text of ours does, so what is before it will do.
-pub(crate) fn page_key(page: &PageRequest) -> Option<&str> {
+#[must_use]
+pub fn page_key(page: &PageRequest) -> Option<&str> {
     page.key().map(|key| key.split('\0').next().unwrap_or_default())
 }
 
 /// Makes a page of the rows that [`rows_of`] asked for.
-pub(crate) fn page<T>(
+///
+/// # Errors
+/// When the database refuses, or what it holds breaks the format.
+pub fn page<T>(
     rows: &[PgRow],
     request: &PageRequest,
     read: impl Fn(&PgRow) -> Result<T, Error>,

@@ -137,8 +137,8 @@ impl Relay {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Relays until it is dropped. While it is not run, events wait in the outbox; nothing is lost. `trouble` hears of every failure.
-    pub async fn run(self, trouble: impl Fn(RelayTrouble<'_>) + Send + Sync) {
+    /// Relays until the future is dropped. While it is not run, events wait in the outbox; nothing is lost. `trouble` hears of every failure.
+    pub async fn run(&self, trouble: impl Fn(RelayTrouble<'_>) + Send + Sync) {
         loop {
             if let Err(error) = self.drain_telling(&trouble).await {
                 trouble(RelayTrouble::Failed(&error));

@@ -37,6 +37,13 @@ pub(crate) enum Command {
     /// Check a configuration, and explain every problem with file and line
     #[command(after_help = "Example:\n  stanchion check --config stanchion.toml")]
     Check(Check),
+    /// Bring the database to the schema of this program
+    #[command(
+        after_help = "Examples:\n  stanchion migrate --config stanchion.toml --dry-run\n  stanchion migrate --config stanchion.toml\n\n\
+                            It can be cut off at any point and run again, and run while servers of the version before\n\
+                            serve. It signs in as `storage.postgres.migrate_url` says, or as `url` if that is not given."
+    )]
+    Migrate(Migrate),
     /// Describe the configuration
     #[command(subcommand, after_help = "Example:\n  stanchion config schema > config.schema.json")]
     Config(Describe),
@@ -90,9 +97,22 @@ pub(crate) struct Serve {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Where everything is kept, whatever the configuration says: memory
-    #[arg(long, value_enum, hide_possible_values = true)]
+    /// Where everything is kept, whatever the configuration says
+    #[arg(long, value_enum)]
     pub(crate) storage: Option<Backend>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only this domain, such as rbac, and the foundation that all rest on
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod document;
 mod problem;
 mod read;
 mod secret;
+mod storage;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::log::LogConfig;
 
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
+pub use storage::{Backend, MemoryConfig, PostgresConfig, StorageConfig};
 
 /// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
 ///
@@ -81,8 +83,8 @@ pub struct AdminConfig {
     /// The secrets that page tokens are made with, by version; the highest is used, all are understood. Left out, one is made at each
     /// start, and tokens end with the process.
     pub page_keys: KeyVersions,
-    /// Where to put the key of the first administrator, for this file's owner alone to read. Left out, it is written to the terminal,
-    /// once.
+    /// Where to put the key of the first administrator, whom a server in memory makes at its start, for this file's owner alone to
+    /// read. Left out, it is written to the terminal, once. Elsewhere `stanchion key create --admin` makes one.
     pub first_key_file: Option<PathBuf>,
 }
 
@@ -110,74 +112,6 @@ impl ShutdownConfig {
     fn validate(&self) -> Result<(), String> {
         if self.delay_ms <= 600_000 { Ok(()) } else { Err("`delay_ms` must be 0 to 600000".to_owned()) }
     }
-}
-
-/// Where everything is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StorageConfig {
-    /// The kind of store.
-    pub backend: Backend,
-    /// The bounds of what is kept in memory.
-    pub memory: MemoryConfig,
-}
-
-/// The bounds of what is kept in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MemoryConfig {
-    /// The most counters of rate limits, in about 70 bytes each. At least 64.
-    pub rate_limit_counters: usize,
-    /// The newest entries of each audit chain, in about 1,000 bytes each; older ones are dropped. At least 1.
-    pub audit_entries: usize,
-    /// The most usage events that are told apart from repetitions, in about 60 bytes each. At least 1,000.
-    pub usage_ids: usize,
-    /// The most usage events kept one by one, in about 250 bytes each; sums are kept without them. At least 1,000.
-    pub usage_events: usize,
-}
-
-impl Default for MemoryConfig {
-    fn default() -> Self {
-        let usage = metering::MemoryConfig::default();
-        Self {
-            rate_limit_counters: 1_000_000,
-            audit_entries: 1_000_000,
-            usage_ids: usage.ids,
-            usage_events: usage.events,
-        }
-    }
-}
-
-impl MemoryConfig {
-    fn validate(&self) -> Result<(), String> {
-        let bounds = [
-            ("rate_limit_counters", self.rate_limit_counters, 64),
-            ("audit_entries", self.audit_entries, 1),
-            ("usage_ids", self.usage_ids, 1_000),
-            ("usage_events", self.usage_events, 1_000),
-        ];
-        match bounds.into_iter().find(|(_, value, least)| value < least) {
-            Some((name, _, least)) => Err(format!("`{name}` must be at least {least}")),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn usage(&self) -> metering::MemoryConfig {
-        metering::MemoryConfig {
-            ids: self.usage_ids,
-            events: self.usage_events,
-            ..metering::MemoryConfig::default()
-        }
-    }
-}
-
-/// A kind of store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Backend {
-    /// The memory of the process: everything ends with it, and no other replica sees it.
-    #[default]
-    Memory,
 }
 
 /// What is counted for billing, and what it costs.
@@ -220,6 +154,10 @@ pub struct AuditConfig {
 pub struct KeyVersions(BTreeMap<KeyVersion, SecretRef>);
 
 impl KeyVersions {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Fetches all versions; `None` when none is configured.
     ///
     /// # Errors

@@ -19,11 +19,14 @@ mod json;
 mod limits;
 mod listener;
 mod log;
+mod migrate;
 mod quickstart;
 pub mod reference;
 mod serve;
 mod server;
+mod shared;
 mod signals;
+mod stores;
 mod terminal;
 mod timer;
 mod wiring;
@@ -34,6 +37,7 @@ pub use failure::{Exit, Failure};
 
 pub use cli::Cli;
 
+use crate::admin::who::Key;
 use crate::cli::{Command, Describe};
 use crate::config::Secrets;
 
@@ -63,10 +67,22 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             let secrets = if asked.without_secrets { Secrets::Elsewhere } else { Secrets::Required };
             check::run(&asked.config, secrets, environment)
         }
+        Command::Migrate(asked) => migrate::run(asked, environment).await,
         Command::Config(Describe::Schema) => reference::write(&format!("{:#}\n", reference::config_schema())),
         Command::Config(Describe::Reference) => reference::write(&reference::config_page()),
         Command::Errors => reference::write(&reference::errors_page()),
         Command::Tenant(command) => admin::run(command.into(), environment).await,
+        Command::Key(Key::Create {
+            administrator: true,
+            config: Some(config),
+            subject,
+            name,
+            key_file,
+            ..
+        }) => {
+            let asked = bootstrap::Asked { config, subject, name, key_file };
+            bootstrap::run(asked, environment).await
+        }
         Command::Key(command) => admin::run(command.into(), environment).await,
         Command::Role(command) => admin::run(command.into(), environment).await,
         Command::Assign(command) => admin::run(command.into(), environment).await,

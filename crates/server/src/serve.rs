@@ -27,11 +27,15 @@ pub(crate) async fn run(options: Options, environment: &Environment) -> Result<(
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new(Exit::No, "signals cannot be listened to").because(&error))?;
     let key_file = config.admin.first_key_file.as_ref().map(|file| config::directory(path).join(file));
+    let starts_empty = !config.storage.backend.is_durable();
     let listeners = Listeners::bind(&config).await.map_err(|taken| cannot_listen(&taken))?;
     let mut server = Server::start(config, path, environment, listeners).await?;
-    let key = bootstrap::first_administrator(server.platform.pipeline.engines()).await?;
-    bootstrap::hand_over(&key, key_file.as_deref())?;
-    drop(key);
+    if starts_empty {
+        let engines = server.platform.pipeline.engines();
+        let administrator =
+            bootstrap::administrator(engines, &bootstrap::subject()?, bootstrap::NAME).await?;
+        bootstrap::hand_over(&administrator, key_file.as_deref())?;
+    }
     server.open();
     loop {
         tokio::select! {

@@ -78,7 +78,7 @@ impl Server {
         listeners: Listeners,
     ) -> Result<Self, Failure> {
         let Listeners { gateway, gateway_address, admin, admin_address } = listeners;
-        let (platform, work) = Platform::in_memory(&config, path, environment)?;
+        let (platform, work) = Platform::open(&config, path, environment).await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
         limits::apply(&platform.pipeline.engines().ratelimit, &config.limits, &[]).await.map_err(
@@ -145,7 +145,7 @@ impl Server {
         self.workers.stop(worker::RELAY);
         self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;
         self.platform.pipeline.flush_summaries();
-        let relayed = self.platform.relay().drain().await;
+        let relayed = self.platform.relay_the_rest().await;
         relayed.map_err(|error| {
             Failure::new(Exit::No, "events of changes could not be recorded").because(&error)
         })?;

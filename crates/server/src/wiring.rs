@@ -3,24 +3,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness};
-use stanchion_audit::{Ledger, MemoryLedgerStore, Sequencer};
-use stanchion_billing_metering::{self as metering, MemoryUsageStore, Recorder};
+use stanchion_audit::{Ledger, Sequencer};
+use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
-use stanchion_identity::{self as identity, MemoryKeyStore};
+use stanchion_identity as identity;
 use stanchion_pipeline::{Engines, Pipeline, RouteTable};
-use stanchion_ratelimit::{self as ratelimit, MemoryCounterStore, MemoryRuleStore};
-use stanchion_rbac::{self as rbac, MemoryRbacStore};
-use stanchion_replica::{
-    ChangeFeed, Follow, Follower, FollowerConfig, Freshness, MemoryOutboxStore, Relay, RelayTrouble,
-};
-use stanchion_tenancy::{self as tenancy, MemoryTenantStore};
+use stanchion_ratelimit as ratelimit;
+use stanchion_rbac as rbac;
+use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay, RelayTrouble};
+use stanchion_tenancy as tenancy;
 use stanchion_tower::ClientAddress;
 
 use crate::config::{Config, KeyVersions, directory};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::listener::Counts;
+use crate::shared;
+use crate::stores::Stores;
 use crate::timer::RuntimeTimer;
 use crate::workers::Workers;
 
@@ -37,7 +37,7 @@ pub(crate) struct Platform {
     pub(crate) random: Arc<SystemRandom>,
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
-    outbox: Arc<MemoryOutboxStore>,
+    stores: Stores,
 }
 
 /// What has to run beside the requests.
@@ -53,6 +53,8 @@ pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
+    pub(crate) const BUS: &str = "change bus";
+    pub(crate) const SWEEPER: &str = "sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
 }
 
@@ -64,8 +66,8 @@ struct Keys {
 }
 
 impl Platform {
-    /// Puts the engines together over the memory of the process.
-    pub(crate) fn in_memory(
+    /// Puts the engines together over the stores of a configuration.
+    pub(crate) async fn open(
         config: &Config,
         path: &Path,
         environment: &Environment,
@@ -74,46 +76,36 @@ impl Platform {
         let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer::default());
         let random = Arc::new(SystemRandom::default());
         let keys = Keys::resolve(config, path, environment, &*random)?;
-        let outbox = Arc::new(MemoryOutboxStore::default());
-        let stored = |outbox: &Arc<MemoryOutboxStore>| Some(Arc::clone(outbox));
-
-        let tenants = Arc::new(MemoryTenantStore::new(stored(&outbox)));
-        let api_keys = Arc::new(MemoryKeyStore::new(stored(&outbox)));
-        let roles = Arc::new(MemoryRbacStore::new(stored(&outbox)));
-        let rules = Arc::new(MemoryRuleStore::new(stored(&outbox)));
-        let memory = &config.storage.memory;
-        let counters = Arc::new(MemoryCounterStore::new(memory.rate_limit_counters, Arc::clone(&clock)));
-        let ledger_store = Arc::new(MemoryLedgerStore::new(memory.audit_entries));
-        let usage_store = Arc::new(MemoryUsageStore::new(memory.usage()));
+        let stores = Stores::open(config, path, environment, &clock).await?;
 
         let tenancy = Arc::new(tenancy::Engine::new(
-            Arc::clone(&tenants) as _,
+            Arc::clone(&stores.tenants),
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.tenancy,
         ));
         let identity = Arc::new(identity::Engine::new(
-            Arc::clone(&api_keys) as _,
+            Arc::clone(&stores.keys),
             keys.peppers,
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.identity.api_keys.clone(),
         ));
         let rbac = Arc::new(rbac::Engine::new(
-            Arc::clone(&roles) as _,
+            Arc::clone(&stores.roles),
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.rbac.clone(),
         ));
         let ratelimit = Arc::new(ratelimit::Engine::new(
-            Arc::clone(&rules) as _,
-            counters,
+            Arc::clone(&stores.rules),
+            Arc::clone(&stores.counters),
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.ratelimit.clone(),
         ));
         let (audit, sequencer) = Ledger::new(
-            ledger_store,
+            Arc::clone(&stores.ledger),
             keys.signing,
             Arc::clone(&clock),
             Arc::clone(&timer),
@@ -123,7 +115,7 @@ impl Platform {
         let catalog =
             config.catalog().map_err(|error| invalid("the catalog is not valid").because(&error))?;
         let (metering, recorder) = metering::Engine::new(
-            usage_store,
+            Arc::clone(&stores.usage),
             catalog,
             Arc::clone(&clock),
             Arc::clone(&timer),
@@ -135,10 +127,10 @@ impl Platform {
             (name, Follower::new(feed, target, clock, timer, FollowerConfig::default()))
         };
         let followers = vec![
-            follow("tenants", tenants, Arc::clone(&tenancy) as _),
-            follow("keys", api_keys, Arc::clone(&identity) as _),
-            follow("roles", roles, Arc::clone(&rbac) as _),
-            follow("limits", rules, Arc::clone(&ratelimit) as _),
+            follow("tenants", Arc::clone(&stores.tenants) as _, Arc::clone(&tenancy) as _),
+            follow("keys", Arc::clone(&stores.keys) as _, Arc::clone(&identity) as _),
+            follow("roles", Arc::clone(&stores.roles) as _, Arc::clone(&rbac) as _),
+            follow("limits", Arc::clone(&stores.rules) as _, Arc::clone(&ratelimit) as _),
         ];
         let freshness = followers.iter().map(|(name, follower)| (*name, follower.freshness()));
         let readiness =
@@ -151,7 +143,7 @@ impl Platform {
         let pipeline = Pipeline::new(engines, routes, client, Arc::clone(&clock), Arc::clone(&random) as _);
         let proxy = Proxy::new(Arc::new(upstreams), Arc::clone(&clock), config.gateway.body_stall());
         let platform =
-            Self { pipeline, proxy, clock, timer, random, readiness, page_keys: keys.pages, outbox };
+            Self { pipeline, proxy, clock, timer, random, readiness, page_keys: keys.pages, stores };
         Ok((platform, Work { sequencer, recorder, followers }))
     }
 
@@ -169,10 +161,16 @@ impl Platform {
         self.proxy.upstreams().renewed(&both).map_err(invalid_upstreams)
     }
 
+    /// Carries what is left of the events of changes into the ledger, if they would end with the process.
+    pub(crate) async fn relay_the_rest(&self) -> Result<(), StoreError> {
+        if self.stores.shared.is_none() { self.relay().drain().await.map(drop) } else { Ok(()) }
+    }
+
     /// Returns what carries the events of changes into the ledger.
-    pub(crate) fn relay(&self) -> Relay {
+    fn relay(&self) -> Relay {
         let ledger = Arc::new(self.pipeline.engines().audit.clone());
-        Relay::new(Arc::clone(&self.outbox) as _, ledger, Arc::clone(&self.clock), Arc::clone(&self.timer))
+        let (clock, timer) = (Arc::clone(&self.clock), Arc::clone(&self.timer));
+        Relay::new(Arc::clone(&self.stores.outbox), ledger, clock, timer)
     }
 
     /// Returns what the admin API works on.
@@ -207,7 +205,13 @@ impl Platform {
             }
         });
         workers.spawn(worker::RECORDER, recorder.run());
-        workers.spawn(worker::RELAY, self.relay().run(relay_trouble));
+        match self.stores.shared.clone() {
+            None => {
+                let relay = self.relay();
+                workers.spawn(worker::RELAY, async move { relay.run(relay_trouble).await });
+            }
+            Some(shared) => shared::start(shared, Arc::new(self.relay()), &self.clock, &self.timer, workers),
+        }
         workers.spawn(worker::SUMMARIES, self.pipeline.clone().run_summaries(Arc::clone(&self.timer)));
         for (name, follower) in followers {
             workers.spawn(
@@ -224,7 +228,7 @@ impl Platform {
     }
 }
 
-fn relay_trouble(trouble: RelayTrouble<'_>) {
+pub(crate) fn relay_trouble(trouble: RelayTrouble<'_>) {
     match trouble {
         RelayTrouble::Failed(error) => complain("events of changes wait", error),
         RelayTrouble::Parked { event, error } => tracing::error!(
@@ -237,7 +241,7 @@ fn relay_trouble(trouble: RelayTrouble<'_>) {
     }
 }
 
-fn complain(what: &'static str, error: &StoreError) {
+pub(crate) fn complain(what: &'static str, error: &StoreError) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }
 

@@ -10,6 +10,6 @@ mod world;
 pub(crate) use client::{Client, ask};
 pub(crate) use eventually::eventually;
 pub(crate) use message::Message;
-pub(crate) use program::{Program, command};
+pub(crate) use program::{Program, Site, command};
 pub(crate) use upstream::{Upstream, digest, pattern};
 pub(crate) use world::{World, refused_port};

@@ -2,6 +2,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -24,30 +25,96 @@ pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Comm
     command
 }
 
+/// Where a program's configuration and secrets are. Several programs may be started there, one after the other or side by side.
+#[derive(Debug)]
+pub(crate) struct Site {
+    directory: TempDir,
+}
+
+impl Site {
+    /// Writes the configuration of a server that keeps everything in memory. `gateway` are settings of `[gateway]`; `rest` is the
+    /// rest of the configuration.
+    pub(crate) fn in_memory(gateway: &str, rest: &str) -> Arc<Self> {
+        Arc::new(Self::write(gateway, "first_key_file = \"key\"", rest))
+    }
+
+    /// Writes the configuration of a server on a fresh database of its own, and makes its first administrator.
+    pub(crate) fn on_postgres(gateway: &str, rest: &str) -> Arc<Self> {
+        Self::on_database(&fresh_database(), "backend = \"postgres\"", gateway, rest)
+    }
+
+    /// The same on a database that is there already. `storage` is the beginning of `[storage]`.
+    pub(crate) fn on_database(url: &str, storage: &str, gateway: &str, rest: &str) -> Arc<Self> {
+        let stores = format!(
+            "[storage]\n{storage}\n[storage.postgres]\nurl = \"file:database\"\n\
+             [storage.postgres.pool]\nmax_connections = 8\nacquire_timeout_ms = 5000\n\
+             [identity]\npeppers = {{ 1 = \"file:pepper\" }}\n[audit]\nsigning_keys = {{ 1 = \"file:ledger\" }}\n"
+        );
+        let site = Self::write(gateway, "", &format!("{stores}{rest}"));
+        let secrets = [("database", url), ("pepper", &"p".repeat(32)), ("ledger", &"l".repeat(32))];
+        for (name, secret) in secrets {
+            fs::write(site.path(name), secret).expect("writes");
+        }
+        let (config, key) = (site.path("stanchion.toml"), site.path("key"));
+        let args = [
+            "key".as_ref(),
+            "create".as_ref(),
+            "--admin".as_ref(),
+            "--config".as_ref(),
+            config.as_os_str(),
+            "--key-file".as_ref(),
+            key.as_os_str(),
+        ];
+        let made = command(args).output().expect("runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Arc::new(site)
+    }
+
+    fn write(gateway: &str, admin: &str, rest: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = format!(
+            "[gateway]\nlisten = \"127.0.0.1:0\"\n{gateway}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n\
+             [log]\nformat = \"json\"\n{rest}\n"
+        );
+        let site = Self { directory };
+        fs::write(site.path("stanchion.toml"), config).expect("writes");
+        site
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+/// Returns the URL of a fresh migrated database, for the server's login.
+pub(crate) fn fresh_database() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    stanchion_postgres::testing::text(&runtime.block_on(stanchion_postgres::testing::fresh_url()))
+}
+
 /// A running `stanchion serve`, on ports that the system chose. It is killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: SocketAddr,
-    /// The first administrator's key.
+    /// An administrator's key.
     pub(crate) key: String,
     log: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
-    _directory: TempDir,
+    pub(crate) site: Arc<Site>,
 }
 
 impl Program {
-    /// Starts the program and waits until it is ready. `gateway` are settings of `[gateway]`; `rest` is the rest of the configuration.
+    /// Starts the program in memory and waits until it is ready.
     pub(crate) fn start(gateway: &str, rest: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let config = format!(
-            "[gateway]\nlisten = \"127.0.0.1:0\"\n{gateway}\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\nfirst_key_file = \"key\"\n\
-             [log]\nformat = \"json\"\n{rest}\n"
-        );
-        let path = directory.path().join("stanchion.toml");
-        fs::write(&path, config).expect("writes");
+        Self::run(&Site::in_memory(gateway, rest))
+    }
+
+    /// Starts the program as a site's configuration says, and waits until it is ready.
+    pub(crate) fn run(site: &Arc<Site>) -> Self {
+        let path = site.path("stanchion.toml");
         let mut command = command(["serve".as_ref(), "--config".as_ref(), path.as_os_str()]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -60,10 +127,8 @@ impl Program {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (key, directory_path) = (String::new(), directory.path().join("key"));
-        let reader = Some(reader);
-        let mut program =
-            Self { child, gateway: nowhere, admin: nowhere, key, log, reader, _directory: directory };
+        let (key, reader, site) = (String::new(), Some(reader), Arc::clone(site));
+        let mut program = Self { child, gateway: nowhere, admin: nowhere, key, log, reader, site };
         let serving = eventually("it serves", || {
             if let Some(status) = program.child.try_wait().expect("a child") {
                 panic!("it ended with {status}: {:#?}", program.log());
@@ -73,7 +138,7 @@ impl Program {
         let address =
             |name: &str| serving[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
         (program.gateway, program.admin) = (address("gateway"), address("admin"));
-        program.key = fs::read_to_string(directory_path).expect("the key").trim().to_owned();
+        program.key = fs::read_to_string(program.site.path("key")).expect("the key").trim().to_owned();
         eventually("it is ready", || (program.readiness() == 200).then_some(()));
         program
     }
@@ -96,8 +161,17 @@ impl Program {
 
     /// Asks it to end in good order.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) fn kill_at_once(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("a signal");
+        kill_process(pid, signal).expect("a signal");
     }
 
     /// Waits for its end; then the log is whole.

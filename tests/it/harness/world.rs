@@ -1,8 +1,9 @@
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Message, Program, Upstream, ask, eventually};
+use super::{Message, Program, Site, Upstream, ask, eventually};
 
 /// The program with a service behind it, a tenant in it, and a user of the tenant who may read reports.
 #[derive(Debug)]
@@ -34,8 +35,18 @@ impl World {
 
     /// Starts everything with more settings of `[gateway]` and more of the rest.
     pub(crate) fn with(gateway: &str, rest: &str) -> Self {
+        Self::at(|routes| Site::in_memory(gateway, &format!("{routes}{rest}")))
+    }
+
+    /// Starts everything on a fresh database.
+    pub(crate) fn on_postgres(rest: &str) -> Self {
+        Self::at(|routes| Site::on_postgres("", &format!("{routes}{rest}")))
+    }
+
+    /// Starts everything where `site` says, which is given the usual routes.
+    pub(crate) fn at(site: impl FnOnce(String) -> Arc<Site>) -> Self {
         let upstream = Upstream::start();
-        let program = Program::start(gateway, &format!("{}{rest}", routes(upstream.address)));
+        let program = Program::run(&site(routes(upstream.address)));
         let mut world = Self {
             program,
             upstream,

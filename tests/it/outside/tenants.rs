@@ -11,7 +11,7 @@ use stanchion_core::{
     Actor, Change, Event, FeedCursor, FeedEntry, FeedPage, Page, PageRequest, Revision, Scope, Slug,
     StoreError, StoreErrorKind, SystemScope, TenantId, Timestamp, Versioned,
 };
-use stanchion_replica::{ChangeFeed, OutboxRecord, OutboxStore};
+use stanchion_replica::{Backlog, ChangeFeed, OutboxRecord, OutboxStore};
 use stanchion_tenancy::{Tenant, TenantChange, TenantStore};
 use tokio::sync::Notify;
 
@@ -31,6 +31,7 @@ struct State {
     feed: Vec<FeedEntry>,
     /// Events that wait, by their place; `places` counts all there have been.
     outbox: BTreeMap<u64, Event>,
+    parked: BTreeMap<u64, Event>,
     places: u64,
 }
 
@@ -145,8 +146,24 @@ impl OutboxStore for OutsideTenantStore {
     }
 
     async fn acknowledge(&self, _: SystemScope, positions: &[u64]) -> Result<(), StoreError> {
-        self.state().outbox.retain(|position, _| !positions.contains(position));
+        let mut state = self.state();
+        state.outbox.retain(|position, _| !positions.contains(position));
+        state.parked.retain(|position, _| !positions.contains(position));
         Ok(())
+    }
+
+    async fn park(&self, _: SystemScope, position: u64, _: &str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(event) = state.outbox.remove(&position) {
+            state.parked.insert(position, event);
+        }
+        Ok(())
+    }
+
+    async fn backlog(&self, _: SystemScope) -> Result<Backlog, StoreError> {
+        let state = self.state();
+        let count = |events: &BTreeMap<u64, Event>| u64::try_from(events.len()).unwrap_or(u64::MAX);
+        Ok(Backlog { pending: count(&state.outbox), parked: count(&state.parked) })
     }
 }
 

@@ -142,7 +142,7 @@ impl From<Key> for Plan {
                 Request::all(Method::GET, "keys").listed(scoped, listed.limit, View::Table(view::KEYS))
             }
             Key::Show { id, scoped } => Request::one(Method::GET, "keys", id).shown(scoped, View::Fields),
-            Key::Create { subject, name, environment, expires_at, cidr, scoped } => {
+            Key::Create { subject, name, environment, expires_at, cidr, scoped, .. } => {
                 Request::all(Method::POST, "keys")
                     .with(json!({
                         "subject": subject,

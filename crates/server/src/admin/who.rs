@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use crate::admin::args::{Listed, Scoped, Session};
@@ -96,15 +98,24 @@ pub(crate) enum Key {
     },
     /// Issue an API key; its secret is shown this once
     #[command(
-        after_help = "Example:\n  stanchion key create --tenant acme --subject service:etl --name nightly"
+        after_help = "Examples:\n  stanchion key create --tenant acme --subject service:etl --name nightly\n  stanchion key create --admin --config stanchion.toml"
     )]
     Create {
+        /// Make an administrator of the platform, straight in the stores: for when there is nobody yet who could be asked
+        #[arg(long = "admin", requires = "config", conflicts_with_all = ["environment", "expires_at", "cidr", "tenant"])]
+        administrator: bool,
+        /// With --admin: the configuration that says where the stores are
+        #[arg(long, value_name = "FILE", requires = "administrator")]
+        config: Option<PathBuf>,
+        /// With --admin: where to put the key, for this file's owner alone to read; left out, it is shown
+        #[arg(long, value_name = "FILE", requires = "administrator")]
+        key_file: Option<PathBuf>,
         /// Whom it authenticates: user:ID or service:ID
-        #[arg(long)]
-        subject: String,
+        #[arg(long, required_unless_present = "administrator")]
+        subject: Option<String>,
         /// What people call it
-        #[arg(long)]
-        name: String,
+        #[arg(long, required_unless_present = "administrator")]
+        name: Option<String>,
         /// Where it is meant to be used, such as live or test
         #[arg(long)]
         environment: Option<String>,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stanchion_core::Secret;
+use stanchion_postgres::Url;
 
 use crate::environment::Environment;
 
@@ -38,6 +39,16 @@ impl SecretRef {
         let secret = text.strip_suffix(b"\n").unwrap_or(&text);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
         if secret.is_empty() { Err(format!("`{self}` is empty")) } else { Ok(Secret::new(secret)) }
+    }
+
+    /// Fetches the address of a Postgres database.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), and when what is there is no such address; it is not repeated.
+    pub fn postgres(&self, environment: &Environment, directory: &Path) -> Result<Url, String> {
+        let secret = self.resolve(environment, directory)?;
+        let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("`{self}` is no text"))?;
+        text.trim().parse().map_err(|error| format!("what `{self}` holds is {error}"))
     }
 }
 

@@ -73,7 +73,7 @@ trusted_proxies = "10.0.0.0/8"
 [log]
 format = "jsno"
 [storage]
-backend = "postgres"
+backend = "sqlite"
 [[limits]]
 id = "per-user"
 key = ["user", "user"]
@@ -94,7 +94,7 @@ replicas = 0
     stanchion.toml:4: `gateway.max_headers`: a whole number from 0 is expected, not the text "many"
     stanchion.toml:5: `gateway.trusted_proxies`: a list is expected, not the text "10.0.0.0/8"
     stanchion.toml:7: `log.format` is not `jsno`; did you mean `json`?
-    stanchion.toml:9: `storage.backend` is not `postgres`; there is `memory`
+    stanchion.toml:9: `storage.backend` is not `sqlite`; there is `memory`, `postgres`
     stanchion.toml:12: `limits.key`: a key has each dimension once: leave out the second
     stanchion.toml:13: `limits.limit`: a whole number from 0 is expected, not -1
     stanchion.toml:14: `limits.window`: `1 minute` is not a window: use a number and a unit, such as 30s, 1m, 1h, 1d or 1mo
@@ -328,4 +328,22 @@ fn what_only_a_restart_puts_in_force_is_named() {
         parse("[gateway]\nmax_headers = 7\n[log]\nformat = \"json\"\nlevel = \"debug\"\n", &[]).unwrap();
     assert_eq!(after.needs_restart(&before), ["gateway", "log.format"]);
     assert_eq!(before.needs_restart(&before), [""; 0]);
+}
+
+#[test]
+fn what_outlives_the_process_needs_secrets_that_do() {
+    let text = r#"
+[storage]
+backend = "postgres"
+[storage.postgres.pool]
+max_connections = 1
+[identity]
+peppers = { 1 = "env:PEPPER" }
+"#;
+    insta::assert_snapshot!(problems(text), @r#"
+    stanchion.toml: `audit.signing_keys`: a ledger that outlives the process needs a signing key that does: name one, such as `1 = "env:LEDGER_1"`
+    stanchion.toml:4: `storage.postgres.url`: say where the database is, as `env:DATABASE_URL` or `file:PATH`
+    stanchion.toml:5: `storage.postgres.pool`: max_connections: 1 is not within 2 to 1000
+    stanchion.toml:7: `identity.peppers.1`: the variable `PEPPER` is not set
+    "#);
 }

@@ -50,6 +50,10 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["log"]), one(config.log.validate())),
         (keys(&["shutdown"]), one(config.shutdown.validate())),
         (keys(&["storage", "memory"]), one(config.storage.memory.validate())),
+        (
+            keys(&["storage", "postgres", "pool"]),
+            config.storage.postgres.pool.validate().err().unwrap_or_default(),
+        ),
         (keys(&["tenancy"]), one(config.tenancy.validate())),
         (keys(&["identity", "api_keys"]), one(config.identity.api_keys.validate())),
         (keys(&["rbac"]), one(config.rbac.validate())),
@@ -78,6 +82,7 @@ fn sentence(section: &[Step], message: &str) -> String {
 pub(crate) fn together(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
     let mut find = |path: Vec<Step>, message: String| problems.push(document.problem_at(&path, message));
     listeners(config, document, &mut find);
+    storage(config, &mut find);
     upstreams(config, &mut find);
     routes(config, &mut find);
     limits(config, &mut find);
@@ -91,6 +96,35 @@ fn listeners(config: &Config, document: &Document<'_>, find: &mut impl FnMut(Vec
         let written = paths.into_iter().find(|path| document.contains(path));
         let message = format!("the gateway and the admin API cannot both listen on {address}");
         find(written.unwrap_or_default(), message);
+    }
+}
+
+/// What outlives the process needs secrets that do, too.
+fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    if !config.storage.backend.is_durable() {
+        return;
+    }
+    let needed: [(&[&str], bool, &str); 3] = [
+        (
+            &["storage", "postgres", "url"],
+            config.storage.postgres.url.is_some(),
+            "say where the database is, as `env:DATABASE_URL` or `file:PATH`",
+        ),
+        (
+            &["identity", "peppers"],
+            !config.identity.peppers.is_empty(),
+            "API keys that outlive the process need a pepper that does: name one, such as `1 = \"env:PEPPER_1\"`",
+        ),
+        (
+            &["audit", "signing_keys"],
+            !config.audit.signing_keys.is_empty(),
+            "a ledger that outlives the process needs a signing key that does: name one, such as `1 = \"env:LEDGER_1\"`",
+        ),
+    ];
+    for (path, given, message) in needed {
+        if !given {
+            find(keys(path), format!("`{}`: {message}", path.join(".")));
+        }
     }
 }
 
@@ -185,6 +219,7 @@ pub(crate) fn secrets(
     path: &Path,
     problems: &mut Vec<Problem>,
 ) {
+    addresses(config, document, environment, path, problems);
     let rings: [(&[&str], &KeyVersions); 3] = [
         (&["admin", "page_keys"], &config.admin.page_keys),
         (&["identity", "peppers"], &config.identity.peppers),
@@ -194,6 +229,25 @@ pub(crate) fn secrets(
         for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {
             let mut at = keys(section);
             at.push(Step::Key(version.to_string()));
+            problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+}
+
+/// The addresses of stores are secrets, too: they may hold a password.
+fn addresses(
+    config: &Config,
+    document: &Document<'_>,
+    environment: &Environment,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) {
+    let postgres = &config.storage.postgres;
+    for (key, reference) in [("url", &postgres.url), ("migrate_url", &postgres.migrate_url)] {
+        if let Some(Err(problem)) =
+            reference.as_ref().map(|reference| reference.postgres(environment, directory(path)))
+        {
+            let at = keys(&["storage", "postgres", key]);
             problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
         }
     }

@@ -73,7 +73,8 @@ async fn what_is_owed_is_recorded_before_the_end() {
 }
 
 async fn bootstrap_change(engines: &stanchion_pipeline::Engines) {
-    crate::bootstrap::first_administrator(engines).await.map(drop).unwrap();
+    let subject = crate::bootstrap::subject().unwrap();
+    crate::bootstrap::administrator(engines, &subject, crate::bootstrap::NAME).await.map(drop).unwrap();
 }
 
 #[tokio::test]

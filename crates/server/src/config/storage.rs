@@ -1,0 +1,99 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stanchion_billing_metering as metering;
+use stanchion_postgres as postgres;
+
+use crate::config::SecretRef;
+
+/// Where everything is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// The kind of store.
+    pub backend: Backend,
+    /// The bounds of what is kept in memory.
+    pub memory: MemoryConfig,
+    /// The database.
+    pub postgres: PostgresConfig,
+}
+
+/// The database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresConfig {
+    /// Where it is and who signs in: `postgres://login:password@host:5432/database?sslmode=verify-full`. The login needs no right of
+    /// its own, only to be a member of `stanchion_tenant` and `stanchion_system`.
+    pub url: Option<SecretRef>,
+    /// The same for who may change the schema; `stanchion migrate` signs in with it. Left out, that is `url`.
+    pub migrate_url: Option<SecretRef>,
+    /// How many connections there are, and how long anything may take.
+    pub pool: postgres::Config,
+}
+
+/// The bounds of what is kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// The most counters of rate limits, in about 70 bytes each. At least 64.
+    pub rate_limit_counters: usize,
+    /// The newest entries of each audit chain, in about 1,000 bytes each; older ones are dropped. At least 1.
+    pub audit_entries: usize,
+    /// The most usage events that are told apart from repetitions, in about 60 bytes each. At least 1,000.
+    pub usage_ids: usize,
+    /// The most usage events kept one by one, in about 250 bytes each; sums are kept without them. At least 1,000.
+    pub usage_events: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        let usage = metering::MemoryConfig::default();
+        Self {
+            rate_limit_counters: 1_000_000,
+            audit_entries: 1_000_000,
+            usage_ids: usage.ids,
+            usage_events: usage.events,
+        }
+    }
+}
+
+impl MemoryConfig {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let bounds = [
+            ("rate_limit_counters", self.rate_limit_counters, 64),
+            ("audit_entries", self.audit_entries, 1),
+            ("usage_ids", self.usage_ids, 1_000),
+            ("usage_events", self.usage_events, 1_000),
+        ];
+        match bounds.into_iter().find(|(_, value, least)| value < least) {
+            Some((name, _, least)) => Err(format!("`{name}` must be at least {least}")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> metering::MemoryConfig {
+        metering::MemoryConfig {
+            ids: self.usage_ids,
+            events: self.usage_events,
+            ..metering::MemoryConfig::default()
+        }
+    }
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// The memory of the process: everything ends with it, and no other replica sees it.
+    #[default]
+    Memory,
+    /// Postgres. Rate limits are counted in memory, by each replica for itself.
+    Postgres,
+}
+
+impl Backend {
+    /// Tells whether what is kept outlives the process.
+    #[must_use]
+    pub fn is_durable(self) -> bool {
+        self != Self::Memory
+    }
+}

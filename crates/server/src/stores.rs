@@ -1,0 +1,120 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use stanchion_audit::{LedgerStore, MemoryLedgerStore};
+use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
+use stanchion_core::{Clock, StoreErrorKind};
+use stanchion_identity::{KeyStore, MemoryKeyStore};
+use stanchion_postgres::{
+    Database, MigrateError, PgKeyStore, PgLedgerStore, PgOutboxStore, PgRbacStore, PgRuleStore,
+    PgTenantStore, PgUsageStore,
+};
+use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
+use stanchion_rbac::{MemoryRbacStore, RbacStore};
+use stanchion_replica::{MemoryOutboxStore, OutboxStore};
+use stanchion_tenancy::{MemoryTenantStore, TenantStore};
+
+use crate::config::{Backend, Config, StorageConfig, directory};
+use crate::environment::Environment;
+use crate::failure::{Exit, Failure};
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    pub(crate) tenants: Arc<dyn TenantStore>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) roles: Arc<dyn RbacStore>,
+    pub(crate) rules: Arc<dyn RuleStore>,
+    pub(crate) counters: Arc<dyn CounterStore>,
+    pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) usage: Arc<dyn UsageStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) shared: Option<Shared>,
+}
+
+/// What replicas share, and what one of them at a time has to look after.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) database: Database,
+    pub(crate) usage: Arc<PgUsageStore>,
+}
+
+impl Stores {
+    /// Opens the stores of a configuration, and refuses those that are not fit to be worked on.
+    pub(crate) async fn open(
+        config: &Config,
+        path: &Path,
+        environment: &Environment,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        match config.storage.backend {
+            Backend::Memory => Ok(Self::in_memory(&config.storage, clock)),
+            Backend::Postgres => {
+                let database = database(&config.storage, path, environment)?;
+                stanchion_postgres::check(&database).await.map_err(|error| unfit(&error))?;
+                Ok(Self::in_postgres(database, &config.storage, clock))
+            }
+        }
+    }
+
+    fn in_memory(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Self {
+        let outbox = Arc::new(MemoryOutboxStore::default());
+        let events = || Some(Arc::clone(&outbox));
+        Self {
+            tenants: Arc::new(MemoryTenantStore::new(events())),
+            keys: Arc::new(MemoryKeyStore::new(events())),
+            roles: Arc::new(MemoryRbacStore::new(events())),
+            rules: Arc::new(MemoryRuleStore::new(events())),
+            counters: counters_in_memory(storage, clock),
+            ledger: Arc::new(MemoryLedgerStore::new(storage.memory.audit_entries)),
+            usage: Arc::new(MemoryUsageStore::new(storage.memory.usage())),
+            outbox,
+            shared: None,
+        }
+    }
+
+    fn in_postgres(database: Database, storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Self {
+        let usage = Arc::new(PgUsageStore::new(database.clone()));
+        Self {
+            tenants: Arc::new(PgTenantStore::new(database.clone())),
+            keys: Arc::new(PgKeyStore::new(database.clone())),
+            roles: Arc::new(PgRbacStore::new(database.clone())),
+            rules: Arc::new(PgRuleStore::new(database.clone())),
+            counters: counters_in_memory(storage, clock),
+            ledger: Arc::new(PgLedgerStore::new(database.clone())),
+            usage: Arc::clone(&usage) as _,
+            outbox: Arc::new(PgOutboxStore::new(database.clone())),
+            shared: Some(Shared { database, usage }),
+        }
+    }
+}
+
+fn counters_in_memory(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Arc<dyn CounterStore> {
+    Arc::new(MemoryCounterStore::new(storage.memory.rate_limit_counters, Arc::clone(clock)))
+}
+
+fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Database, Failure> {
+    let invalid = |why: String| {
+        Failure::new(Exit::Input, "`storage.postgres.url` does not say where the database is")
+            .with_lines([why])
+    };
+    let reference = storage.postgres.url.as_ref().ok_or_else(|| invalid("it is missing".to_owned()))?;
+    let url = reference.postgres(environment, directory(path)).map_err(invalid)?;
+    Ok(Database::new(&url, storage.postgres.pool))
+}
+
+/// Says why a database cannot be worked on.
+fn unfit(error: &MigrateError) -> Failure {
+    let unreachable = match error {
+        MigrateError::Connect(_) => true,
+        MigrateError::Unreadable(error) => {
+            matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout)
+        }
+        _ => false,
+    };
+    if unreachable {
+        Failure::new(Exit::Unreachable, "Postgres cannot be reached").because(error)
+    } else {
+        Failure::new(Exit::Input, "the database does not have the schema of this program").because(error)
+    }
+}
