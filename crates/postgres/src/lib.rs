@@ -52,6 +52,7 @@ mod ratelimit;
 #[cfg(feature = "rbac")]
 mod rbac;
 pub mod records;
+mod self_audit;
 mod sweep;
 #[cfg(feature = "tenancy")]
 mod tenancy;
@@ -76,6 +77,7 @@ pub use outbox::PgOutboxStore;
 pub use ratelimit::PgRuleStore;
 #[cfg(feature = "rbac")]
 pub use rbac::PgRbacStore;
+pub use self_audit::{Finding, SelfAuditError, self_audit};
 pub use sweep::FEED_KEPT;
 #[cfg(feature = "tenancy")]
 pub use tenancy::PgTenantStore;

@@ -32,7 +32,7 @@ pub async fn fresh_admin_url() -> Url {
     let admin = admin_url();
     let mut connection = connect(&admin).await;
     let template = template(&admin, &mut connection).await;
-    let name = format!("{PREFIX}_{}_{}", SystemClock.now().seconds(), unique());
+    let name = unused_name();
     run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     connection.close().await.expect("closes");
     admin.with_database(&name)
@@ -82,8 +82,11 @@ async fn run(connection: &mut PgConnection, statements: String) {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.expect("the statement runs");
 }
 
-fn unique() -> String {
-    SystemRandom::default().uuid(SystemClock.now()).simple().to_string()
+/// A name that no database and no login has. Databases of such names are dropped by a later run if this one does not.
+#[must_use]
+pub fn unused_name() -> String {
+    let unique = SystemRandom::default().uuid(SystemClock.now());
+    format!("{PREFIX}_{}_{}", SystemClock.now().seconds(), unique.simple())
 }
 
 /// Makes the template if this version's is not there, one process at a time, and drops copies that a killed run left behind.

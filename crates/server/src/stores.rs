@@ -7,7 +7,7 @@ use stanchion_core::{Clock, StoreErrorKind};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
 use stanchion_postgres::{
     Database, MigrateError, PgKeyStore, PgLedgerStore, PgOutboxStore, PgRbacStore, PgRuleStore,
-    PgTenantStore, PgUsageStore,
+    PgTenantStore, PgUsageStore, self_audit,
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
 use stanchion_rbac::{MemoryRbacStore, RbacStore};
@@ -52,6 +52,9 @@ impl Stores {
             Backend::Postgres => {
                 let database = database(&config.storage, path, environment)?;
                 stanchion_postgres::check(&database).await.map_err(|error| unfit(&error))?;
+                self_audit(&database).await.map_err(|error| {
+                    Failure::new(Exit::Input, "the database does not keep tenants apart").because(&error)
+                })?;
                 Ok(Self::in_postgres(database, &config.storage, clock))
             }
         }

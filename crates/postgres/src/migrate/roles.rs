@@ -53,8 +53,20 @@ async fn create_role(connection: &mut PgConnection, role: &str, create: String) 
     refused(made, "a role is missing and cannot be made", &format!("{create}; GRANT {role} TO <this login>"))
 }
 
+/// Tells whether a login has its two roles, and has their rights only when it takes them.
+const GRANTED: &str = "
+SELECT EXISTS (
+    SELECT FROM pg_roles WHERE rolname = $1
+    AND pg_has_role(oid, 'stanchion_tenant', 'MEMBER') AND pg_has_role(oid, 'stanchion_system', 'MEMBER')
+    AND NOT pg_has_role(oid, 'stanchion_tenant', 'USAGE') AND NOT pg_has_role(oid, 'stanchion_system', 'USAGE'))";
+
 /// Lets a login take the roles the server works in, but not have their rights outside a transaction of ours.
 pub(super) async fn grant(connection: &mut PgConnection, login: &str) -> Result<(), MigrateError> {
+    // Roles belong to the whole cluster: what is as it should be is let alone, since another database's migration may be at it.
+    let is_granted = sqlx::query_scalar(GRANTED).bind(login).fetch_one(&mut *connection).await;
+    if is_granted.map_err(MigrateError::Connect)? {
+        return Ok(());
+    }
     let quoted = sqlx::query_scalar("SELECT quote_ident($1)").bind(login).fetch_one(&mut *connection).await;
     let quoted: String = quoted.map_err(MigrateError::Connect)?;
     let version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int");
