@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Program, World, ask, eventually};
+use crate::harness::{Client, Program, Site, World, ask, eventually};
 
 fn used(world: &World) -> u64 {
     let target = format!("/v1/usage?tenant={}&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", world.acme);
@@ -127,4 +127,18 @@ fn nothing_that_was_answered_is_lost_or_doubled_by_a_kill() {
         "{answered} were answered, {used} were counted, at most {on_their_way} were on their way"
     );
     assert!(world.verified() >= answered);
+}
+
+/// Replicas that count in one Redis give what the limit gives, and no more, together.
+#[test]
+fn replicas_that_share_redis_share_their_limits() {
+    let world = World::at(|routes| Site::on_postgres_and_redis("", &routes));
+    let other = Program::run(&world.program.site);
+    let asks = |gateway| {
+        let fields = [("x-api-key", world.alice.secret.as_str())];
+        ask(gateway, "GET", "/limited/echo", &fields, b"").status()
+    };
+    let seen = [asks(world.gateway()), asks(other.gateway), asks(world.gateway()), asks(other.gateway)];
+    assert_eq!(seen, [200, 200, 200, 429]);
+    assert_eq!(asks(world.gateway()), 429);
 }

@@ -3,9 +3,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use stanchion_core::StoreError;
+use stanchion_replica::{Breaker, BreakerConfig};
+use tokio::time::Instant;
 
 use crate::bus::Bus;
 use crate::connection::Guarded;
@@ -23,6 +26,8 @@ struct Inner {
     pool: PgPool,
     bus: Bus,
     config: Config,
+    breaker: Breaker,
+    started: Instant,
 }
 
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
@@ -47,7 +52,8 @@ impl Database {
                 })
             })
             .connect_lazy_with(options(url, &config));
-        Self(Arc::new(Inner { pool, bus: Bus::default(), config }))
+        let breaker = Breaker::new(BreakerConfig { failures: 3, ..BreakerConfig::default() });
+        Self(Arc::new(Inner { pool, bus: Bus::default(), config, breaker, started: Instant::now() }))
     }
 
     /// Returns the settings.
@@ -76,12 +82,23 @@ impl Database {
         &self.0.bus
     }
 
+    /// Takes a connection, unless none was to be had lately: then nobody waits but one at a time, who looks whether it is again.
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
+        let inner = &self.0;
+        if !inner.breaker.admits(inner.started.elapsed()) {
+            return Err(Error::Resting);
+        }
+        #[expect(clippy::disallowed_methods, reason = "the one place where connections are had")]
+        let connection = inner.pool.acquire().await;
+        inner.breaker.report(connection.is_ok(), inner.started.elapsed());
+        Ok(connection?)
+    }
+
     /// Begins a transaction with one message. A connection that broke while it lay idle is replaced: nothing was asked of it yet.
     pub(crate) async fn begin(&self, opening: &str) -> Result<Guarded, Error> {
         let mut stale = self.0.config.max_connections;
         loop {
-            #[expect(clippy::disallowed_methods, reason = "the one place where connections are had")]
-            let connection = self.0.pool.acquire().await?;
+            let connection = self.connection().await?;
             match Guarded::begin(connection, opening).await {
                 Err(error) if stale > 0 && is_broken(&error) => stale -= 1,
                 begun => return Ok(begun?),

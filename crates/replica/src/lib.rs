@@ -19,6 +19,7 @@
 //! assert_eq!(cache.get("answer", noon), None, "an entry is never served from its expiry on");
 //! ```
 
+mod breaker;
 mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -29,6 +30,7 @@ mod queue;
 mod records;
 mod relay;
 
+pub use breaker::{Breaker, BreakerConfig};
 pub use cache::Cache;
 pub use feed::ChangeFeed;
 pub use follower::{Follow, Follower, FollowerConfig, Freshness};

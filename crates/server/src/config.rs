@@ -29,7 +29,7 @@ use crate::log::LogConfig;
 
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
-pub use storage::{Backend, MemoryConfig, PostgresConfig, StorageConfig};
+pub use storage::{Backend, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
 
 /// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
 ///

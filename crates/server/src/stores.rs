@@ -11,6 +11,7 @@ use stanchion_postgres::{
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
 use stanchion_rbac::{MemoryRbacStore, RbacStore};
+use stanchion_redis::CheckError;
 use stanchion_replica::{MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{MemoryTenantStore, TenantStore};
 
@@ -49,13 +50,18 @@ impl Stores {
     ) -> Result<Self, Failure> {
         match config.storage.backend {
             Backend::Memory => Ok(Self::in_memory(&config.storage, clock)),
-            Backend::Postgres => {
+            Backend::Postgres | Backend::PostgresAndRedis => {
                 let database = database(&config.storage, path, environment)?;
                 stanchion_postgres::check(&database).await.map_err(|error| unfit(&error))?;
                 self_audit(&database).await.map_err(|error| {
                     Failure::new(Exit::Input, "the database does not keep tenants apart").because(&error)
                 })?;
-                Ok(Self::in_postgres(database, &config.storage, clock))
+                let counters = if config.storage.backend.counts_in_redis() {
+                    counters_in_redis(&config.storage, path, environment).await?
+                } else {
+                    counters_in_memory(&config.storage, clock)
+                };
+                Ok(Self::in_postgres(database, counters))
             }
         }
     }
@@ -76,14 +82,14 @@ impl Stores {
         }
     }
 
-    fn in_postgres(database: Database, storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Self {
+    fn in_postgres(database: Database, counters: Arc<dyn CounterStore>) -> Self {
         let usage = Arc::new(PgUsageStore::new(database.clone()));
         Self {
             tenants: Arc::new(PgTenantStore::new(database.clone())),
             keys: Arc::new(PgKeyStore::new(database.clone())),
             roles: Arc::new(PgRbacStore::new(database.clone())),
             rules: Arc::new(PgRuleStore::new(database.clone())),
-            counters: counters_in_memory(storage, clock),
+            counters,
             ledger: Arc::new(PgLedgerStore::new(database.clone())),
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
@@ -94,6 +100,29 @@ impl Stores {
 
 fn counters_in_memory(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Arc<dyn CounterStore> {
     Arc::new(MemoryCounterStore::new(storage.memory.rate_limit_counters, Arc::clone(clock)))
+}
+
+/// Servers that cannot be asked just now are no reason not to start: rules say what they do without their counters.
+async fn counters_in_redis(
+    storage: &StorageConfig,
+    path: &Path,
+    environment: &Environment,
+) -> Result<Arc<dyn CounterStore>, Failure> {
+    let invalid = |why: String| {
+        Failure::new(Exit::Input, "`storage.redis` does not say where Redis is").with_lines([why])
+    };
+    let reference = storage.redis.urls.as_ref().ok_or_else(|| invalid("`urls` is missing".to_owned()))?;
+    let counters = reference.redis(&storage.redis.servers, environment, directory(path)).map_err(invalid)?;
+    match counters.check().await {
+        Ok(()) => {}
+        Err(error @ CheckError::Unreachable(_)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "rate limits cannot be counted yet");
+        }
+        Err(error) => {
+            return Err(Failure::new(Exit::Input, "Redis is not fit to count on").because(&error));
+        }
+    }
+    Ok(Arc::new(counters))
 }
 
 fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Database, Failure> {

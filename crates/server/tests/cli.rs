@@ -112,7 +112,11 @@ fn a_configuration_that_is_right_takes_one_line() {
 fn what_cannot_be_is_told_with_its_exit_code() {
     let cases: [(&[&str], i32, &str); 5] = [
         (&["serve", "--config", "nowhere.toml"], 2, "nowhere.toml: cannot be read"),
-        (&["serve", "--config", "x", "--storage", "sqlite"], 2, "[possible values: memory, postgres]"),
+        (
+            &["serve", "--config", "x", "--storage", "sqlite"],
+            2,
+            "[possible values: memory, postgres, postgres+redis]",
+        ),
         (&["key", "list"], 2, "the variable `STANCHION_KEY` is not set"),
         (&["key", "list", "--server", "https://example.com"], 2, "only http is spoken here"),
         (&["quickstart", "--port", "65535"], 2, "choose at most --port 65534"),

@@ -43,16 +43,36 @@ impl Site {
         Self::on_database(&fresh_database(), "backend = \"postgres\"", gateway, rest)
     }
 
+    /// The same with counters in the tests' Redis, under a prefix of their own.
+    pub(crate) fn on_postgres_and_redis(gateway: &str, rest: &str) -> Arc<Self> {
+        let database = fresh_database();
+        let redis =
+            std::env::var("STANCHION_TEST_REDIS").expect("STANCHION_TEST_REDIS: run `cargo xtask test`");
+        let prefix = database.rsplit('/').next().expect("a name");
+        let storage = "backend = \"postgres+redis\"";
+        let rest = format!(
+            "[storage.redis]\nurls = \"file:redis\"\n[storage.redis.servers]\nprefix = \"{prefix}\"\n\
+             connect_timeout_ms = 5000\nresponse_timeout_ms = 5000\n{rest}"
+        );
+        Self::on_stores(&[("database", &database), ("redis", &redis)], storage, gateway, &rest)
+    }
+
     /// The same on a database that is there already. `storage` is the beginning of `[storage]`.
     pub(crate) fn on_database(url: &str, storage: &str, gateway: &str, rest: &str) -> Arc<Self> {
+        Self::on_stores(&[("database", url)], storage, gateway, rest)
+    }
+
+    fn on_stores(stores: &[(&str, &str)], storage: &str, gateway: &str, rest: &str) -> Arc<Self> {
+        let addresses = stores;
         let stores = format!(
             "[storage]\n{storage}\n[storage.postgres]\nurl = \"file:database\"\n\
              [storage.postgres.pool]\nmax_connections = 8\nacquire_timeout_ms = 5000\n\
              [identity]\npeppers = {{ 1 = \"file:pepper\" }}\n[audit]\nsigning_keys = {{ 1 = \"file:ledger\" }}\n"
         );
         let site = Self::write(gateway, "", &format!("{stores}{rest}"));
-        let secrets = [("database", url), ("pepper", &"p".repeat(32)), ("ledger", &"l".repeat(32))];
-        for (name, secret) in secrets {
+        let (pepper, ledger) = ("p".repeat(32), "l".repeat(32));
+        let made = [("pepper", pepper.as_str()), ("ledger", ledger.as_str())];
+        for (name, secret) in addresses.iter().chain(&made) {
             fs::write(site.path(name), secret).expect("writes");
         }
         let (config, key) = (site.path("stanchion.toml"), site.path("key"));

@@ -5,6 +5,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stanchion_core::Secret;
 use stanchion_postgres::Url;
+use stanchion_redis::RedisCounterStore;
 
 use crate::environment::Environment;
 
@@ -49,6 +50,24 @@ impl SecretRef {
         let secret = self.resolve(environment, directory)?;
         let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("`{self}` is no text"))?;
         text.trim().parse().map_err(|error| format!("what `{self}` holds is {error}"))
+    }
+}
+
+impl SecretRef {
+    /// Sets up counters on the servers whose addresses are here.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), and when what is there are no such addresses; they are not repeated.
+    pub fn redis(
+        &self,
+        config: &stanchion_redis::Config,
+        environment: &Environment,
+        directory: &Path,
+    ) -> Result<RedisCounterStore, String> {
+        let secret = self.resolve(environment, directory)?;
+        let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("`{self}` is no text"))?;
+        RedisCounterStore::new(text.trim(), config.clone())
+            .map_err(|error| format!("what `{self}` holds: {error}"))
     }
 }
 

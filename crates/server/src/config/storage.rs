@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stanchion_billing_metering as metering;
 use stanchion_postgres as postgres;
+use stanchion_redis as redis;
 
 use crate::config::SecretRef;
 
@@ -15,6 +16,8 @@ pub struct StorageConfig {
     pub memory: MemoryConfig,
     /// The database.
     pub postgres: PostgresConfig,
+    /// Where rate limits are counted, with `backend = "postgres+redis"`.
+    pub redis: RedisConfig,
 }
 
 /// The database.
@@ -28,6 +31,16 @@ pub struct PostgresConfig {
     pub migrate_url: Option<SecretRef>,
     /// How many connections there are, and how long anything may take.
     pub pool: postgres::Config,
+}
+
+/// Where rate limits are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisConfig {
+    /// Where the servers are: `redis://user:password@host:6379`, several with commas between.
+    pub urls: Option<SecretRef>,
+    /// How they work together, and how long they may take.
+    pub servers: redis::Config,
 }
 
 /// The bounds of what is kept in memory.
@@ -88,6 +101,10 @@ pub enum Backend {
     Memory,
     /// Postgres. Rate limits are counted in memory, by each replica for itself.
     Postgres,
+    /// Postgres, and Redis or Valkey, where all replicas count the same rate limits together.
+    #[serde(rename = "postgres+redis")]
+    #[value(name = "postgres+redis")]
+    PostgresAndRedis,
 }
 
 impl Backend {
@@ -95,5 +112,11 @@ impl Backend {
     #[must_use]
     pub fn is_durable(self) -> bool {
         self != Self::Memory
+    }
+
+    /// Tells whether rate limits are counted in Redis.
+    #[must_use]
+    pub fn counts_in_redis(self) -> bool {
+        self == Self::PostgresAndRedis
     }
 }

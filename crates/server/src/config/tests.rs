@@ -94,7 +94,7 @@ replicas = 0
     stanchion.toml:4: `gateway.max_headers`: a whole number from 0 is expected, not the text "many"
     stanchion.toml:5: `gateway.trusted_proxies`: a list is expected, not the text "10.0.0.0/8"
     stanchion.toml:7: `log.format` is not `jsno`; did you mean `json`?
-    stanchion.toml:9: `storage.backend` is not `sqlite`; there is `memory`, `postgres`
+    stanchion.toml:9: `storage.backend` is not `sqlite`; there is `memory`, `postgres`, `postgres+redis`
     stanchion.toml:12: `limits.key`: a key has each dimension once: leave out the second
     stanchion.toml:13: `limits.limit`: a whole number from 0 is expected, not -1
     stanchion.toml:14: `limits.window`: `1 minute` is not a window: use a number and a unit, such as 30s, 1m, 1h, 1d or 1mo

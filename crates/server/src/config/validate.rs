@@ -54,6 +54,10 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
             keys(&["storage", "postgres", "pool"]),
             config.storage.postgres.pool.validate().err().unwrap_or_default(),
         ),
+        (
+            keys(&["storage", "redis", "servers"]),
+            config.storage.redis.servers.validate().err().unwrap_or_default(),
+        ),
         (keys(&["tenancy"]), one(config.tenancy.validate())),
         (keys(&["identity", "api_keys"]), one(config.identity.api_keys.validate())),
         (keys(&["rbac"]), one(config.rbac.validate())),
@@ -104,11 +108,16 @@ fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
     if !config.storage.backend.is_durable() {
         return;
     }
-    let needed: [(&[&str], bool, &str); 3] = [
+    let needed: [(&[&str], bool, &str); 4] = [
         (
             &["storage", "postgres", "url"],
             config.storage.postgres.url.is_some(),
             "say where the database is, as `env:DATABASE_URL` or `file:PATH`",
+        ),
+        (
+            &["storage", "redis", "urls"],
+            config.storage.redis.urls.is_some() || !config.storage.backend.counts_in_redis(),
+            "say where Redis is, as `env:REDIS_URL` or `file:PATH`",
         ),
         (
             &["identity", "peppers"],
@@ -242,6 +251,12 @@ fn addresses(
     path: &Path,
     problems: &mut Vec<Problem>,
 ) {
+    let redis = &config.storage.redis;
+    let checked = redis.urls.as_ref().map(|urls| urls.redis(&redis.servers, environment, directory(path)));
+    if let Some(Err(problem)) = checked {
+        let at = keys(&["storage", "redis", "urls"]);
+        problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+    }
     let postgres = &config.storage.postgres;
     for (key, reference) in [("url", &postgres.url), ("migrate_url", &postgres.migrate_url)] {
         if let Some(Err(problem)) =

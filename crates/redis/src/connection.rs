@@ -1,0 +1,213 @@
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelServerType};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use stanchion_core::{StoreError, StoreErrorKind};
+use stanchion_replica::{Breaker, BreakerConfig};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::{Config, InvalidConfig, Topology};
+
+/// The servers, and the one connection to them that all callers share.
+pub(crate) struct Servers {
+    source: Source,
+    /// Held while a connection is made, so that however many callers are waiting, one is.
+    live: Mutex<Option<Live>>,
+    breaker: Breaker,
+    started: Instant,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+enum Source {
+    Single(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Box<ClusterClient>),
+}
+
+#[derive(Clone)]
+enum Live {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// Why a call was not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("no connection within {} ms", .0.as_millis())]
+    Unconnected(Duration),
+    #[error("no answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    #[error("the server did not answer lately")]
+    Resting,
+    #[error("the server answered something else: {0}")]
+    Unexpected(String),
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+impl Failure {
+    /// Says that it happened in an operation of a port.
+    pub(crate) fn of(self, operation: &'static str) -> StoreError {
+        let kind = match &self {
+            Self::Late(_) => StoreErrorKind::Timeout,
+            Self::Unconnected(_) | Self::Resting => StoreErrorKind::Unavailable,
+            Self::Unexpected(_) => StoreErrorKind::Corrupt,
+            Self::Unsupported(_) => StoreErrorKind::Unsupported,
+            // It was on its way when the connection broke.
+            Self::Redis(error) if error.is_timeout() || error.is_connection_dropped() => {
+                StoreErrorKind::Timeout
+            }
+            Self::Redis(error) if is_unavailable(error) => StoreErrorKind::Unavailable,
+            Self::Redis(_) => StoreErrorKind::Internal,
+        };
+        StoreError::new(kind, "redis", operation).with_source(self)
+    }
+
+    /// Tells whether the server is at fault, rather than what was asked of it.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Redis(error) => {
+                error.is_timeout() || error.is_connection_dropped() || is_unavailable(error)
+            }
+            Self::Late(_) | Self::Unconnected(_) => true,
+            Self::Resting | Self::Unexpected(_) | Self::Unsupported(_) => false,
+        }
+    }
+}
+
+fn is_unavailable(error: &RedisError) -> bool {
+    let is_busy = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::TryAgain
+        ) | ErrorKind::ClusterConnectionNotFound
+    );
+    // Out of memory, too few replicas, a script that runs on, no more connections: codes without a name in the driver.
+    let codes = ["OOM", "NOREPLICAS", "BUSY", "MISCONF"];
+    let code = error.code().unwrap_or_default();
+    is_busy || error.is_io_error() || error.is_connection_refusal() || codes.contains(&code)
+}
+
+impl Servers {
+    pub(crate) fn new(urls: &str, config: &Config) -> Result<Self, InvalidConfig> {
+        config.validate().map_err(|problems| InvalidConfig(problems.join("; ")))?;
+        let urls: Vec<&str> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+        let invalid = |what: &str| {
+            InvalidConfig(format!(
+                "{what}: write redis://user:password@host:6379, several with commas between"
+            ))
+        };
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms.into());
+        let response_timeout = Duration::from_millis(config.response_timeout_ms.into());
+        let source = match config.topology {
+            Topology::Single => match urls.as_slice() {
+                [url] => {
+                    let client = Client::open(*url).map_err(|_| invalid("not the URL of a server"))?;
+                    Source::Single(Box::new(client))
+                }
+                _ => return Err(invalid("one server has one URL")),
+            },
+            Topology::Sentinel => {
+                let kind = SentinelServerType::Master;
+                let client = SentinelClient::build(urls, config.primary.clone(), None, kind);
+                Source::Sentinel(Box::new(Mutex::new(
+                    client.map_err(|_| invalid("not the URLs of Sentinels"))?,
+                )))
+            }
+            Topology::Cluster => {
+                let builder = ClusterClientBuilder::new(urls)
+                    .connection_timeout(connect_timeout)
+                    .response_timeout(response_timeout)
+                    .retries(2)
+                    .max_retry_wait(20);
+                let client = builder.build().map_err(|_| invalid("not the URLs of a Cluster"))?;
+                Source::Cluster(Box::new(client))
+            }
+        };
+        let breaker = BreakerConfig { failures: config.failures, ..BreakerConfig::default() };
+        Ok(Self {
+            source,
+            live: Mutex::new(None),
+            breaker: Breaker::new(breaker),
+            started: Instant::now(),
+            connect_timeout,
+            response_timeout,
+        })
+    }
+
+    /// Asks the servers one thing.
+    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
+        if !self.breaker.admits(self.started.elapsed()) {
+            return Err(Failure::Resting);
+        }
+        let answer = self.try_ask(command).await;
+        let failed = answer.as_ref().err().is_some_and(Failure::is_outage);
+        self.breaker.report(!failed, self.started.elapsed());
+        if failed {
+            // The next caller connects anew, perhaps to another primary.
+            *self.live.lock().await = None;
+        }
+        answer
+    }
+
+    async fn try_ask(&self, command: &Cmd) -> Result<Value, Failure> {
+        let live = timeout(self.connect_timeout, self.connected());
+        let live = live.await.unwrap_or(Err(Failure::Unconnected(self.connect_timeout)))?;
+        let answer = async {
+            match live {
+                Live::One(mut connection) => command.query_async(&mut connection).await,
+                Live::Cluster(mut connection) => command.query_async(&mut connection).await,
+            }
+        };
+        let answer = timeout(self.response_timeout, answer).await;
+        let answer: Value = answer.map_err(|_| Failure::Late(self.response_timeout))??;
+        Ok(answer)
+    }
+
+    async fn connected(&self) -> Result<Live, Failure> {
+        let mut live = self.live.lock().await;
+        if let Some(live) = &*live {
+            return Ok(live.clone());
+        }
+        let config = || {
+            AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(self.connect_timeout))
+                .set_response_timeout(Some(self.response_timeout))
+        };
+        let made = match &self.source {
+            Source::Single(client) => {
+                Live::One(client.get_multiplexed_async_connection_with_config(&config()).await?)
+            }
+            Source::Sentinel(client) => {
+                let mut client = client.lock().await;
+                Live::One(client.get_async_connection_with_config(&config()).await?)
+            }
+            Source::Cluster(client) => Live::Cluster(client.get_async_connection().await?),
+        };
+        *live = Some(made.clone());
+        Ok(made)
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topology = match self.source {
+            Source::Single(_) => Topology::Single,
+            Source::Sentinel(_) => Topology::Sentinel,
+            Source::Cluster(_) => Topology::Cluster,
+        };
+        f.debug_struct("Servers").field("topology", &topology).field("open", &self.breaker.is_open()).finish()
+    }
+}
