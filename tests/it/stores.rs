@@ -142,3 +142,30 @@ fn replicas_that_share_redis_share_their_limits() {
     assert_eq!(seen, [200, 200, 200, 429]);
     assert_eq!(asks(world.gateway()), 429);
 }
+
+/// Whoever brings the token of a write is answered by what it has left, on whatever replica, without a second look.
+#[test]
+fn a_consistency_token_is_honoured_by_every_replica() {
+    let world = World::on_postgres("");
+    let other = Program::run(&world.program.site);
+    let check = format!("/v1/check?tenant={}", world.acme);
+    let question = json!({"subject": "user:alice", "permission": "report:read"}).to_string();
+    let assignment = json!({"subject": "user:alice", "role": "viewer"});
+    for turn in 0..10 {
+        let written = if turn % 2 == 0 {
+            let gone = format!("/v1/assignments?tenant={}&subject=user:alice&role=viewer", world.acme);
+            world.admin("DELETE", &gone, &Value::Null)
+        } else {
+            world.admin("POST", &format!("/v1/assignments?tenant={}", world.acme), &assignment)
+        };
+        let token = written.field("stanchion-consistency").expect("a token").to_owned();
+        let fields = [
+            ("x-api-key", other.key.as_str()),
+            ("content-type", "application/json"),
+            ("stanchion-consistency", token.as_str()),
+        ];
+        let answer = ask(other.admin, "POST", &check, &fields, question.as_bytes());
+        assert_eq!(answer.status(), 200, "{}", answer.json());
+        assert_eq!(answer.json()["allowed"], json!(turn % 2 == 1), "turn {turn}: {}", answer.json());
+    }
+}

@@ -17,7 +17,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use stanchion_api::{ApiState, Readiness, router};
+//! use stanchion_api::{ApiState, Readiness, Refresh, router};
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
 //! use stanchion_tower::ClientAddress;
@@ -32,6 +32,7 @@
 //!         readiness,
 //!         listeners: Vec::new(),
 //!         client: ClientAddress::default(),
+//!         refresh: Refresh::default(),
 //!     })
 //! }
 //! ```
@@ -67,4 +68,4 @@ mod wire;
 
 pub use readiness::{Part, Phase, Readiness};
 pub use router::router;
-pub use state::{ApiState, ListenerCounts, ListenerSource};
+pub use state::{ApiState, ListenerCounts, ListenerSource, Refresh};

@@ -31,6 +31,9 @@ Administration of tenants, API keys, roles, rate limits, usage and audit.
 **Creations** take an `Idempotency-Key`: sent again within 24 hours to the same process they are answered as the first time, with \
 `idempotency-replayed: true`, and are not done again.
 
+**Writes** are answered with a `stanchion-consistency` token. A request that sends it back is answered by what the write has left, also \
+where another replica answers; without it, replicas follow within a second.
+
 **Values.** Times are RFC 3339 in UTC; decimals and 64-bit numbers are text.";
 
 const TAGS: [(&str, &str); 11] = [

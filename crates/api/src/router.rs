@@ -26,6 +26,8 @@ use crate::{operations, system};
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Sent with every answer to a write, and back with a read that has to see it, wherever that arrives.
+const CONSISTENCY: HeaderName = HeaderName::from_static("stanchion-consistency");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Makes the admin API: a service that the owner of a listener serves.
@@ -126,6 +128,13 @@ impl Exchange<'_> {
             uri_path: head.uri.path(),
         };
         let (principal, scope) = attempt.authorize(&head.headers, &path, &mut query).await?;
+        // Whatever the token says, the look that it causes sees every write that was answered before it was sent.
+        if head.headers.contains_key(CONSISTENCY) && !state.refresh.run().await {
+            return Err(Failure::new(
+                ProblemCode::BackendUnavailable,
+                "the writes before `stanchion-consistency` could not be seen in time; try again",
+            ));
+        }
         let body = read(&head.headers, body).await?;
         let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
         let user_agent = user_agent.map(|text| Text::from(text.chars().take(200).collect::<String>()));
@@ -142,10 +151,15 @@ impl Exchange<'_> {
             headers: head.headers,
             body,
         };
-        match (self.operation.idempotency, idempotency_key(&call.headers)?) {
-            (Idempotency::Key, Some(key)) => self.once(call, key).await,
-            _ => (self.handler)(call).await,
+        let mut reply = match (self.operation.idempotency, idempotency_key(&call.headers)?) {
+            (Idempotency::Key, Some(key)) => self.once(call, key).await?,
+            _ => (self.handler)(call).await?,
+        };
+        if !self.operation.method.is_safe() {
+            let token = HeaderValue::try_from(self.id.to_string()).map_err(Failure::internal)?;
+            reply.headers.push((CONSISTENCY, token));
         }
+        Ok(reply)
     }
 
     /// Does what is asked, unless it was done before under the same idempotency key.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stanchion_core::{Clock, IdGen, KeyRing};
+use stanchion_core::{BoxFuture, Clock, IdGen, KeyRing};
 use stanchion_pipeline::Pipeline;
 use stanchion_tower::ClientAddress;
 
@@ -30,6 +30,36 @@ pub struct ApiState {
     pub listeners: Vec<ListenerSource>,
     /// Whose word on a client's address counts on the admin listener.
     pub client: ClientAddress,
+    /// Brings what decisions are made by up to date.
+    pub refresh: Refresh,
+}
+
+/// Brings what decisions are made by up to date, for readers who must see a write that another replica has made.
+#[derive(Clone)]
+pub struct Refresh(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Refresh {
+    /// Tells how: the future ends with whether everything committed before it was made has been taken in. It has to end soon.
+    pub fn new(refresh: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(refresh))
+    }
+
+    pub(crate) async fn run(&self) -> bool {
+        (self.0)().await
+    }
+}
+
+impl Default for Refresh {
+    /// For a process that shares its stores with no other, and so has seen every write.
+    fn default() -> Self {
+        Self::new(|| Box::pin(std::future::ready(true)))
+    }
+}
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refresh")
+    }
 }
 
 /// A listener, for metrics.

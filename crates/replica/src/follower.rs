@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::select;
 use stanchion_core::{Clock, FeedCursor, FeedEntry, StoreError, SystemScope, Timer, Timestamp};
+use tokio::sync::Notify;
 
 use crate::ChangeFeed;
 
@@ -47,23 +49,48 @@ impl Default for FollowerConfig {
 
 /// When a follower last knew that it had seen everything. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Freshness(Arc<AtomicI64>);
+pub struct Freshness(Arc<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    at: AtomicI64,
+    /// Somebody wants the follower to look now.
+    asked: Notify,
+    /// The follower has looked.
+    looked: Notify,
+}
 
 impl Freshness {
     /// Starts as fresh at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.micros())))
+        let at = AtomicI64::new(now.micros());
+        Self(Arc::new(Seen { at, asked: Notify::new(), looked: Notify::new() }))
     }
 
     /// Returns how old the snapshot may be at `now`.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
-        now.since(Timestamp::from_micros(self.0.load(Ordering::Relaxed)))
+        now.since(Timestamp::from_micros(self.0.at.load(Ordering::Relaxed)))
+    }
+
+    /// Has the follower look at once, and waits until every change committed before `at`, an instant of its clock, has been taken in.
+    /// While nobody runs the follower, or its store cannot be read, that is for ever.
+    pub async fn reach(&self, at: Timestamp) {
+        loop {
+            let mut looked = pin!(self.0.looked.notified());
+            looked.as_mut().enable();
+            if self.0.at.load(Ordering::Relaxed) >= at.micros() {
+                return;
+            }
+            self.0.asked.notify_one();
+            looked.await;
+        }
     }
 
     fn touch(&self, now: Timestamp) {
-        self.0.fetch_max(now.micros(), Ordering::Relaxed);
+        self.0.at.fetch_max(now.micros(), Ordering::Relaxed);
+        self.0.looked.notify_waiters();
     }
 }
 
@@ -132,8 +159,9 @@ impl Follower {
                 failed(&error);
             }
             let next = self.clock.now().plus(self.config.interval);
-            let feed = Arc::clone(&self.feed);
-            select(self.timer.sleep_until(next), feed.arrived()).await;
+            let (feed, freshness) = (Arc::clone(&self.feed), self.freshness.clone());
+            let asked = pin!(freshness.0.asked.notified());
+            select(self.timer.sleep_until(next), select(feed.arrived(), asked)).await;
         }
     }
 }
@@ -204,5 +232,27 @@ mod tests {
         assert_eq!(*seen.resets.lock().unwrap(), 1, "only the first look starts from nothing");
         assert_eq!(follower.freshness().age(clock.now()), Duration::ZERO);
         assert_eq!(*seen.caught_up.lock().unwrap(), [0, 5_000_000], "not where the look failed");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_freshness_has_the_follower_look_at_once() {
+        let records = Arc::new(Records::<u32>::new(None));
+        let (seen, clock) = (Arc::new(Seen::default()), Arc::new(ManualClock::default()));
+        let config = FollowerConfig::default();
+        let mut follower = Follower::new(records.clone(), seen.clone(), clock.clone(), clock.clone(), config);
+        follower.catch_up().await.unwrap();
+        let freshness = follower.freshness();
+        clock.advance(Duration::from_secs(1));
+        write(&records, 0);
+        let reached = async {
+            freshness.reach(clock.now()).await;
+            seen.revisions.lock().unwrap().clone()
+        };
+        let run = pin!(follower.run(|_| {}));
+        let futures_util::future::Either::Left((revisions, _)) = select(pin!(reached), run).await else {
+            panic!("a follower does not end");
+        };
+        assert_eq!(revisions, [1], "although no time has passed since");
+        freshness.reach(clock.now()).await;
     }
 }

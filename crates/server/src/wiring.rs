@@ -2,7 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness};
+use futures_util::future::join_all;
+use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
 use stanchion_audit::{Ledger, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, SystemRandom, Text, Timer};
@@ -27,6 +28,9 @@ use crate::workers::Workers;
 /// How old a snapshot may be before the process says that it is not ready. Engines fail closed at their own `max_stale_seconds`.
 const STALE: Duration = Duration::from_secs(10);
 
+/// The longest that a request waits for this process to see what others have written.
+const REFRESH: Duration = Duration::from_secs(1);
+
 /// The engines, put together: what the listeners answer with.
 #[derive(Debug)]
 pub(crate) struct Platform {
@@ -38,6 +42,7 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     stores: Stores,
+    freshness: Vec<Freshness>,
 }
 
 /// What has to run beside the requests.
@@ -132,6 +137,7 @@ impl Platform {
             follow("roles", Arc::clone(&stores.roles) as _, Arc::clone(&rbac) as _),
             follow("limits", Arc::clone(&stores.rules) as _, Arc::clone(&ratelimit) as _),
         ];
+        let all: Vec<Freshness> = followers.iter().map(|(_, follower)| follower.freshness()).collect();
         let freshness = followers.iter().map(|(name, follower)| (*name, follower.freshness()));
         let readiness =
             Readiness::new(freshness.map(|(name, freshness)| part(name, freshness, Arc::clone(&clock))));
@@ -142,8 +148,17 @@ impl Platform {
         let client = ClientAddress::behind(config.gateway.trusted_proxies.clone());
         let pipeline = Pipeline::new(engines, routes, client, Arc::clone(&clock), Arc::clone(&random) as _);
         let proxy = Proxy::new(Arc::new(upstreams), Arc::clone(&clock), config.gateway.body_stall());
-        let platform =
-            Self { pipeline, proxy, clock, timer, random, readiness, page_keys: keys.pages, stores };
+        let platform = Self {
+            pipeline,
+            proxy,
+            clock,
+            timer,
+            random,
+            readiness,
+            page_keys: keys.pages,
+            stores,
+            freshness: all,
+        };
         Ok((platform, Work { sequencer, recorder, followers }))
     }
 
@@ -192,7 +207,23 @@ impl Platform {
             readiness: self.readiness.clone(),
             listeners,
             client: ClientAddress::behind(config.admin.trusted_proxies.clone()),
+            refresh: self.refresh(),
         }
+    }
+
+    /// Returns what brings every engine up to date, within a stated time. In memory they always are.
+    fn refresh(&self) -> Refresh {
+        if self.stores.shared.is_none() {
+            return Refresh::default();
+        }
+        let (all, clock) = (self.freshness.clone(), Arc::clone(&self.clock));
+        Refresh::new(move || {
+            let (all, now) = (all.clone(), clock.now());
+            Box::pin(async move {
+                let look = join_all(all.iter().map(|freshness| freshness.reach(now)));
+                tokio::time::timeout(REFRESH, look).await.is_ok()
+            })
+        })
     }
 
     /// Starts what has to run beside the requests.

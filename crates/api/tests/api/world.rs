@@ -130,6 +130,7 @@ impl World {
             readiness: readiness.clone(),
             listeners: vec![ListenerSource::new("gateway", counts)],
             client,
+            refresh: stanchion_api::Refresh::default(),
         });
         let relay = Relay::new(outbox, Arc::new(engines.audit.clone()), now(), clock.clone());
         let admin = rbac::Role::new("admin".parse().unwrap(), "Administrator".parse().unwrap());
