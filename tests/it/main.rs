@@ -21,6 +21,7 @@ mod foreign;
 mod harness;
 mod hygiene;
 mod load;
+mod outages;
 mod outside;
 mod path;
 mod quickstart;

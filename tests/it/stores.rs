@@ -169,3 +169,23 @@ fn a_consistency_token_is_honoured_by_every_replica() {
         assert_eq!(answer.json()["allowed"], json!(turn % 2 == 1), "turn {turn}: {}", answer.json());
     }
 }
+
+/// Of two that want to write the ledger alone, the one that came first is shut out, says so, and ends rather than answer unrecorded.
+#[test]
+fn of_two_exclusive_writers_the_first_is_fenced() {
+    let mut world = World::on_postgres("[audit.ledger]\nwriters = \"exclusive\"\n");
+    assert_eq!(world.ask("GET", "/reports/echo").status(), 200);
+    let second = Program::run(&world.program.site);
+    // What it is asked from now on it can record nowhere.
+    let head = format!(
+        "GET /reports/echo HTTP/1.1\r\nhost: gateway.test\r\nx-api-key: {}\r\n\r\n",
+        world.alice.secret
+    );
+    let mut client = Client::connect(world.gateway());
+    let _ = client.try_send(head).and_then(|()| client.try_answer("GET"));
+    assert!(!world.program.ended().success());
+    assert!(world.program.logged("the audit ledger was taken by another writer").is_some());
+    world.program = second;
+    assert_eq!(world.ask("GET", "/reports/echo").status(), 200);
+    assert!(world.verified() > 0);
+}

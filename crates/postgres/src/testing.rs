@@ -78,8 +78,12 @@ pub async fn connect(url: &Url) -> PgConnection {
     PgConnection::connect_with(&url.options()).await.expect("the tests' Postgres is reachable")
 }
 
-async fn run(connection: &mut PgConnection, statements: String) {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.expect("the statement runs");
+/// Runs statements.
+///
+/// # Panics
+/// When one of them fails.
+pub async fn run(connection: &mut PgConnection, statements: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(connection).await.expect("the statement runs");
 }
 
 /// A name that no database and no login has. Databases of such names are dropped by a later run if this one does not.
@@ -98,7 +102,7 @@ async fn template(admin: &Url, connection: &mut PgConnection) -> String {
     if there(name.clone()).fetch_one(&mut *connection).await.expect("reads") {
         return name;
     }
-    run(connection, "SELECT pg_advisory_lock(7001)".to_owned()).await;
+    run(connection, "SELECT pg_advisory_lock(7001)").await;
     if !there(name.clone()).fetch_one(&mut *connection).await.expect("reads") {
         drop_leftovers(connection).await;
         let unfinished = format!("{name}_unfinished");
@@ -113,7 +117,7 @@ async fn template(admin: &Url, connection: &mut PgConnection) -> String {
         run(connection, format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
         run(connection, format!("ALTER DATABASE {name} IS_TEMPLATE true")).await;
     }
-    run(connection, "SELECT pg_advisory_unlock(7001)".to_owned()).await;
+    run(connection, "SELECT pg_advisory_unlock(7001)").await;
     name
 }
 

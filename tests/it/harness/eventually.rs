@@ -15,3 +15,10 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Does something and says how long it took.
+pub(crate) fn elapsed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed())
+}

@@ -3,13 +3,15 @@
 mod client;
 mod eventually;
 mod message;
+mod postgres;
 mod program;
 mod upstream;
 mod world;
 
 pub(crate) use client::{Client, ask};
-pub(crate) use eventually::eventually;
+pub(crate) use eventually::{elapsed, eventually};
 pub(crate) use message::Message;
+pub(crate) use postgres::PostgresServer;
 pub(crate) use program::{Program, Site, command};
 pub(crate) use upstream::{Upstream, digest, pattern};
 pub(crate) use world::{World, refused_port};

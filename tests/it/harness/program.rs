@@ -9,9 +9,10 @@ use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use stanchion_postgres::testing;
 use tempfile::TempDir;
 
-use super::{ask, eventually};
+use super::{PostgresServer, ask, eventually};
 
 /// The program with arguments, in an environment without overrides.
 pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
@@ -62,11 +63,34 @@ impl Site {
         Self::on_stores(&[("database", url)], storage, gateway, rest)
     }
 
+    /// The same on a server of the test's own, with the program's own patience: migrated by its administrator, for a login that may
+    /// do nothing by itself.
+    pub(crate) fn on_own_postgres(server: &PostgresServer, rest: &str) -> Arc<Self> {
+        server.run("CREATE ROLE stanchion_app LOGIN");
+        let admin = server.admin();
+        let addresses = [
+            ("database", testing::text(&admin.with_login("stanchion_app"))),
+            ("administrator", testing::text(&admin)),
+        ];
+        let addresses = addresses.each_ref().map(|(name, url)| (*name, url.as_str()));
+        let pool = "migrate_url = \"file:administrator\"";
+        Self::on_addresses(&addresses, "backend = \"postgres\"", pool, "", rest)
+    }
+
     fn on_stores(stores: &[(&str, &str)], storage: &str, gateway: &str, rest: &str) -> Arc<Self> {
-        let addresses = stores;
+        let pool = "[storage.postgres.pool]\nmax_connections = 8\nacquire_timeout_ms = 5000";
+        Self::on_addresses(stores, storage, pool, gateway, rest)
+    }
+
+    fn on_addresses(
+        addresses: &[(&str, &str)],
+        storage: &str,
+        pool: &str,
+        gateway: &str,
+        rest: &str,
+    ) -> Arc<Self> {
         let stores = format!(
-            "[storage]\n{storage}\n[storage.postgres]\nurl = \"file:database\"\n\
-             [storage.postgres.pool]\nmax_connections = 8\nacquire_timeout_ms = 5000\n\
+            "[storage]\n{storage}\n[storage.postgres]\nurl = \"file:database\"\n{pool}\n\
              [identity]\npeppers = {{ 1 = \"file:pepper\" }}\n[audit]\nsigning_keys = {{ 1 = \"file:ledger\" }}\n"
         );
         let site = Self::write(gateway, "", &format!("{stores}{rest}"));
@@ -76,6 +100,11 @@ impl Site {
             fs::write(site.path(name), secret).expect("writes");
         }
         let (config, key) = (site.path("stanchion.toml"), site.path("key"));
+        if addresses.iter().any(|(name, _)| *name == "administrator") {
+            let migrate = ["migrate".as_ref(), "--config".as_ref(), config.as_os_str()];
+            let migrated = command(migrate).output().expect("runs");
+            assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        }
         let args = [
             "key".as_ref(),
             "create".as_ref(),
@@ -110,7 +139,7 @@ impl Site {
 /// Returns the URL of a fresh migrated database, for the server's login.
 pub(crate) fn fresh_database() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    stanchion_postgres::testing::text(&runtime.block_on(stanchion_postgres::testing::fresh_url()))
+    testing::text(&runtime.block_on(testing::fresh_url()))
 }
 
 /// A running `stanchion serve`, on ports that the system chose. It is killed when it is dropped.
