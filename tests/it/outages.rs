@@ -42,7 +42,8 @@ fn while_it_is_gone(world: &World, stranger: &str, what: &str) {
 #[test]
 fn postgres_stops_refuses_and_comes_back() {
     let mut server = PostgresServer::start();
-    let world = World::at(|routes| Site::on_own_postgres(&server, &routes));
+    let kept = "[[routes]]\nid = \"kept\"\npath = \"/kept\"\nupstream = \"service\"\nack = \"durable\"\n";
+    let world = World::at(|routes| Site::on_own_postgres(&server, &format!("{routes}{kept}")));
     // Of each of them the gateway has not heard yet.
     let strangers: Vec<String> =
         ["user:bob", "user:carol"].map(|subject| world.user(&world.acme, subject).secret).into();
@@ -72,6 +73,15 @@ fn postgres_stops_refuses_and_comes_back() {
     server.run("ALTER ROLE stanchion_app CONNECTION LIMIT -1");
     comes_back(carol);
 
+    // Who is promised that the record is kept is not answered without it.
+    server.down();
+    let fields = [("x-api-key", world.alice.secret.as_str())];
+    let (answer, took) = elapsed(|| ask(world.gateway(), "GET", "/kept/echo", &fields, b""));
+    assert_eq!((answer.status(), answer.json()["code"].as_str()), (503, Some("backend_unavailable")));
+    assert!(took < 2 * SOON, "{took:?}");
+    server.up();
+    comes_back(bob);
+
     // Writes are refused with a word while it is gone, and nothing that was answered meanwhile is missing afterwards.
     server.down();
     let refused =
@@ -79,11 +89,11 @@ fn postgres_stops_refuses_and_comes_back() {
     assert_eq!(refused.status(), 503, "{}", refused.json());
     assert_eq!(refused.json()["code"], "backend_unavailable");
     server.up();
-    // Ten of alice while it was stopped and ten while it refused, one before that, and one of each stranger.
+    // Ten of alice while it was stopped and ten while it refused, one before that, one of carol and two of bob.
     let usage = format!("/v1/usage?tenant={}&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", world.acme);
     eventually("everything that was answered is counted", || {
         let found = world.admin("GET", &usage, &Value::Null);
-        (found.status() == 200 && found.json()["usage"][0]["quantity"] == "23").then_some(())
+        (found.status() == 200 && found.json()["usage"][0]["quantity"] == "24").then_some(())
     });
     eventually("everything that was answered is recorded", || (world.verified() >= 23).then_some(()));
 }

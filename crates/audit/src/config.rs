@@ -22,6 +22,9 @@ pub struct Config {
     pub retry_min_ms: u64,
     /// The longest wait after a failure of the store, in milliseconds, at least `retry_min_ms`.
     pub retry_max_ms: u64,
+    /// The longest that an answer waits for its record to be committed (`ack = "durable"`), in milliseconds, 1 to 600,000. After that
+    /// it is withheld; the record may still be committed.
+    pub commit_timeout_ms: u64,
     /// Whether other sequencers write to the same store.
     pub writers: Writers,
 }
@@ -35,6 +38,7 @@ impl Default for Config {
             linger_ms: 2,
             retry_min_ms: 10,
             retry_max_ms: 1_000,
+            commit_timeout_ms: 1_000,
             writers: Writers::Shared,
         }
     }
@@ -56,6 +60,8 @@ impl Config {
             ("retry_min_ms", "use at least 1")
         } else if self.retry_max_ms < self.retry_min_ms {
             ("retry_max_ms", "use at least `retry_min_ms`")
+        } else if self.commit_timeout_ms == 0 || self.commit_timeout_ms > 600_000 {
+            ("commit_timeout_ms", "use 1 to 600000")
         } else {
             return Ok(());
         };
@@ -69,6 +75,10 @@ impl Config {
             batch: self.batch.max(1),
             linger: Duration::from_millis(self.linger_ms),
         }
+    }
+
+    pub(crate) const fn commit_timeout(&self) -> Duration {
+        Duration::from_millis(self.commit_timeout_ms)
     }
 
     /// Returns how long to wait after that many failures in a row.
@@ -93,6 +103,7 @@ mod tests {
             (Config { batch: 0, ..good }, "batch"),
             (Config { retry_min_ms: 0, ..good }, "retry_min_ms"),
             (Config { retry_max_ms: 9, ..good }, "retry_max_ms"),
+            (Config { commit_timeout_ms: 0, ..good }, "commit_timeout_ms"),
         ];
         for (config, name) in bad {
             assert!(matches!(config.validate(), Err(Error::Config { setting, .. }) if setting == name));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use async_trait::async_trait;
+use futures_util::future::{Either, select};
 use stanchion_core::{
     Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, Scope, StoreError, StoreErrorKind,
     Timer,
@@ -126,14 +127,20 @@ impl Reserved {
         self.put(draft, None);
     }
 
-    /// Commits the event, as [`Ledger::append`].
+    /// Commits the event, as [`Ledger::append`], and waits no longer for that than the configuration says.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// As [`Ledger::append`], and [`Error::Late`].
     pub async fn append(self, draft: Draft) -> Result<Receipt, Error> {
         let (reply, committed) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
         self.put(draft, Some(reply));
-        committed.await.unwrap_or(Err(Error::Closed))
+        let Shared { clock, timer, config, .. } = &*shared;
+        let patience = config.commit_timeout();
+        match select(committed, timer.sleep_until(clock.now().plus(patience))).await {
+            Either::Left((answer, _)) => answer.unwrap_or(Err(Error::Closed)),
+            Either::Right(_) => Err(Error::Late { patience }),
+        }
     }
 
     fn put(self, draft: Draft, reply: Option<Reply>) {

@@ -43,6 +43,12 @@ pub enum Error {
     /// The ledger was closed or its sequencer has ended; the event was not recorded.
     #[error("the ledger takes no more events")]
     Closed,
+    /// The commit took too long to wait for. The event is still queued and may yet be recorded.
+    #[error("not committed within {} ms, and perhaps not yet", .patience.as_millis())]
+    Late {
+        /// How long was waited.
+        patience: std::time::Duration,
+    },
     /// A newer writer has taken the ledger for itself; see [`Writers`](crate::Writers).
     #[error("a newer writer has taken the ledger over")]
     Fenced,

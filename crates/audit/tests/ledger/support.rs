@@ -26,6 +26,7 @@ pub(crate) const CONFIG: Config = Config {
     linger_ms: 0,
     retry_min_ms: 10,
     retry_max_ms: 1_000,
+    commit_timeout_ms: 1_000,
     writers: Writers::Shared,
 };
 
