@@ -7,9 +7,9 @@ use std::process::Command;
 
 use cargo_metadata::{MetadataCommand, Package, Target, TargetKind};
 
-use crate::Outcome;
 use crate::cargo::{self, Workspace};
 use crate::services::Services;
+use crate::{Outcome, test};
 
 /// Comparisons with peers, a workspace of its own.
 const PEERS: &str = "tests/peers/Cargo.toml";
@@ -21,6 +21,24 @@ pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
             commands.extend(benches(package).map(|bench| of_crate(workspace, package, bench, quick)));
         }
     }
+    // Benchmarks of the program itself, as it is released, on the tests' servers.
+    let whole = workspace
+        .metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.name == "stanchion-tests");
+    let of_program: Vec<_> =
+        whole.flat_map(|package| benches(package).map(move |bench| (package, bench))).collect();
+    let of_program = of_program.into_iter().filter(|(_, bench)| area == "all" || area == bench.name);
+    let of_program: Vec<_> = of_program.collect();
+    if !of_program.is_empty() {
+        let program = test::build_program(workspace, true)?;
+        commands.extend(of_program.iter().map(|(package, bench)| {
+            let mut command = of_crate(workspace, package, bench, quick);
+            command.env("STANCHION_BIN", &program);
+            command
+        }));
+    }
     if !quick {
         commands.extend(of_peers(workspace, area)?);
     }
@@ -31,10 +49,11 @@ pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
         return Err(format!("no benchmark for `{area}`; there is: {areas}"));
     }
 
-    let needs_services = workspace.crates().into_iter().any(|(directory, package)| {
-        (area == "all" || area == directory)
-            && package.metadata.pointer("/stanchion/services") == Some(&true.into())
-    });
+    let needs_services = !of_program.is_empty()
+        || workspace.crates().into_iter().any(|(directory, package)| {
+            (area == "all" || area == directory)
+                && package.metadata.pointer("/stanchion/services") == Some(&true.into())
+        });
     let services = needs_services.then(|| Services::for_tests(workspace)).transpose()?;
     let variables = services.as_ref().map_or(&[][..], |services| services.variables.as_slice());
 

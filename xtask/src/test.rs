@@ -14,7 +14,7 @@ use crate::{Outcome, source};
 
 pub(crate) fn run(workspace: &Workspace, args: &[String], harness: &[String]) -> Outcome {
     let sources = source::load(workspace.root())?;
-    let program = build_program(workspace)?;
+    let program = build_program(workspace, false)?;
     let services = Services::for_tests(workspace)?;
     let mut report = Report::new(Ports::find(&sources));
     let mut tests = command(workspace, args, harness);
@@ -48,9 +48,9 @@ fn command(workspace: &Workspace, args: &[String], harness: &[String]) -> Comman
 
 /// Builds the program as users build it and keeps it under a name of its own: the test build, with
 /// all features, replaces cargo's copy.
-fn build_program(workspace: &Workspace) -> Result<Utf8PathBuf, String> {
+pub(crate) fn build_program(workspace: &Workspace, release: bool) -> Result<Utf8PathBuf, String> {
     let args = ["build", "-p", "stanchion-server", "--bin", "stanchion"];
-    let mut build = workspace.cargo(args);
+    let mut build = workspace.cargo(args.into_iter().chain(release.then_some("--release")));
     let mut built = None;
     cargo::capture(build.arg("--message-format=json-render-diagnostics"), |line| {
         if let Some(Ok(Message::CompilerArtifact(artifact))) = Message::parse_stream(line.as_bytes()).next()
