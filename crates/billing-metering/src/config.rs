@@ -22,6 +22,9 @@ pub struct Config {
     pub batch: usize,
     /// How long the first event of a batch waits for company, 0 to 1,000 milliseconds.
     pub linger_ms: u64,
+    /// The longest that an answer waits for its usage to be kept (`ack = "durable"`), 1 to 600,000 milliseconds. After that it is
+    /// withheld; the usage may still be counted.
+    pub commit_timeout_ms: u64,
 }
 
 impl Default for Config {
@@ -34,6 +37,7 @@ impl Default for Config {
             queue_share: queue.share,
             batch: queue.batch,
             linger_ms: 2,
+            commit_timeout_ms: 1_000,
         }
     }
 }
@@ -56,6 +60,8 @@ impl Config {
             "`batch` must be 1 to 10000"
         } else if self.linger_ms > 1_000 {
             "`linger_ms` must be 0 to 1000"
+        } else if self.commit_timeout_ms < 1 || self.commit_timeout_ms > 600_000 {
+            "`commit_timeout_ms` must be 1 to 600000"
         } else {
             return Ok(());
         };
@@ -68,6 +74,10 @@ impl Config {
 
     pub(crate) fn future_tolerance(&self) -> Duration {
         Duration::from_secs(self.future_tolerance_seconds.into())
+    }
+
+    pub(crate) const fn commit_timeout(&self) -> Duration {
+        Duration::from_millis(self.commit_timeout_ms)
     }
 
     /// The queue works with at least one place and batches of at least one event, whether or not the ranges were checked.

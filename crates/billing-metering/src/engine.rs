@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::{Either, select};
 use stanchion_calendar::Period;
 use stanchion_core::{
     Clock, Page, PageRequest, StoreError, StoreErrorKind, SystemScope, TenantId, Timer, Timestamp,
 };
 use stanchion_replica::{FullReason, Queue};
+use tokio::sync::oneshot;
 
 use crate::stats::Counters;
 use crate::{
@@ -31,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) timer: Arc<dyn Timer>,
     late_window: Duration,
     future_tolerance: Duration,
+    commit_timeout: Duration,
     batch: usize,
     pub(crate) queue: Arc<Queue<Waiting>>,
     pub(crate) counters: Counters,
@@ -42,6 +45,8 @@ pub(crate) enum Waiting {
     Checked(UsageEvent),
     /// An event that took a place of this tenant.
     Placed(TenantId, UsageEvent),
+    /// The same, and somebody waits until it is kept.
+    Awaited(TenantId, UsageEvent, oneshot::Sender<Outcome>),
     /// An event of this tenant that is made when the recorder takes it.
     Late(TenantId, Box<dyn FnOnce() -> UsageEvent + Send>),
 }
@@ -70,6 +75,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             late_window: config.late_window().min(store.window()),
             future_tolerance: config.future_tolerance(),
+            commit_timeout: config.commit_timeout(),
             batch: queue.batch,
             store,
             catalog: ArcSwap::from_pointee(catalog),
@@ -260,6 +266,23 @@ impl Place {
         self.place.push(Waiting::Placed(self.tenant, event));
     }
 
+    /// Queues the event the place was kept for, and waits until it is kept, no longer than the configuration says. Events that wait
+    /// together are appended together.
+    ///
+    /// # Errors
+    /// [`Error::Late`] when it took too long; the event may still be counted.
+    pub async fn commit(self, event: UsageEvent) -> Result<Outcome, Error> {
+        let (reply, kept) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        shared.counters.submitted();
+        self.place.push(Waiting::Awaited(self.tenant, event, reply));
+        let deadline = shared.clock.now().plus(shared.commit_timeout);
+        match select(kept, shared.timer.sleep_until(deadline)).await {
+            Either::Left((Ok(outcome), _)) => Ok(outcome),
+            _ => Err(Error::Late),
+        }
+    }
+
     /// Queues an event that is made only when the recorder takes it; as [`Engine::submit_late`].
     pub fn submit_late(self, make: Box<dyn FnOnce() -> UsageEvent + Send>) {
         self.shared.counters.submitted();
@@ -305,7 +328,7 @@ impl Shared {
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Checked(event) | Self::Placed(_, event) => event.fmt(f),
+            Self::Checked(event) | Self::Placed(_, event) | Self::Awaited(_, event, _) => event.fmt(f),
             Self::Late(tenant, _) => f.debug_tuple("Late").field(tenant).finish(),
         }
     }

@@ -19,6 +19,9 @@ pub enum Error {
     /// The store failed.
     #[error("usage could not be read or written")]
     Store(#[source] StoreError),
+    /// It took too long to wait until the event was kept. It is still queued and may yet be counted.
+    #[error("the usage was not kept in time, and perhaps not yet")]
+    Late,
     /// An amount is too large.
     #[error("the cost of `{meter}` is too large to be stated")]
     Price {

@@ -3,9 +3,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use stanchion_core::Timestamp;
+use tokio::sync::oneshot;
 
 use crate::engine::{Shared, Waiting};
 use crate::{Outcome, UsageEvent};
+
+type Reply = oneshot::Sender<Outcome>;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -29,9 +32,9 @@ impl Recorder {
     pub async fn run(self) {
         let Self { shared } = self;
         while let Some(waiting) = shared.queue.next_batch(&*shared.clock, &*shared.timer).await {
-            let batch = shared.admit(waiting);
+            let (batch, replies) = shared.admit(waiting);
             if !batch.is_empty() {
-                shared.append_until_kept(&batch).await;
+                shared.append_until_kept(&batch, replies).await;
             }
             // A store in memory never waits, and nor does a full queue: without this, other tasks of the thread would starve.
             yield_once().await;
@@ -40,38 +43,55 @@ impl Recorder {
 }
 
 impl Shared {
-    /// Makes and checks what was not checked before.
-    fn admit(&self, waiting: Vec<Waiting>) -> Vec<UsageEvent> {
+    /// Makes and checks what was not checked before, and returns it with those who wait for it, each beside its event.
+    fn admit(&self, waiting: Vec<Waiting>) -> (Vec<UsageEvent>, Vec<Option<Reply>>) {
         let now = self.clock.now();
-        let mut batch = Vec::with_capacity(waiting.len());
+        let (mut batch, mut replies) = (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
         for waiting in waiting {
-            let (tenant, event) = match waiting {
+            let (tenant, event, reply) = match waiting {
                 Waiting::Checked(event) => {
                     batch.push(event);
+                    replies.push(None);
                     continue;
                 }
-                Waiting::Placed(tenant, event) => (tenant, event),
-                Waiting::Late(tenant, make) => (tenant, make()),
+                Waiting::Placed(tenant, event) => (tenant, event, None),
+                Waiting::Awaited(tenant, event, reply) => (tenant, event, Some(reply)),
+                Waiting::Late(tenant, make) => (tenant, make(), None),
             };
-            if self.check(&event, tenant, now).is_ok() {
-                batch.push(event);
-            } else {
-                self.counters.rejected();
+            match self.check(&event, tenant, now) {
+                Ok(()) => {
+                    batch.push(event);
+                    replies.push(reply);
+                }
+                Err(reason) => {
+                    self.counters.rejected();
+                    tell(reply, Outcome::Rejected { reason });
+                }
             }
         }
-        batch
+        (batch, replies)
     }
 
-    async fn append_until_kept(&self, batch: &[UsageEvent]) {
+    async fn append_until_kept(&self, batch: &[UsageEvent], replies: Vec<Option<Reply>>) {
         let mut pause = FIRST_RETRY;
         loop {
             if let Ok(outcomes) = self.append(batch).await {
-                return self.counters.came_out(outcomes.into_iter().map(Outcome::from));
+                let outcomes: Vec<Outcome> = outcomes.into_iter().map(Outcome::from).collect();
+                self.counters.came_out(outcomes.iter().copied());
+                replies.into_iter().zip(outcomes).for_each(|(reply, outcome)| tell(reply, outcome));
+                return;
             }
             let again: Timestamp = self.clock.now().plus(pause);
             self.timer.sleep_until(again).await;
             pause = pause.saturating_mul(2).min(LAST_RETRY);
         }
+    }
+}
+
+fn tell(reply: Option<Reply>, outcome: Outcome) {
+    if let Some(reply) = reply {
+        // Whoever no longer waits need not be told.
+        let _ = reply.send(outcome);
     }
 }
 

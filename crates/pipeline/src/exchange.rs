@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::try_join_all;
 use rust_decimal::Decimal;
 use stanchion_audit::{Draft, Reserved};
 use stanchion_billing_metering::{self as metering, UsageEvent};
@@ -175,8 +176,9 @@ impl Owed {
             return Ok(());
         }
         if durable {
-            self.usage.truncate(self.usage.len().saturating_sub(events.len()));
-            return self.pipeline.engines.metering.record(events).await.map(drop).map_err(|_| unrecorded());
+            let places = self.usage.split_off(self.usage.len().saturating_sub(events.len()));
+            let kept = places.into_iter().zip(events).map(|(place, event)| place.commit(event));
+            return try_join_all(kept).await.map(drop).map_err(|_| unrecorded());
         }
         for event in events {
             if let Some(place) = self.usage.pop() {

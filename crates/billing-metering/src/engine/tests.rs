@@ -315,6 +315,41 @@ async fn a_full_queue_refuses_by_name_and_a_place_is_kept() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_place_to_be_kept_is_told_what_became_of_it_or_that_it_took_too_long() {
+    let World { clock, engine, recorder, .. } = {
+        let world = world(Config { linger_ms: 0, ..Config::default() });
+        let place = |id: &str| world.engine.reserve(tenant(1)).unwrap().commit(world.call(id));
+        let mut late = Box::pin(place("late"));
+        assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        world.clock.advance(Duration::from_secs(1));
+        assert!(matches!(late.await, Err(Error::Late)), "nobody has carried it to the store");
+        world
+    };
+    let of = |tenant: TenantId, id: &str| UsageEvent {
+        tenant,
+        ..UsageEvent::new(
+            tenant,
+            "test",
+            id.to_owned(),
+            MeterId::new("api.calls").unwrap(),
+            clock.now(),
+            Decimal::ONE,
+        )
+    };
+    let all = async {
+        let commit = |event: UsageEvent| engine.reserve(tenant(1)).unwrap().commit(event);
+        let (first, again) = (of(tenant(1), "a"), of(tenant(1), "a"));
+        let outcomes = tokio::join!(commit(first), commit(again), commit(of(tenant(2), "b")));
+        engine.close();
+        outcomes
+    };
+    let (outcomes, ()) = tokio::join!(all, recorder.run());
+    assert!(matches!(outcomes.0, Ok(Outcome::Accepted { .. })), "{outcomes:?}");
+    assert!(matches!(outcomes.1, Ok(Outcome::Duplicate)), "{outcomes:?}");
+    assert!(matches!(outcomes.2, Ok(Outcome::Rejected { .. })), "{outcomes:?}");
+}
+
+#[tokio::test]
 async fn an_event_that_turns_out_wrong_is_counted_as_rejected_and_holds_up_nobody() {
     let world = world(Config::default());
     let (wrong, right) = (world.call("wrong"), world.call("right"));
