@@ -1,0 +1,138 @@
+//! The ledger in Postgres keeps its promises while its connections are cut and writers race.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::PgConnection;
+use stanchion_audit::{Config, Draft, Ledger, Verdict, Writers};
+use stanchion_core::{
+    Actor, BoxFuture, Category, Clock, Event, IdGen as _, KeyRing, Scope, Secret, SeededRandom, SystemClock,
+    SystemRandom, Timer, Timestamp,
+};
+use stanchion_postgres::{Database, PgLedgerStore, testing};
+use tokio::task::JoinSet;
+
+/// Timers of the runtime: what waits here waits for a database.
+#[derive(Debug)]
+struct RealTimer;
+
+impl Timer for RealTimer {
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+        let wait = deadline.since(SystemClock.now());
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+/// A ledger whose sequencer runs, as one replica has it.
+fn replica(database: Database, tasks: &mut JoinSet<()>) -> Ledger {
+    let keys = KeyRing::new([(1, Secret::new([7; 32]))]).unwrap();
+    let config = Config { retry_min_ms: 1, retry_max_ms: 20, writers: Writers::Shared, ..Config::default() };
+    let (ledger, sequencer) = Ledger::new(
+        Arc::new(PgLedgerStore::new(database)),
+        keys,
+        Arc::new(SystemClock),
+        Arc::new(RealTimer),
+        Arc::new(SystemRandom::default()),
+        config,
+    );
+    tasks.spawn(async move { sequencer.run().await.unwrap() });
+    ledger
+}
+
+fn tenant(number: u64) -> Scope {
+    Scope::Tenant(SeededRandom::new(number).tenant_id(Timestamp::EPOCH))
+}
+
+fn event(scope: Scope) -> Event {
+    let now = SystemClock.now();
+    let id = SystemRandom::default().event_id(now);
+    Event::new(id, now, scope, Actor::Anonymous, "test.happened", Category::Access)
+}
+
+/// Appends from many tasks at once, and returns the events that were acknowledged, with their numbers.
+async fn append(ledger: &Ledger, scopes: &[Scope], each: usize) -> Vec<(Scope, Event, u64)> {
+    let mut writers = JoinSet::new();
+    for scope in scopes.iter().copied().cycle().take(scopes.len() * 8) {
+        let ledger = ledger.clone();
+        writers.spawn(async move {
+            let mut written = Vec::new();
+            for _ in 0..each {
+                let event = event(scope);
+                let receipt = ledger.append(scope, Draft::Event(event.clone())).await.unwrap();
+                written.push((scope, event, receipt.seq));
+            }
+            written
+        });
+    }
+    writers.join_all().await.into_iter().flatten().collect()
+}
+
+/// Every acknowledged event is there once under the number it was told, and every chain is whole and holds nothing else.
+async fn is_whole(ledger: &Ledger, scopes: &[Scope], written: &[(Scope, Event, u64)]) {
+    for (scope, event, seq) in written {
+        let entry = ledger.get(*scope, event.id).await.unwrap().unwrap();
+        assert_eq!((entry.seq, &entry.event), (*seq, event));
+    }
+    for scope in scopes {
+        let of_scope = written.iter().filter(|(of, ..)| of == scope);
+        let numbers: BTreeSet<u64> = of_scope.map(|(_, _, seq)| *seq).collect();
+        let count = u64::try_from(numbers.len()).unwrap();
+        assert_eq!(numbers, (1..=count).collect(), "dense, and each number once");
+        let verified = ledger.verify(*scope).await.unwrap();
+        for (chain, verdict) in verified.chains {
+            let Verdict::Intact { head, .. } = verdict else { panic!("{chain}: {verdict:?}") };
+            assert_eq!(head.seq, count, "{chain} holds nothing that nobody was told of");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_replicas_write_the_same_chains_without_a_gap_or_a_double() {
+    let (url, mut tasks) = (testing::fresh_url().await, JoinSet::new());
+    let database = || Database::new(&url, testing::config());
+    let (one, other) = (replica(database(), &mut tasks), replica(database(), &mut tasks));
+    let scopes = [tenant(1), tenant(2), Scope::Platform];
+    let (mut written, more) = tokio::join!(append(&one, &scopes, 25), append(&other, &scopes, 25));
+    written.extend(more);
+    is_whole(&one, &scopes, &written).await;
+    one.close();
+    other.close();
+    tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_are_cut_at_any_moment_lose_and_double_nothing() {
+    let (url, mut tasks) = (testing::fresh_admin_url().await, JoinSet::new());
+    let mut admin = testing::connect(&url).await;
+    let ledger = replica(Database::new(&url.with_login(testing::LOGIN), testing::config()), &mut tasks);
+    let scopes = [tenant(1), tenant(2), Scope::Platform];
+    let is_over = AtomicBool::new(false);
+    let cutting = async {
+        let mut cuts = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            cuts += cut(&mut admin).await;
+        }
+        cuts
+    };
+    let writing = async {
+        let written = append(&ledger, &scopes, 25).await;
+        is_over.store(true, Ordering::Relaxed);
+        written
+    };
+    let (written, cuts) = tokio::join!(writing, cutting);
+    assert!(cuts > 10, "only {cuts} connections were cut");
+    is_whole(&ledger, &scopes, &written).await;
+    ledger.close();
+    tasks.join_all().await;
+}
+
+/// Ends whatever the server's login is doing in this database, in the middle of it.
+async fn cut(admin: &mut PgConnection) -> usize {
+    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND usename = $1 AND state <> 'idle'";
+    let ended: Vec<bool> = sqlx::query_scalar(all).bind(testing::LOGIN).fetch_all(admin).await.unwrap();
+    ended.len()
+}
