@@ -20,6 +20,7 @@ mod drain;
 mod foreign;
 mod harness;
 mod hygiene;
+mod leaks;
 mod load;
 mod outages;
 mod outside;
