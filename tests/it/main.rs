@@ -27,4 +27,5 @@ mod outside;
 mod path;
 mod quickstart;
 mod race;
+mod revocations;
 mod stores;

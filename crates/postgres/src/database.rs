@@ -33,6 +33,10 @@ struct Inner {
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
 const IDLE_PROBE: Duration = Duration::from_secs(1);
 
+/// The longest that a database which is gone is left alone. Followers look every half second, and within one second after it is back
+/// they have to know what was revoked.
+const LONGEST_REST: Duration = Duration::from_millis(250);
+
 impl Database {
     /// Sets up a pool; connections are made when they are needed. It belongs to the tokio runtime it is first used in.
     #[must_use]
@@ -52,7 +56,8 @@ impl Database {
                 })
             })
             .connect_lazy_with(options(url, &config));
-        let breaker = Breaker::new(BreakerConfig { failures: 3, ..BreakerConfig::default() });
+        let resting = BreakerConfig { failures: 3, longest_rest: LONGEST_REST, ..BreakerConfig::default() };
+        let breaker = Breaker::new(resting);
         Self(Arc::new(Inner { pool, bus: Bus::default(), config, breaker, started: Instant::now() }))
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct PostgresServer {
     directory: TempDir,
     port: u16,
     child: Option<Child>,
+    /// Backends that were stopped and cannot end before they go on.
+    silenced: Vec<Pid>,
 }
 
 /// Whom it runs as where the test is root, which it refuses.
@@ -47,7 +49,7 @@ impl PostgresServer {
         }
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-        let mut server = Self { binaries, directory, port, child: None };
+        let mut server = Self { binaries, directory, port, child: None, silenced: Vec::new() };
         let mut init = server.command("initdb");
         init.args([
             "--auth=trust",
@@ -103,6 +105,21 @@ impl PostgresServer {
         kill_process(pid, signal).expect("a signal");
     }
 
+    /// Stops the backends of those who listen, so that they hear nothing and do not know it, and returns how many they are.
+    pub(crate) fn silence(&mut self) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listening = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+        let listening = runtime.block_on(async {
+            let mut connection = testing::connect(&self.admin()).await;
+            sqlx::query_scalar::<_, i32>(listening).fetch_all(&mut connection).await.expect("reads")
+        });
+        self.silenced = listening.into_iter().filter_map(Pid::from_raw).collect();
+        for pid in &self.silenced {
+            kill_process(*pid, Signal::STOP).expect("a signal");
+        }
+        self.silenced.len()
+    }
+
     /// The administrator's address.
     pub(crate) fn admin(&self) -> Url {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port).parse().expect("a URL")
@@ -118,6 +135,10 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
+        for pid in &self.silenced {
+            // It may have ended already, which is as well.
+            let _ = kill_process(*pid, Signal::CONT);
+        }
         if let Some(mut child) = self.child.take() {
             let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             // It may have ended already, which is as well.
