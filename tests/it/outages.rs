@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PostgresServer, Site, World, ask, elapsed, eventually};
+use crate::harness::{PostgresServer, RedisServer, Site, World, ask, elapsed, eventually};
 
 /// No request may wait for a store that is gone for longer. The program itself waits 100 ms at most; a busy machine takes its time.
 const SOON: Duration = Duration::from_millis(1_500);
@@ -96,4 +96,115 @@ fn postgres_stops_refuses_and_comes_back() {
         (found.status() == 200 && found.json()["usage"][0]["quantity"] == "24").then_some(())
     });
     eventually("everything that was answered is recorded", || (world.verified() >= 23).then_some(()));
+}
+
+/// A route for each thing that a limit of four may do without its counters.
+const LIMITED: &str = r#"
+[ratelimit]
+replicas = 2
+
+[[routes]]
+id = "closed"
+path = "/closed"
+upstream = "service"
+[[routes]]
+id = "let-through"
+path = "/let-through"
+upstream = "service"
+[[routes]]
+id = "shared-out"
+path = "/shared-out"
+upstream = "service"
+
+[[limits]]
+id = "closed"
+key = ["user"]
+routes = ["closed"]
+limit = 4
+window = "1d"
+on_backend_failure = "closed"
+[[limits]]
+id = "let-through"
+key = ["user"]
+routes = ["let-through"]
+limit = 4
+window = "1d"
+on_backend_failure = "open"
+[[limits]]
+id = "shared-out"
+key = ["user"]
+routes = ["shared-out"]
+limit = 4
+window = "1d"
+on_backend_failure = "local_share"
+"#;
+
+/// What a new user meets while the counters are gone: each limit does as it says, and nobody waits.
+fn while_nothing_is_counted(world: &World, user: &str, what: &str) {
+    let key = world.user(&world.acme, user).secret;
+    let ask_for = |path: &str| {
+        let fields = [("x-api-key", key.as_str())];
+        let (answer, took) = elapsed(|| ask(world.gateway(), "GET", path, &fields, b""));
+        assert!(took < SOON, "{what}: {took:?}");
+        (answer, took)
+    };
+    let slowest = Mutex::new(Duration::ZERO);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let (answer, took) = ask_for("/closed/echo");
+                assert_eq!((answer.status(), &answer.json()["code"]), (503, &json!("backend_unavailable")));
+                let mut slowest = slowest.lock().expect("no panic");
+                *slowest = took.max(*slowest);
+            });
+        }
+    });
+    let alone = ask_for("/closed/echo").1;
+    let slowest = slowest.into_inner().expect("no panic");
+    eprintln!("{what}: the slowest of {AT_ONCE} refusals at once took {slowest:?}, one alone {alone:?}");
+    for _ in 0..6 {
+        assert_eq!(ask_for("/let-through/echo").0.status(), 200, "{what}: it is open");
+    }
+    // Of two replicas each gives a half.
+    for status in [200, 200, 429, 429] {
+        assert_eq!(ask_for("/shared-out/echo").0.status(), status, "{what}: it gives its share");
+    }
+}
+
+#[test]
+fn redis_is_killed_pauses_and_forgets_and_limits_do_as_their_rules_say() {
+    let mut server = RedisServer::start();
+    let world = World::at(|routes| Site::on_own_redis(&server, &format!("{routes}{LIMITED}")));
+    let ask_as = |key: &str| ask(world.gateway(), "GET", "/closed/echo", &[("x-api-key", key)], b"").status();
+    // On a busy machine a counter may now and then be late.
+    let is_counted = |user: &str| {
+        let key = world.user(&world.acme, user).secret;
+        eventually("a limit is counted", || (ask_as(&key) == 200).then_some(()));
+        eventually("a limit is used up", || (ask_as(&key) == 429).then_some(()));
+        key
+    };
+    is_counted("user:one");
+
+    server.down();
+    while_nothing_is_counted(&world, "user:two", "killed");
+    server.up();
+    // Everybody is there when it comes back.
+    let key = world.user(&world.acme, "user:three").secret;
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| eventually("it is counted again", || (ask_as(&key) == 429).then_some(())));
+        }
+    });
+    let made = server.connections();
+    eprintln!("{made} connections for {AT_ONCE} callers who waited for it");
+    assert!(made < 20, "{made} connections");
+
+    server.pause();
+    while_nothing_is_counted(&world, "user:four", "paused");
+    server.resume();
+    let key = is_counted("user:five");
+
+    assert_eq!(ask_as(&key), 429);
+    server.flush();
+    eventually("the limit starts over", || (ask_as(&key) == 200).then_some(()));
 }

@@ -5,6 +5,7 @@ mod eventually;
 mod message;
 mod postgres;
 mod program;
+mod redis;
 mod upstream;
 mod world;
 
@@ -13,5 +14,6 @@ pub(crate) use eventually::{elapsed, eventually};
 pub(crate) use message::Message;
 pub(crate) use postgres::PostgresServer;
 pub(crate) use program::{Program, Site, command};
+pub(crate) use redis::RedisServer;
 pub(crate) use upstream::{Upstream, digest, pattern};
 pub(crate) use world::{World, refused_port};

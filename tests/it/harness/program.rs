@@ -12,7 +12,7 @@ use serde_json::Value;
 use stanchion_postgres::testing;
 use tempfile::TempDir;
 
-use super::{PostgresServer, ask, eventually};
+use super::{PostgresServer, RedisServer, ask, eventually};
 
 /// The program with arguments, in an environment without overrides.
 pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
@@ -75,6 +75,14 @@ impl Site {
         let addresses = addresses.each_ref().map(|(name, url)| (*name, url.as_str()));
         let pool = "migrate_url = \"file:administrator\"";
         Self::on_addresses(&addresses, "backend = \"postgres\"", pool, "", rest)
+    }
+
+    /// The same on a fresh database, with counters in a server of the test's own and the program's own patience with it.
+    pub(crate) fn on_own_redis(server: &RedisServer, rest: &str) -> Arc<Self> {
+        let rest = format!("[storage.redis]\nurls = \"file:redis\"\n{rest}");
+        let stores = [("database", fresh_database()), ("redis", server.url())];
+        let stores = stores.each_ref().map(|(name, url)| (*name, url.as_str()));
+        Self::on_stores(&stores, "backend = \"postgres+redis\"", "", &rest)
     }
 
     fn on_stores(stores: &[(&str, &str)], storage: &str, gateway: &str, rest: &str) -> Arc<Self> {
