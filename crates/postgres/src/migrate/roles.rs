@@ -25,32 +25,36 @@ RESET ROLE";
 
 /// Makes what is missing of the roles, the schema and the list of steps. What an administrator has made before is taken as it is.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    for role in ROLES {
-        let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)").bind(role);
-        if !there.fetch_one(&mut *connection).await.map_err(MigrateError::Connect)? {
-            let create =
-                format!("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE");
-            create_role(connection, role, create).await?;
+    let here = "SELECT quote_ident(current_user), quote_ident(current_database())";
+    let here = sqlx::query_as(here).fetch_one(&mut *connection).await;
+    let (login, database): (String, String) = here.map_err(MigrateError::Connect)?;
+    let grant = format!("GRANT stanchion_owner TO {login}");
+
+    let missing =
+        "SELECT name FROM unnest($1::text[]) AS name WHERE name NOT IN (SELECT rolname FROM pg_roles)";
+    let missing = sqlx::query_scalar(missing).bind(ROLES.as_slice()).fetch_all(&mut *connection).await;
+    let missing: Vec<String> = missing.map_err(MigrateError::Connect)?;
+    let create = |role| format!("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE");
+    let create: Vec<String> = missing.iter().map(create).collect();
+    for statement in &create {
+        let made = run(connection, statement.clone()).await;
+        if !made.as_ref().is_err_and(is_there_already) {
+            let remedy = format!("{}; {grant}", create.join("; "));
+            refused(made, "roles are missing and cannot be made", &remedy)?;
         }
     }
     let member = "SELECT pg_has_role(current_user, 'stanchion_owner', 'MEMBER')";
     let member = sqlx::query_scalar(member).fetch_one(&mut *connection).await;
     if !member.map_err(MigrateError::Connect)? {
-        let grant = "GRANT stanchion_owner TO CURRENT_USER";
-        refused(run(connection, grant.to_owned()).await, "the owner's role is not ours to take", grant)?;
+        refused(run(connection, grant.clone()).await, "the owner's role is not ours to take", &grant)?;
     }
-    let remedy = "GRANT CREATE ON DATABASE <this one> TO <this login>";
-    refused(run(connection, SCHEMA.to_owned()).await, "the schema cannot be made", remedy)
+    let remedy = format!("GRANT CREATE ON DATABASE {database} TO {login}");
+    refused(run(connection, SCHEMA.to_owned()).await, "the schema cannot be made", &remedy)
 }
 
-async fn create_role(connection: &mut PgConnection, role: &str, create: String) -> Result<(), MigrateError> {
-    let made = run(connection, create.clone()).await;
-    let lost_a_race = matches!(&made, Err(sqlx::Error::Database(error))
-        if matches!(error.code().as_deref(), Some("42710" | "23505")));
-    if lost_a_race {
-        return Ok(());
-    }
-    refused(made, "a role is missing and cannot be made", &format!("{create}; GRANT {role} TO <this login>"))
+/// Tells whether a role was not made because another process has just made it.
+fn is_there_already(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("42710" | "23505")))
 }
 
 /// Tells whether a login has its two roles, and has their rights only when it takes them.
