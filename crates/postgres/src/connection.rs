@@ -11,13 +11,14 @@ use crate::Error;
 pub(crate) struct Guarded(Option<PoolConnection<Postgres>>);
 
 impl Guarded {
-    /// Begins a transaction. `opening` is sent as one message, so that no statement ever runs between its parts.
+    /// Begins a transaction. `opening` is sent as one message, so that no statement ever runs between its parts. Cursors that somebody
+    /// held beyond their transaction are closed with it: they would show one tenant's rows to the next.
     pub(crate) async fn begin(
         connection: PoolConnection<Postgres>,
         opening: &str,
     ) -> Result<Self, sqlx::Error> {
         let mut guarded = Self(Some(connection));
-        guarded.send(opening).await?;
+        guarded.send(&format!("{opening}; CLOSE ALL")).await?;
         Ok(guarded)
     }
 

@@ -110,17 +110,24 @@ async fn a_begin_that_is_dropped_lends_its_scope_to_nobody() {
 
 /// A cursor that is held beyond its transaction would show one tenant's rows to the next.
 #[tokio::test]
-async fn a_held_cursor_does_not_outlive_a_dropped_transaction() {
+async fn a_held_cursor_does_not_outlive_its_transaction() {
     let (url, _admin) = urls().await;
     let database = Database::new(&url, Config { max_connections: 2, ..testing::config() });
     PgRbacStore::new(database.clone()).apply(tenant(1), change(0, "admin")).await.unwrap();
-    let mut tx = TenantTx::begin(&database, tenant(1)).await.unwrap();
-    let hold = "DECLARE leak CURSOR WITH HOLD FOR SELECT * FROM stanchion.rbac_role";
-    sqlx::raw_sql(hold).execute(tx.connection().unwrap()).await.unwrap();
-    drop(tx);
-    for _ in 0..4 {
-        let mut tx = TenantTx::begin(&database, Scope::Platform).await.unwrap();
-        assert!(sqlx::raw_sql("FETCH ALL FROM leak").execute(tx.connection().unwrap()).await.is_err());
-        tx.rollback().await.unwrap();
+    for is_committed in [false, true] {
+        let mut tx = TenantTx::begin(&database, tenant(1)).await.unwrap();
+        let hold = "DECLARE leak CURSOR WITH HOLD FOR SELECT * FROM stanchion.rbac_role";
+        sqlx::raw_sql(hold).execute(tx.connection().unwrap()).await.unwrap();
+        if is_committed {
+            tx.commit().await.unwrap();
+        } else {
+            drop(tx);
+        }
+        for _ in 0..4 {
+            let mut tx = TenantTx::begin(&database, Scope::Platform).await.unwrap();
+            let shown = sqlx::raw_sql("FETCH ALL FROM leak").execute(tx.connection().unwrap()).await;
+            assert!(shown.is_err(), "committed: {is_committed}");
+            tx.rollback().await.unwrap();
+        }
     }
 }
