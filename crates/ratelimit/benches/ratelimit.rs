@@ -24,8 +24,8 @@ use stanchion_core::{
     Author, Change, IdGen, Revision, Scope, SeededRandom, Slug, SubjectRef, SystemClock, TenantId, Timestamp,
 };
 use stanchion_ratelimit::{
-    Charge, Config, CounterStore, Dimension, Engine, Limit, MemoryCounterStore, MemoryRuleStore, Mode,
-    Request, Rule, RuleChange, RuleId, RuleStore, Slot, StoredRule, TokenBucket,
+    Call, Charge, Config, CounterStore, Dimension, Engine, Limit, MemoryCounterStore, MemoryRuleStore, Mode,
+    Request, Rule, RuleChange, RuleId, RuleStore, Slot, StoredRule,
 };
 
 const KEYS: usize = 100_000;
@@ -87,7 +87,7 @@ fn tenant() -> TenantId {
 }
 
 fn bucket() -> Limit {
-    Limit::TokenBucket(TokenBucket::new(LIMIT, LIMIT, 86_400).unwrap())
+    Limit::token_bucket(LIMIT, LIMIT, 86_400).unwrap()
 }
 
 /// A key as the engine writes it: epoch, kind, length, id.
@@ -101,8 +101,8 @@ fn one_rule(turns: usize) -> (f64, f64, f64) {
     let (mut key, mut name) = (KEY, *b"user-000000");
     let mut decide = |user: usize| {
         write_name(user, &mut key);
-        let charge = Charge { key: black_box(&key), limit: bucket(), cost: 1, mode: Mode::Enforce };
-        assert!(store.try_decide(slot, &[charge], None).unwrap().unwrap().is_admitted());
+        let charge = Charge::new(black_box(&key), bucket(), 1);
+        assert!(store.try_decide(slot, &Call::new(&[charge], None)).unwrap().unwrap().is_admitted());
     };
     (0..KEYS).for_each(&mut decide);
     compare(
@@ -190,7 +190,7 @@ fn bytes_per_key(count: usize) -> f64 {
     for user in 0..count {
         write_name(user, &mut key);
         let charge = Charge { key: &key, limit: bucket(), cost: 1, mode: Mode::Enforce };
-        store.try_decide(slot, &[charge], None).unwrap().unwrap();
+        store.try_decide(slot, &Call::new(&[charge], None)).unwrap().unwrap();
     }
     let bytes = resident_bytes().saturating_sub(before);
     assert_eq!(store.len(), count);

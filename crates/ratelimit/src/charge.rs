@@ -1,6 +1,56 @@
-use smallvec::{SmallVec, smallvec};
+use std::fmt;
+use std::time::Duration;
 
-use crate::{Limit, Standing};
+use smallvec::{SmallVec, smallvec};
+use stanchion_core::Timestamp;
+
+use crate::{Adjustment, Limit, Standing};
+
+/// Names one decision, so that what it charged can be found again: a lease, an entry of a log, a hold. Zero where nothing has to be
+/// found again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u128);
+
+impl CallId {
+    /// Takes a number that no other call has.
+    #[must_use]
+    pub const fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn number(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// One question to the counters: what a request asks of all its rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// What it asks; no key stands twice.
+    pub charges: &'a [Charge<'a>],
+    /// Its name. It must be unique when a charge is of the kernel [`Entries`](crate::Kernel::Entries), or there is a `hold`.
+    pub id: CallId,
+    /// For how long the store remembers that the charges were taken, so that they can be settled once.
+    pub hold: Option<Duration>,
+    /// The time to decide by; `None` means the store's own clock.
+    pub now: Option<Timestamp>,
+}
+
+impl<'a> Call<'a> {
+    /// Asks for charges that nobody has to find again.
+    #[must_use]
+    pub const fn new(charges: &'a [Charge<'a>], now: Option<Timestamp>) -> Self {
+        Self { charges, id: CallId::new(0), hold: None, now }
+    }
+}
 
 /// What one rule asks of one counter.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +64,16 @@ pub struct Charge<'a> {
     pub cost: u64,
     /// What happens when there is less than that.
     pub mode: Mode,
+    /// Whether it is taken also when another charge refuses the call. Usually a refusal takes nothing.
+    pub charge_denied: bool,
+}
+
+impl<'a> Charge<'a> {
+    /// Asks for a charge that refuses the call when it does not fit, and that a refusal does not take.
+    #[must_use]
+    pub const fn new(key: &'a [u8], limit: Limit, cost: u64) -> Self {
+        Self { key, limit, cost, mode: Mode::Enforce, charge_denied: false }
+    }
 }
 
 /// Whether a [`Charge`] can refuse.
@@ -25,10 +85,33 @@ pub enum Mode {
     Observe,
 }
 
-/// A store's answer to one decision.
+/// A correction of one counter, after the call that charged it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'a> {
+    /// Which counter of the slot.
+    pub key: &'a [u8],
+    /// What it allows.
+    pub limit: Limit,
+    /// What is corrected.
+    pub adjustment: Adjustment,
+}
+
+/// The call that a settlement corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Its id.
+    pub id: CallId,
+    /// When it was decided, as [`Outcome::at`] told.
+    pub at: Timestamp,
+    /// Whether it had a hold: then it is settled once, and only while the hold lasts.
+    pub hold: bool,
+}
+
+/// A store's answer to one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     admitted: bool,
+    at: Timestamp,
     standings: Standings,
 }
 
@@ -36,23 +119,29 @@ pub struct Outcome {
 pub(crate) type Standings = SmallVec<[Standing; 4]>;
 
 impl Outcome {
-    /// States whether the charges were taken, and how each counter stands, in the order of the charges.
-    pub fn new(admitted: bool, standings: impl IntoIterator<Item = Standing>) -> Self {
-        Self { admitted, standings: standings.into_iter().collect() }
+    /// States whether the charges were taken, when that was decided, and how each counter stands, in the order of the charges.
+    pub fn new(admitted: bool, at: Timestamp, standings: impl IntoIterator<Item = Standing>) -> Self {
+        Self { admitted, at, standings: standings.into_iter().collect() }
     }
 
-    pub(crate) const fn from_standings(admitted: bool, standings: Standings) -> Self {
-        Self { admitted, standings }
+    pub(crate) const fn from_standings(admitted: bool, at: Timestamp, standings: Standings) -> Self {
+        Self { admitted, at, standings }
     }
 
-    pub(crate) fn of_one(admitted: bool, standing: Standing) -> Self {
-        Self { admitted, standings: smallvec![standing] }
+    pub(crate) fn of_one(admitted: bool, at: Timestamp, standing: Standing) -> Self {
+        Self { admitted, at, standings: smallvec![standing] }
     }
 
     /// Tells whether the charges were taken: every enforced one fitted.
     #[must_use]
     pub const fn is_admitted(&self) -> bool {
         self.admitted
+    }
+
+    /// Returns the time it was decided by: the caller's, or the store's.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// Returns how each counter stands, in the order of the charges.

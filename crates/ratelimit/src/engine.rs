@@ -17,7 +17,7 @@ use self::plan::{Fallback, Plan, Rules};
 use self::stats::Counts;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
-    Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome, Request, RuleStore, TimeSource,
+    Call, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome, Request, RuleStore, TimeSource,
 };
 
 /// Decides requests by the rules, and administers the rules.
@@ -144,7 +144,8 @@ impl Engine {
         if let Some(decision) = plan.settled() {
             return Some(self.counted(decision));
         }
-        let outcome = self.counters.try_decide(plan.slot, &plan.charges(request.cost), self.time(now))?;
+        let outcome =
+            self.counters.try_decide(plan.slot, &Call::new(&plan.charges(request.cost), self.time(now)))?;
         Some(self.counted(self.conclude(plan, outcome, request, now)))
     }
 
@@ -168,13 +169,14 @@ impl Engine {
         request: &Request<'_>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let (charges, time) = (plan.charges(request.cost), self.time(now));
+        let charges = plan.charges(request.cost);
+        let call = Call::new(&charges, self.time(now));
         match ask {
-            Ask::Decide => match self.counters.try_decide(plan.slot, &charges, time) {
+            Ask::Decide => match self.counters.try_decide(plan.slot, &call) {
                 Some(outcome) => outcome,
-                None => self.counters.decide(plan.slot, &charges, time).await,
+                None => self.counters.decide(plan.slot, &call).await,
             },
-            Ask::Peek => self.counters.peek(plan.slot, &charges, time).await,
+            Ask::Peek => self.counters.peek(plan.slot, &call).await,
         }
     }
 
@@ -204,7 +206,7 @@ impl Engine {
             Fallback::Refused(verdict) => (Decision { verdict, ..Decision::admitted() }, false),
             Fallback::Local { failed_open } if plan.is_empty() => (Decision::admitted(), failed_open),
             Fallback::Local { failed_open } => {
-                let local = self.local.charge(plan.slot, &plan.charges(request.cost), now);
+                let local = self.local.charge(plan.slot, &Call::new(&plan.charges(request.cost), Some(now)));
                 let concluded = local.ok().and_then(|outcome| Some((plan.verdict(&outcome).ok()?, outcome)));
                 let decision = match concluded {
                     Some((verdict, outcome)) => plan.decision(verdict, &outcome),

@@ -93,8 +93,11 @@ mod slot;
 mod snapshot;
 mod store;
 
-pub use algorithm::{FixedWindow, Frame, Limit, Standing, State, TokenBucket};
-pub use charge::{Charge, Mode, Outcome};
+pub use algorithm::{
+    Adjustment, Edges, Entries, Entry, EntryLimit, FixedWindow, Frame, InUse, Kernel, Level, Limit,
+    SlidingWindow, Standing, State,
+};
+pub use charge::{Call, CallId, Charge, Mode, Outcome, Settled, Settlement};
 pub use config::{Config, InvalidConfig, TimeSource};
 pub use decision::{Decision, Reason, RuleState, Verdict};
 pub use engine::{Engine, Stats};

@@ -1,4 +1,6 @@
 mod counters;
+mod entries;
+mod holds;
 mod name;
 mod rules;
 mod shard;

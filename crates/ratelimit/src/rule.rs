@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Unit, Window, Zone};
 use stanchion_core::{Revision, Slug, Text, slug_id};
 
-use crate::{FixedWindow, KeySpec, TokenBucket};
+use crate::{EntryLimit, FixedWindow, Kernel, KeySpec, Level, SlidingWindow};
 
 slug_id!(
     /// A rule, by its name within its scope.
@@ -75,8 +75,20 @@ pub enum Algorithm {
     /// A full bucket of `limit + burst`, refilled steadily with `limit` over each window.
     #[default]
     TokenBucket,
+    /// Evenly spaced, `limit` over each window; up to `burst` may come at once.
+    Gcra,
+    /// A bucket of `limit + burst` that fills with what is used and leaks `limit` over each window.
+    LeakyBucket,
+    /// One after the other, `limit` over each window, each with its delay; up to `burst` wait.
+    LeakyQueue,
     /// `limit + burst` in each window of the calendar; a new window begins at zero.
     FixedWindow,
+    /// `limit + burst` over the length of a window, of which the part that lies in the window before is estimated.
+    SlidingWindow,
+    /// `limit + burst` over any stretch as long as the window, exactly; at most 10,000.
+    SlidingLog,
+    /// `limit + burst` at the same time; one that does not end is given up after a window.
+    Concurrency,
 }
 
 impl Algorithm {
@@ -85,8 +97,40 @@ impl Algorithm {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TokenBucket => "token_bucket",
+            Self::Gcra => "gcra",
+            Self::LeakyBucket => "leaky_bucket",
+            Self::LeakyQueue => "leaky_queue",
             Self::FixedWindow => "fixed_window",
+            Self::SlidingWindow => "sliding_window",
+            Self::SlidingLog => "sliding_log",
+            Self::Concurrency => "concurrency",
         }
+    }
+
+    /// Returns which arithmetic it needs of a store.
+    #[must_use]
+    pub const fn kernel(self) -> Kernel {
+        match self {
+            Self::TokenBucket | Self::Gcra | Self::LeakyBucket | Self::LeakyQueue => Kernel::Level,
+            Self::FixedWindow => Kernel::FixedWindow,
+            Self::SlidingWindow => Kernel::SlidingWindow,
+            Self::SlidingLog | Self::Concurrency => Kernel::Entries,
+        }
+    }
+
+    /// Returns the largest `limit + burst`.
+    const fn most(self) -> u64 {
+        match self.kernel() {
+            Kernel::Level => Level::MAX,
+            Kernel::FixedWindow => FixedWindow::MAX,
+            Kernel::SlidingWindow => SlidingWindow::MAX,
+            Kernel::Entries => EntryLimit::MAX,
+        }
+    }
+
+    /// Tells whether its windows are those of the calendar.
+    const fn has_windows(self) -> bool {
+        matches!(self, Self::FixedWindow | Self::SlidingWindow)
     }
 }
 
@@ -244,10 +288,7 @@ impl Rule {
                 find(field, format!("`{}` stands twice: leave one out", twice.1));
             }
         }
-        let most = match self.algorithm {
-            Algorithm::TokenBucket => TokenBucket::MAX,
-            Algorithm::FixedWindow => FixedWindow::MAX,
-        };
+        let most = self.algorithm.most();
         if self.limit == 0 {
             find(
                 "limit",
@@ -261,11 +302,13 @@ impl Rule {
                 format!("`limit` and `burst` together are at most {most} with `{algorithm}`: lower one"),
             );
         }
-        if self.algorithm == Algorithm::TokenBucket && self.window.unit() == Unit::Month {
+        if !self.algorithm.has_windows() && self.window.unit() == Unit::Month {
+            let algorithm = self.algorithm.as_str();
             find(
                 "window",
-                "a bucket refills steadily, and months are not equally long: use days, or algorithm `fixed_window`"
-                    .to_owned(),
+                format!(
+                    "months are not equally long, and `{algorithm}` needs a length: use days, or algorithm `fixed_window`"
+                ),
             );
         }
         if matches!(self.action, Action::Throttle | Action::Captcha | Action::Quarantine) {
@@ -277,12 +320,10 @@ impl Rule {
 
     /// Tells whether counters of this rule go on under `next`: what they have counted means the same there.
     pub(crate) fn keeps_counters(&self, next: &Self) -> bool {
-        let same_window = match next.algorithm {
-            // Tokens in use are tokens in use, however fast they come back.
-            Algorithm::TokenBucket => true,
-            Algorithm::FixedWindow => self.window == next.window && self.zone == next.zone,
-        };
-        self.key == next.key && self.algorithm == next.algorithm && same_window
+        // What is used is used, however fast it comes back; what was counted in other windows means something else.
+        let same_windows = self.window == next.window && self.zone == next.zone;
+        let same_kernel = self.algorithm.kernel() == next.algorithm.kernel();
+        self.key == next.key && same_kernel && (same_windows || !next.algorithm.has_windows())
     }
 }
 

@@ -1,15 +1,17 @@
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use stanchion_calendar::{Period, Unit, Window, Zone};
+use stanchion_calendar::{Unit, Window, Zone};
 use stanchion_core::{Revision, Scope, Slug, Timestamp, Versioned};
 
 use crate::key::KeyPrefix;
 use crate::{
-    Action, Algorithm, FixedWindow, Frame, InvalidRule, KeySpec, Limit, Mode, OnBackendFailure,
-    OnMissingIdentifier, Request, Rule, RuleId, StoredRule, TokenBucket,
+    Action, Algorithm, Edges, Frame, InvalidRule, KeySpec, Limit, Mode, OnBackendFailure,
+    OnMissingIdentifier, Request, Rule, RuleId, StoredRule,
 };
 
 /// The rules of one scope at one revision, compiled. It never changes; a write makes another.
@@ -56,6 +58,7 @@ pub(crate) struct CompiledRule {
     pub(crate) shadow: bool,
     pub(crate) on_missing: OnMissingIdentifier,
     pub(crate) on_backend_failure: OnBackendFailure,
+    /// The most that it gives at once.
     pub(crate) capacity: u64,
     meter: Meter,
     /// Whether several routes or labels can each lead to it.
@@ -67,7 +70,13 @@ enum Meter {
     /// The same numbers at all times, with the length of the window in seconds.
     Steady(Limit, u64),
     /// Windows of the calendar, looked up once per window.
-    Calendar { window: Window, zone: Zone, current: ArcSwap<Period> },
+    Calendar {
+        limit: fn(u64, Frame) -> Option<Limit>,
+        capacity: u64,
+        window: Window,
+        zone: Zone,
+        current: ArcSwap<Edges>,
+    },
 }
 
 impl Snapshot {
@@ -157,25 +166,7 @@ impl CompiledRule {
         now: Timestamp,
     ) -> Result<Self, InvalidRule> {
         let invalid = || InvalidRule::one(&rule.id, "limit", "is out of range");
-        let capacity = rule.limit.saturating_add(rule.burst);
-        let seconds = rule.window.nominal_seconds();
-        let meter = match (rule.algorithm, seconds) {
-            (Algorithm::TokenBucket, seconds) => {
-                let seconds = seconds.ok_or_else(invalid)?;
-                let bucket = TokenBucket::new(capacity, rule.limit, seconds).ok_or_else(invalid)?;
-                Meter::Steady(Limit::TokenBucket(bucket), seconds)
-            }
-            (Algorithm::FixedWindow, Some(seconds)) if is_steady(rule) => {
-                let length = seconds.checked_mul(1_000_000).and_then(|micros| micros.try_into().ok());
-                let frame = Frame::Every(length.ok_or_else(invalid)?);
-                let window = FixedWindow::new(capacity, frame).ok_or_else(invalid)?;
-                Meter::Steady(Limit::FixedWindow(window), seconds)
-            }
-            (Algorithm::FixedWindow, _) => {
-                let current = ArcSwap::from_pointee(rule.window.bounds(now, rule.zone));
-                Meter::Calendar { window: rule.window, zone: rule.zone, current }
-            }
-        };
+        let meter = Meter::compile(rule, now).ok_or_else(invalid)?;
         let observed = rule.shadow || rule.action == Action::Allow;
         Ok(Self {
             id: rule.id.clone(),
@@ -188,7 +179,7 @@ impl CompiledRule {
             shadow: rule.shadow,
             on_missing: rule.on_missing_identifier,
             on_backend_failure: rule.on_backend_failure,
-            capacity,
+            capacity: meter.limit_at(now).ok_or_else(invalid)?.0.capacity(),
             meter,
             many_ways: rule.routes.len() + rule.labels.len() > 1,
         })
@@ -196,16 +187,56 @@ impl CompiledRule {
 
     /// Returns the rule's numbers for a decision at `now`, and the length of the window in seconds.
     pub(crate) fn limit_at(&self, now: Timestamp) -> Option<(Limit, u64)> {
-        match &self.meter {
-            Meter::Steady(limit, seconds) => Some((*limit, *seconds)),
-            Meter::Calendar { window, zone, current } => {
-                let mut period = **current.load();
-                if !period.contains(now) {
-                    period = window.bounds(now, *zone);
-                    current.store(Arc::new(period));
+        self.meter.limit_at(now)
+    }
+}
+
+impl Meter {
+    fn compile(rule: &Rule, now: Timestamp) -> Option<Self> {
+        let capacity = rule.limit.checked_add(rule.burst)?;
+        let windows = match rule.algorithm {
+            Algorithm::FixedWindow => Limit::fixed_window,
+            Algorithm::SlidingWindow => Limit::sliding_window,
+            _ => return Self::steady(rule, capacity),
+        };
+        if is_steady(rule) {
+            let seconds = rule.window.nominal_seconds()?;
+            let length = NonZeroU64::new(seconds.checked_mul(1_000_000)?)?;
+            return Some(Self::Steady(windows(capacity, Frame::Every(length))?, seconds));
+        }
+        let edges = Edges::around(rule.window, now, rule.zone);
+        // The numbers are the same in every window, so what is wrong with them is found here.
+        windows(capacity, Frame::Calendar(edges))?;
+        let current = ArcSwap::from_pointee(edges);
+        Some(Self::Calendar { limit: windows, capacity, window: rule.window, zone: rule.zone, current })
+    }
+
+    fn steady(rule: &Rule, capacity: u64) -> Option<Self> {
+        let seconds = rule.window.nominal_seconds()?;
+        let window = Duration::from_secs(seconds);
+        let limit = match rule.algorithm {
+            Algorithm::TokenBucket => Limit::token_bucket(capacity, rule.limit, seconds),
+            Algorithm::Gcra => Limit::gcra(rule.limit, rule.burst, seconds),
+            Algorithm::LeakyBucket => Limit::leaky_bucket(capacity, rule.limit, seconds),
+            Algorithm::LeakyQueue => Limit::leaky_queue(rule.burst, rule.limit, seconds),
+            Algorithm::SlidingLog => Limit::sliding_log(capacity, window),
+            Algorithm::Concurrency => Limit::concurrency(capacity, window),
+            Algorithm::FixedWindow | Algorithm::SlidingWindow => None,
+        };
+        Some(Self::Steady(limit?, seconds))
+    }
+
+    fn limit_at(&self, now: Timestamp) -> Option<(Limit, u64)> {
+        match self {
+            Self::Steady(limit, seconds) => Some((*limit, *seconds)),
+            Self::Calendar { limit, capacity, window, zone, current } => {
+                let mut edges = **current.load();
+                if !edges.is_current(now) {
+                    edges = Edges::around(*window, now, *zone);
+                    current.store(Arc::new(edges));
                 }
-                let limit = FixedWindow::new(self.capacity, Frame::Between(period))?;
-                Some((Limit::FixedWindow(limit), period.length().as_secs()))
+                let [_, start, end, _] = edges.instants();
+                Some((limit(*capacity, Frame::Calendar(edges))?, end.since(start).as_secs()))
             }
         }
     }

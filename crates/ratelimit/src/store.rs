@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use stanchion_core::{Change, Page, PageRequest, Revision, Scope, StoreError, Timestamp, Versioned};
 use stanchion_replica::ChangeFeed;
 
-use crate::{Algorithm, Charge, Outcome, RuleId, Slot, StoredRule};
+use crate::{Call, Kernel, Outcome, RuleId, Settled, Settlement, Slot, StoredRule};
 
 /// One write to the rules of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,33 +68,39 @@ pub trait RuleStore: ChangeFeed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Which algorithms it counts by.
-    pub algorithms: &'static [Algorithm],
+    /// Which kernels it counts by.
+    pub kernels: &'static [Kernel],
     /// Whether other processes count on the same counters. Then decisions are best made by the store's clock.
     pub shared: bool,
 }
 
 impl Capabilities {
-    /// States which algorithms a store counts by, and whether other processes count on the same counters.
+    /// States which kernels a store counts by, and whether other processes count on the same counters.
     #[must_use]
-    pub const fn new(algorithms: &'static [Algorithm], shared: bool) -> Self {
-        Self { algorithms, shared }
+    pub const fn new(kernels: &'static [Kernel], shared: bool) -> Self {
+        Self { kernels, shared }
     }
 }
 
 /// Where usage is counted: a counter port, whose consistency boundary is one slot.
 ///
 /// 1. A counter is a slot and a key, compared byte for byte; keys are up to 1 KiB. The keys of one call are distinct. A key is used
-///    with one algorithm, and for fixed windows with one kind of window, for as long as it lives; its numbers may change.
+///    with one kernel, and for windows with one kind of window, for as long as it lives; its numbers may change.
 /// 2. [`decide`](CounterStore::decide) is atomic over all its charges, and linearizable per slot: when every enforced charge fits,
-///    each that fits is taken; else nothing is. There is no moment at which another call sees part of it.
-/// 3. The arithmetic is that of [`Limit::charge`](crate::Limit::charge). A counter may be forgotten from its
-///    [`fresh_at`](crate::Limit::fresh_at) on, by the limit it was last charged with, and not before.
-/// 4. Standings come in the order of the charges. After an admission they tell what is left after it; in a refusal, what is left
-///    without it.
-/// 5. `now` is the time to decide by. `None` means the store's own clock, which production uses where replicas share a store.
-/// 6. A full store refuses with `Unavailable` rather than forget a counter that is in use.
-/// 7. What a crash loses is the adapter's to say. There is no outbox.
+///    each that fits is taken; else those that fit and have `charge_denied`. There is no moment at which another call sees part of
+///    it.
+/// 3. The arithmetic is that of [`Limit::charge`](crate::Limit::charge) and [`Limit::settle`](crate::Limit::settle), and for entries
+///    that of [`EntryLimit::standing`](crate::EntryLimit::standing) and [`Entries`](crate::Entries). A counter may be forgotten from its [`fresh_at`](crate::Limit::fresh_at) on, by the limit it was
+///    last charged with, and not before; an entry when it has ended.
+/// 4. Standings come in the order of the charges. They tell what is left after those that were taken, and without those that were
+///    not.
+/// 5. The outcome tells the time it was decided by: the caller's, or the store's own, which production uses where replicas share a
+///    store.
+/// 6. A full store refuses with `Unavailable` rather than forget a counter that is in use, and then has taken nothing.
+/// 7. A call that was admitted with a `hold` is remembered for that long, with its charges, as one atomic step.
+///    [`settle`](CounterStore::settle) forgets it with its corrections, as one atomic step, and does nothing when it is not
+///    remembered. What nobody settles stays as it was charged.
+/// 8. What a crash loses is the adapter's to say. There is no outbox.
 #[async_trait]
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Tells what the store can do.
@@ -103,23 +109,13 @@ pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Takes the charges if they fit, all or nothing.
     ///
     /// # Errors
-    /// `Unavailable` or `Timeout` when the store cannot be reached or is full, `Unsupported` for an algorithm it does not count by.
+    /// `Unavailable` or `Timeout` when the store cannot be reached or is full, `Unsupported` for a kernel it does not count by.
     /// After a `Timeout` the charges may have been taken.
-    async fn decide(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError>;
+    async fn decide(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError>;
 
     /// Decides as [`decide`](CounterStore::decide) does, when that takes no waiting; `None` asks the caller to wait.
-    fn try_decide(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Option<Result<Outcome, StoreError>> {
-        let _ = (slot, charges, now);
+    fn try_decide(&self, slot: Slot, call: &Call<'_>) -> Option<Result<Outcome, StoreError>> {
+        let _ = (slot, call);
         None
     }
 
@@ -127,12 +123,31 @@ pub trait CounterStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`decide`](CounterStore::decide).
-    async fn peek(
+    async fn peek(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError>;
+
+    /// Corrects what an earlier call of the slot has charged. Tells whether it did: a call with a hold is settled once.
+    ///
+    /// # Errors
+    /// As [`decide`](CounterStore::decide).
+    async fn settle(
         &self,
         slot: Slot,
-        charges: &[Charge<'_>],
+        call: Settled,
+        corrections: &[Settlement<'_>],
         now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError>;
+    ) -> Result<bool, StoreError>;
+
+    /// Corrects as [`settle`](CounterStore::settle) does, when that takes no waiting; `None` asks the caller to wait.
+    fn try_settle(
+        &self,
+        slot: Slot,
+        call: Settled,
+        corrections: &[Settlement<'_>],
+        now: Option<Timestamp>,
+    ) -> Option<Result<bool, StoreError>> {
+        let _ = (slot, call, corrections, now);
+        None
+    }
 
     /// Forgets a counter; one that is not there is no error.
     ///

@@ -1,9 +1,8 @@
-use std::num::NonZeroU64;
+use std::time::Duration;
 
-use stanchion_calendar::Period;
 use stanchion_core::Timestamp;
 
-use super::{Standing, State, until};
+use super::{Adjustment, Frame, Limit, Standing, State, part_of, until};
 
 /// So many units in each window; a new window begins at zero.
 ///
@@ -15,13 +14,15 @@ pub struct FixedWindow {
     frame: Frame,
 }
 
-/// Where the windows of a [`FixedWindow`] begin and end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// Every so many microseconds, counted from 1970-01-01T00:00Z. The store finds the window by the time it decides by.
-    Every(NonZeroU64),
-    /// A window of the calendar, which the caller looked up. The store takes it as it is: its own clock only says how long it lasts.
-    Between(Period),
+impl Limit {
+    /// Fixed window: `capacity` units in each window. `None` when that is zero or above [`FixedWindow::MAX`].
+    #[must_use]
+    pub const fn fixed_window(capacity: u64, frame: Frame) -> Option<Self> {
+        match FixedWindow::new(capacity, frame) {
+            Some(window) => Some(Self::FixedWindow(window)),
+            None => None,
+        }
+    }
 }
 
 impl FixedWindow {
@@ -46,17 +47,13 @@ impl FixedWindow {
         self.frame
     }
 
-    pub(super) fn share(&self, parts: u32) -> Self {
-        Self { capacity: self.capacity.checked_div(parts.into()).unwrap_or(self.capacity).max(1), ..*self }
+    pub(super) fn part(&self, numerator: u32, denominator: u32) -> Self {
+        Self { capacity: part_of(self.capacity, numerator, denominator), ..*self }
     }
 
+    #[inline]
     pub(super) fn charge(&self, state: Option<State>, now: Timestamp, cost: u64) -> (State, Standing) {
-        let end = self.end_at(now);
-        let (end, used) = match state {
-            // A later end means that this clock is behind the one that wrote it: the later window stays open.
-            Some(state) if state.at >= end => (state.at, state.used),
-            _ => (end, 0),
-        };
+        let (end, used) = self.current(state, now);
         let total = used.saturating_add(cost);
         // Nothing asked for always fits, also where a limit was lowered below what is used.
         let fits = total <= self.capacity || cost == 0;
@@ -65,20 +62,40 @@ impl FixedWindow {
         let standing = Standing {
             fits,
             remaining: self.capacity.saturating_sub(kept),
-            reset_after: if kept == 0 { std::time::Duration::ZERO } else { rest },
+            reset_after: if kept == 0 { Duration::ZERO } else { rest },
             retry_after: (!fits && cost <= self.capacity).then_some(rest),
+            delay: Duration::ZERO,
         };
         (State { at: end, used: kept }, standing)
     }
 
-    fn end_at(&self, now: Timestamp) -> Timestamp {
-        match self.frame {
-            Frame::Every(length) => {
-                let length = i64::try_from(length.get()).unwrap_or(i64::MAX);
-                let number = now.micros().div_euclid(length);
-                Timestamp::from_micros(number.saturating_add(1).saturating_mul(length))
+    pub(super) fn settle(
+        &self,
+        state: Option<State>,
+        now: Timestamp,
+        charged: Timestamp,
+        adjustment: Adjustment,
+    ) -> Option<State> {
+        let (end, used) = self.current(state, now);
+        let used = match adjustment {
+            Adjustment::Add(units) => used.saturating_add(units).min(Self::MAX),
+            // What was charged to a window that is over went with it.
+            Adjustment::Return(units) if self.frame.window_at(charged).end == end.micros() => {
+                state?;
+                used.saturating_sub(units)
             }
-            Frame::Between(period) => period.end(),
+            Adjustment::Return(_) => return state,
+        };
+        Some(State { at: end, used })
+    }
+
+    /// The end of the window that is counted now, and what is used of it.
+    fn current(&self, state: Option<State>, now: Timestamp) -> (Timestamp, u64) {
+        let end = Timestamp::from_micros(self.frame.window_at(now).end);
+        match state {
+            // A later end means that this clock is behind the one that wrote it: the later window stays open.
+            Some(state) if state.at >= end => (state.at, state.used),
+            _ => (end, 0),
         }
     }
 }

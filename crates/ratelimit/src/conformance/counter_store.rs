@@ -1,77 +1,19 @@
 //! The suite of [`CounterStore`].
 
-use std::collections::HashMap;
-use std::num::NonZeroU64;
+mod model;
+mod questions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use stanchion_core::{IdGen, SeededRandom, Timestamp};
 use tokio::task::JoinSet;
 
-use crate::{Charge, CounterStore, FixedWindow, Frame, Limit, Mode, Outcome, Slot, State, TokenBucket};
-
-/// 2026-03-01T12:00:00Z.
-const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
-
-fn later(seconds: u64) -> Timestamp {
-    NOON.plus(Duration::from_secs(seconds))
-}
-
-fn tenant(seed: u64) -> Slot {
-    Slot::Tenant(SeededRandom::new(seed).tenant_id(NOON))
-}
-
-fn bucket(capacity: u64, refill: u64, seconds: u64) -> Limit {
-    Limit::TokenBucket(TokenBucket::new(capacity, refill, seconds).expect("a bucket"))
-}
-
-fn window(capacity: u64, seconds: u64) -> Limit {
-    let length = NonZeroU64::new(seconds * 1_000_000).expect("a length");
-    Limit::FixedWindow(FixedWindow::new(capacity, Frame::Every(length)).expect("a window"))
-}
-
-/// The limits that most cases run with: a capacity of so many, under each algorithm, on its own key.
-fn both(capacity: u64) -> [(&'static [u8], Limit); 2] {
-    [(b"bucket", bucket(capacity, capacity, 60)), (b"window", window(capacity, 60))]
-}
-
-fn charge(key: &[u8], limit: Limit, cost: u64) -> Charge<'_> {
-    Charge { key, limit, cost, mode: Mode::Enforce }
-}
-
-fn observe(key: &[u8], limit: Limit, cost: u64) -> Charge<'_> {
-    Charge { mode: Mode::Observe, ..charge(key, limit, cost) }
-}
-
-async fn decide(
-    store: &dyn CounterStore,
-    slot: Slot,
-    charges: &[Charge<'_>],
-    now: impl Into<Option<Timestamp>>,
-) -> Outcome {
-    store.decide(slot, charges, now.into()).await.expect("decides")
-}
-
-/// Decides as the engine does: without waiting where the store can.
-async fn ask(store: &dyn CounterStore, slot: Slot, charges: &[Charge<'_>], now: Timestamp) -> Outcome {
-    match store.try_decide(slot, charges, Some(now)) {
-        Some(outcome) => outcome.expect("decides"),
-        None => decide(store, slot, charges, now).await,
-    }
-}
-
-fn remaining(outcome: &Outcome) -> Vec<u64> {
-    outcome.standings().iter().map(|standing| standing.remaining).collect()
-}
-
-fn fits(outcome: &Outcome) -> Vec<bool> {
-    outcome.standings().iter().map(|standing| standing.fits).collect()
-}
-
-async fn left(store: &dyn CounterStore, slot: Slot, key: &[u8], limit: Limit, now: Timestamp) -> u64 {
-    let outcome = store.peek(slot, &[charge(key, limit, 0)], Some(now)).await.expect("peeks");
-    outcome.standings().first().expect("one standing").remaining
-}
+use self::model::Model;
+use self::questions::{
+    NOON, ask, bucket, call, charge, correct, decide, each, fits, has, later, left, log, observe, peek,
+    remaining, retries, settle, sliding, tenant, window,
+};
+use crate::{Adjustment, Call, CallId, Charge, CounterStore, Edges, Frame, Kernel, Limit, Settled, Slot};
 
 suite! { $
     /// Runs the suite of `CounterStore`: `counter_store_conformance!(mod memory_counter_store, factory());`, where the factory is an
@@ -80,7 +22,7 @@ suite! { $
 
     /// A counter gives its capacity and no more.
     a_counter_gives_its_capacity_and_no_more: store => {
-        for (key, limit) in both(3) {
+        for (key, limit) in each(&*store, 3) {
             for expected in [2, 1, 0] {
                 let outcome = decide(&*store, tenant(1), &[charge(key, limit, 1)], NOON).await;
                 assert!(outcome.is_admitted());
@@ -100,7 +42,7 @@ suite! { $
 
     /// A charge costs what it says, and nothing when it says nothing.
     costs_are_counted: store => {
-        for (key, limit) in both(10) {
+        for (key, limit) in each(&*store, 10) {
             let outcome = decide(&*store, tenant(3), &[charge(key, limit, 7)], NOON).await;
             assert_eq!(remaining(&outcome), [3]);
             assert!(!decide(&*store, tenant(3), &[charge(key, limit, 4)], NOON).await.is_admitted());
@@ -142,8 +84,9 @@ suite! { $
     /// A window of the calendar ends where the caller says.
     a_window_of_the_calendar_is_the_callers: store => {
         let day = |start: u64, end: u64| {
-            let period = stanchion_calendar::Period::new(later(start), later(end)).expect("a period");
-            Limit::FixedWindow(FixedWindow::new(2, Frame::Between(period)).expect("a window"))
+            let (before, after) = (later(start).minus(Duration::from_secs(1)), later(end + 1));
+            let edges = Edges::new([before, later(start), later(end), after]).expect("edges");
+            Limit::fixed_window(2, Frame::Calendar(edges)).expect("a window")
         };
         // Two days, the second of 25 hours.
         let (first, second) = (day(0, 86_400), day(86_400, 176_400));
@@ -166,8 +109,7 @@ suite! { $
             let refused = decide(&*store, tenant(7), &call, NOON).await;
             assert!(!refused.is_admitted());
             assert_eq!((fits(&refused), remaining(&refused)), (vec![true, false], vec![9, 0]));
-            let retries: Vec<_> = refused.standings().iter().map(|standing| standing.retry_after).collect();
-            assert_eq!(retries, [None, Some(Duration::from_secs(60))]);
+            assert_eq!(retries(&refused), [None, Some(Duration::from_secs(60))]);
         }
         assert_eq!(left(&*store, tenant(7), b"wide", wide, NOON).await, 9);
     }
@@ -178,8 +120,7 @@ suite! { $
         let call = [charge(b"fast", fast, 1), charge(b"slow", slow, 1)];
         decide(&*store, tenant(8), &call, NOON).await;
         let refused = decide(&*store, tenant(8), &call, NOON).await;
-        let retries: Vec<_> = refused.standings().iter().map(|standing| standing.retry_after).collect();
-        assert_eq!(retries, [Some(Duration::from_secs(1)), Some(Duration::from_secs(60))]);
+        assert_eq!(retries(&refused), [Some(Duration::from_secs(1)), Some(Duration::from_secs(60))]);
     }
 
     /// A charge that only watches refuses nothing; it is taken when it fits and left out when it does not.
@@ -198,7 +139,7 @@ suite! { $
 
     /// What costs more than a full counter has never fits, and nobody is told to wait for it.
     what_never_fits_has_no_time_to_retry: store => {
-        for (key, limit) in both(3) {
+        for (key, limit) in each(&*store, 3) {
             let refused = decide(&*store, tenant(10), &[charge(key, limit, 4)], NOON).await;
             assert!(!refused.is_admitted());
             assert_eq!(refused.standings().first().expect("one").retry_after, None);
@@ -209,14 +150,14 @@ suite! { $
 
     /// A look takes nothing and answers as a decision would.
     a_look_takes_nothing: store => {
-        for (key, limit) in both(3) {
+        for (key, limit) in each(&*store, 3) {
             for _ in 0..5 {
-                let look = store.peek(tenant(11), &[charge(key, limit, 3)], Some(NOON)).await.expect("peeks");
+                let look = peek(&*store, tenant(11), &[charge(key, limit, 3)], NOON).await;
                 assert!(look.is_admitted());
                 assert_eq!(remaining(&look), [3]);
             }
             decide(&*store, tenant(11), &[charge(key, limit, 2)], NOON).await;
-            let look = store.peek(tenant(11), &[charge(key, limit, 2)], Some(NOON)).await.expect("peeks");
+            let look = peek(&*store, tenant(11), &[charge(key, limit, 2)], NOON).await;
             assert_eq!((look.is_admitted(), fits(&look), remaining(&look)), (false, vec![false], vec![1]));
         }
     }
@@ -263,7 +204,7 @@ suite! { $
 
     /// A clock that goes backwards gives nothing back.
     a_clock_that_goes_backwards_gives_nothing_back: store => {
-        for (key, limit) in both(3) {
+        for (key, limit) in each(&*store, 3) {
             decide(&*store, tenant(17), &[charge(key, limit, 3)], later(600)).await;
             for seconds in [599, 500, 0, 600] {
                 let refused = decide(&*store, tenant(17), &[charge(key, limit, 1)], later(seconds)).await;
@@ -292,9 +233,9 @@ suite! { $
 
     /// A counter that was used long ago is new.
     what_was_used_long_ago_is_new: store => {
-        for (key, limit) in both(3) {
+        for (key, limit) in each(&*store, 3) {
             decide(&*store, tenant(19), &[charge(key, limit, 3)], NOON).await;
-            let outcome = decide(&*store, tenant(19), &[charge(key, limit, 3)], later(60)).await;
+            let outcome = decide(&*store, tenant(19), &[charge(key, limit, 3)], later(120)).await;
             assert!(outcome.is_admitted());
         }
     }
@@ -310,7 +251,7 @@ suite! { $
         assert!(!refused.is_admitted());
         let wait = refused.standings().first().expect("one").retry_after.expect("a time");
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(31_536_000), "{wait:?}");
-        let look = store.peek(tenant(20), &[charge(b"k", limit, 1)], None).await.expect("peeks");
+        let look = peek(&*store, tenant(20), &[charge(b"k", limit, 1)], None).await;
         assert!(!look.is_admitted());
     }
 
@@ -322,7 +263,7 @@ let mut calls = JoinSet::new();
             for _ in 0..1_200 {
                 let store = Arc::clone(&store);
                 calls.spawn(async move {
-                    ask(&*store, tenant(21), &[charge(b"k", limit, 1)], NOON).await.is_admitted()
+                    ask(&*store, tenant(21), &call(&[charge(b"k", limit, 1)], NOON)).await.is_admitted()
                 });
             }
             let admitted = calls.join_all().await.into_iter().filter(|admitted| *admitted).count();
@@ -337,11 +278,11 @@ let mut calls = JoinSet::new();
         for number in 0..1_200 {
             let store = Arc::clone(&store);
             calls.spawn(async move {
-                let mut call = [charge(b"high", high, 1), charge(b"low", low, 1)];
+                let mut charges = [charge(b"high", high, 1), charge(b"low", low, 1)];
                 if number % 2 == 0 {
-                    call.reverse();
+                    charges.reverse();
                 }
-                ask(&*store, tenant(22), &call, NOON).await.is_admitted()
+                ask(&*store, tenant(22), &call(&charges, NOON)).await.is_admitted()
             });
         }
         let admitted = calls.join_all().await.into_iter().filter(|admitted| *admitted).count();
@@ -358,14 +299,14 @@ let mut calls = JoinSet::new();
             let writing = Arc::clone(&store);
             let write = async move {
                 for _ in 0..5 {
-                    ask(&*writing, tenant(23), &[charge(b"a", limit, 1), charge(b"b", limit, 1)], NOON).await;
+                    ask(&*writing, tenant(23), &call(&[charge(b"a", limit, 1), charge(b"b", limit, 1)], NOON)).await;
                 }
             };
             let store = Arc::clone(&store);
             let read = async move {
                 for _ in 0..10 {
                     let call = [charge(b"b", limit, 0), charge(b"a", limit, 0)];
-                    let look = store.peek(tenant(23), &call, Some(NOON)).await.expect("peeks");
+                    let look = peek(&*store, tenant(23), &call, NOON).await;
                     assert!(remaining(&look).windows(2).all(|pair| pair.first() == pair.last()), "{look:?}");
                 }
             };
@@ -381,94 +322,190 @@ let mut calls = JoinSet::new();
             Model::new(seed).run(&*store, 150).await;
         }
     }
-}
 
-/// What a store ought to hold, kept in the plainest way.
-struct Model {
-    random: SeededRandom,
-    seed: u64,
-    now: Timestamp,
-    states: HashMap<(Slot, usize), State>,
-}
-
-impl Model {
-    fn new(seed: u64) -> Self {
-        Self { random: SeededRandom::new(seed), seed, now: NOON, states: HashMap::new() }
+    /// Half a window on, half of what the window before has used still counts; the time to retry follows from that.
+    a_sliding_window_forgets_the_window_before_evenly: store => {
+        if !has(&*store, Kernel::SlidingWindow) {
+            return;
+        }
+        let limit = sliding(10, 60);
+        decide(&*store, tenant(24), &[charge(b"k", limit, 10)], later(59)).await;
+        let half = decide(&*store, tenant(24), &[charge(b"k", limit, 5)], later(90)).await;
+        assert_eq!((half.is_admitted(), remaining(&half)), (true, vec![0]));
+        let refused = decide(&*store, tenant(24), &[charge(b"k", limit, 1)], later(90)).await;
+        // Ten of the window before count for four in all when 24 of its 60 seconds are left: six seconds later.
+        assert_eq!(retries(&refused), [Some(Duration::from_secs(6))]);
+        assert!(decide(&*store, tenant(24), &[charge(b"k", limit, 1)], later(96)).await.is_admitted());
     }
 
-    fn below(&self, bound: u64) -> u64 {
-        self.random.next_u64() % bound
+    /// A log forgets a charge when it is a window old, and not a microsecond before.
+    a_log_forgets_each_charge_when_it_is_a_window_old: store => {
+        if !has(&*store, Kernel::Entries) {
+            return;
+        }
+        let limit = log(3, 60);
+        for at in [0, 10, 20] {
+            assert!(decide(&*store, tenant(25), &[charge(b"k", limit, 1)], later(at)).await.is_admitted());
+        }
+        let refused = decide(&*store, tenant(25), &[charge(b"k", limit, 2)], later(30)).await;
+        assert_eq!(retries(&refused), [Some(Duration::from_secs(40))], "the second of them ends at 70");
+        let early = later(60).minus(Duration::from_micros(1));
+        assert!(!decide(&*store, tenant(25), &[charge(b"k", limit, 1)], early).await.is_admitted());
+        assert!(decide(&*store, tenant(25), &[charge(b"k", limit, 1)], later(60)).await.is_admitted());
+        assert!(!decide(&*store, tenant(25), &[charge(b"k", limit, 1)], later(60)).await.is_admitted());
     }
 
-    async fn run(&mut self, store: &dyn CounterStore, steps: usize) {
-        let limits = [bucket(4, 3, 1), bucket(20, 7, 60), window(3, 1), window(25, 60), bucket(2, 2, 7)];
-        let slots = [tenant(100 + 2 * self.seed), tenant(101 + 2 * self.seed)];
-        for step in 0..steps {
-            self.now = self.now.plus(Duration::from_micros(self.below(700_000)));
-            let slot = *slots.get(usize::from(self.below(2) == 1)).expect("two slots");
-            let mut order: Vec<usize> = (0..limits.len()).collect();
-            order.sort_by_cached_key(|_| self.random.next_u64());
-            order.truncate(usize::from(self.below(2) == 0) + usize::from(self.below(2) == 0) + 1);
-            let keys: Vec<Vec<u8>> = order.iter().map(|key| format!("key-{key}").into_bytes()).collect();
-            let charges: Vec<Charge<'_>> = order
-                .iter()
-                .zip(&keys)
-                .map(|(number, key)| {
-                    let limit = *limits.get(*number).expect("a limit");
-                    let mode = if self.below(4) == 0 { Mode::Observe } else { Mode::Enforce };
-                    Charge { mode, ..charge(key, limit, self.below(4)) }
-                })
-                .collect();
-            let context = format!("seed {}, step {step}: {charges:?}", self.seed);
-            match self.below(10) {
-                0 => {
-                    let (number, key) = order.iter().zip(&keys).next().expect("a key");
-                    store.reset(slot, key).await.expect("resets");
-                    self.states.remove(&(slot, *number));
-                }
-                1 => {
-                    let look = store.peek(slot, &charges, Some(self.now)).await.expect("peeks");
-                    assert_eq!(look, self.expect(slot, &order, &charges, false), "{context}");
-                }
-                2 => {
-                    let outcome = decide(store, slot, &charges, self.now).await;
-                    assert_eq!(outcome, self.expect(slot, &order, &charges, true), "{context}");
-                }
-                _ => {
-                    let outcome = ask(store, slot, &charges, self.now).await;
-                    assert_eq!(outcome, self.expect(slot, &order, &charges, true), "{context}");
-                }
-            }
+    /// A lease is given back when its work ends, ends by itself when it does not, and is nobody else's to give back.
+    leases_end_when_they_are_given_back_or_time_out: store => {
+        if !has(&*store, Kernel::Entries) {
+            return;
+        }
+        let limit = Limit::concurrency(2, Duration::from_secs(30)).expect("leases");
+        let lease = |number: u128, at| Call { id: CallId::new(number), ..call(&[], at) };
+        let charges = [charge(b"k", limit, 1)];
+        let take = async |number, at| {
+            ask(&*store, tenant(26), &Call { charges: &charges, ..lease(number, at) }).await.is_admitted()
+        };
+        let give = async |number, at| {
+            let of = Settled { id: CallId::new(number), at: NOON, hold: false };
+            settle(&*store, tenant(26), of, &[correct(b"k", limit, Adjustment::Return(1))], at).await
+        };
+        assert!(take(1, NOON).await && take(2, later(1)).await && !take(3, later(2)).await);
+        give(3, later(2)).await;
+        assert!(!take(3, later(3)).await, "who has no lease gives none back");
+        give(1, later(4)).await;
+        assert!(take(3, later(4)).await && !take(4, later(4)).await);
+        give(1, later(5)).await;
+        assert!(!take(4, later(5)).await, "a lease is given back once");
+        assert!(take(4, later(31)).await, "the second has timed out");
+        assert!(!take(5, later(31)).await);
+    }
+
+    /// What waits in a queue goes one after the other; who does not wait gives the place back.
+    a_queue_gives_each_its_turn: store => {
+        if !has(&*store, Kernel::Level) {
+            return;
+        }
+        // One a second, and two may wait.
+        let limit = Limit::leaky_queue(2, 60, 60).expect("a queue");
+        for seconds in [0, 1, 2] {
+            let outcome = decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await;
+            let standing = outcome.standings().first().expect("one");
+            assert_eq!((standing.fits, standing.delay.as_secs()), (true, seconds), "{standing:?}");
+        }
+        let refused = decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await;
+        assert!(!refused.is_admitted());
+        let of = Settled { id: CallId::new(0), at: NOON, hold: false };
+        settle(&*store, tenant(27), of, &[correct(b"k", limit, Adjustment::Return(1))], NOON).await;
+        assert!(decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await.is_admitted());
+    }
+
+    /// What asks to be charged in any case is charged when it fits, also where another counter refuses.
+    a_refusal_takes_what_asks_for_it: store => {
+        for (key, limit) in each(&*store, 3) {
+            let narrow = window(1, 60);
+            let insistent = Charge { charge_denied: true, ..charge(key, limit, 1) };
+            let slot = tenant(28);
+            let both = [insistent, charge(b"narrow", narrow, 1)];
+            store.reset(slot, b"narrow").await.expect("resets");
+            assert!(decide(&*store, slot, &both, NOON).await.is_admitted());
+            let refused = decide(&*store, slot, &both, NOON).await;
+            assert_eq!((refused.is_admitted(), fits(&refused), remaining(&refused)), (false, vec![true, false], vec![1, 0]));
+            assert_eq!(left(&*store, slot, key, limit, NOON).await, 1);
+            let look = peek(&*store, slot, &both, NOON).await;
+            assert_eq!(remaining(&look), [1, 0], "a look takes nothing in any case");
         }
     }
 
-    fn expect(&mut self, slot: Slot, keys: &[usize], charges: &[Charge<'_>], take: bool) -> Outcome {
-        let charged: Vec<_> = keys
-            .iter()
-            .zip(charges)
-            .map(|(key, charge)| {
-                charge.limit.charge(self.states.get(&(slot, *key)).copied(), self.now, charge.cost)
-            })
-            .collect();
-        let refuses = |((_, standing), charge): (&(State, crate::Standing), &Charge<'_>)| {
-            charge.mode == Mode::Enforce && !standing.fits
-        };
-        let admitted = !charged.iter().zip(charges).any(refuses);
-        let standings: Vec<_> = keys
-            .iter()
-            .zip(charges)
-            .zip(charged)
-            .map(|((key, charge), (after, standing))| {
-                if !standing.fits {
-                    return standing;
-                }
-                if admitted && take {
-                    self.states.insert((slot, *key), after);
-                    return standing;
-                }
-                charge.limit.charge(self.states.get(&(slot, *key)).copied(), self.now, 0).1
-            })
-            .collect();
-        Outcome::new(admitted, standings)
+    /// A correction adds and gives back, but never what has come back by itself.
+    corrections_add_and_give_back: store => {
+        for (key, limit) in each(&*store, 10) {
+            let charges = [charge(key, limit, 6)];
+            let first = Call { id: CallId::new(1), ..call(&charges, NOON) };
+            assert!(ask(&*store, tenant(29), &first).await.is_admitted());
+            let of = Settled { id: first.id, at: NOON, hold: false };
+            let correct = async |adjustment, at| {
+                settle(&*store, tenant(29), of, &[correct(key, limit, adjustment)], at).await
+            };
+            assert!(correct(Adjustment::Return(2), NOON).await);
+            assert_eq!(left(&*store, tenant(29), key, limit, NOON).await, 6);
+            assert!(correct(Adjustment::Add(5), NOON).await);
+            assert_eq!(left(&*store, tenant(29), key, limit, NOON).await, 1);
+            // Two minutes on nothing of it is left to be given back, and what others have used since stays used.
+            decide(&*store, tenant(29), &[charge(key, limit, 3)], later(120)).await;
+            correct(Adjustment::Return(9), later(120)).await;
+            assert_eq!(left(&*store, tenant(29), key, limit, later(120)).await, 7, "{limit:?}");
+        }
+    }
+
+    /// More may be added than fits; then nothing does until so much has come back.
+    a_correction_may_exceed_the_limit: store => {
+        for (key, limit) in each(&*store, 10) {
+            let charges = [charge(key, limit, 1)];
+            let first = Call { id: CallId::new(1), ..call(&charges, NOON) };
+            ask(&*store, tenant(30), &first).await;
+            let of = Settled { id: first.id, at: NOON, hold: false };
+            settle(&*store, tenant(30), of, &[correct(key, limit, Adjustment::Add(13))], NOON).await;
+            let refused = decide(&*store, tenant(30), &[charge(key, limit, 1)], NOON).await;
+            assert_eq!((refused.is_admitted(), remaining(&refused)), (false, vec![0]));
+            let wait = retries(&refused).first().copied().flatten().expect("a time");
+            let early = NOON.plus(wait).minus(Duration::from_micros(1));
+            assert!(!peek(&*store, tenant(30), &[charge(key, limit, 1)], early).await.is_admitted());
+            assert!(peek(&*store, tenant(30), &[charge(key, limit, 1)], NOON.plus(wait)).await.is_admitted());
+        }
+    }
+
+    /// A hold is settled once, while it lasts; a refusal leaves none.
+    a_hold_is_settled_once: store => {
+        for (key, limit) in each(&*store, 10) {
+            let charges = [charge(key, limit, 6)];
+            let hold = Some(Duration::from_secs(5));
+            let reserve = |number: u128| Call { id: CallId::new(number), hold, ..call(&charges, NOON) };
+            assert!(ask(&*store, tenant(31), &reserve(1)).await.is_admitted());
+            assert!(!ask(&*store, tenant(31), &reserve(2)).await.is_admitted());
+            let back = async |number, at| {
+                let of = Settled { id: CallId::new(number), at: NOON, hold: true };
+                settle(&*store, tenant(31), of, &[correct(key, limit, Adjustment::Return(4))], at).await
+            };
+            assert!(!back(2, NOON).await, "what was refused is not held");
+            assert!(back(1, later(1)).await);
+            assert!(!back(1, later(1)).await, "once");
+            assert!(left(&*store, tenant(31), key, limit, later(1)).await >= 8);
+            store.reset(tenant(31), key).await.expect("resets");
+            assert!(ask(&*store, tenant(31), &reserve(3)).await.is_admitted());
+            assert!(!back(3, later(5)).await, "the hold is over");
+            assert!(left(&*store, tenant(31), key, limit, later(5)).await <= 5);
+            store.reset(tenant(31), key).await.expect("resets");
+        }
+    }
+
+    /// Of many that settle one hold at once, one does.
+    a_race_settles_a_hold_once: store => {
+        for (key, limit) in each(&*store, 1_000) {
+            let slot = tenant(32);
+            let charges = [charge(key, limit, 900)];
+            let reserve = Call { id: CallId::new(1), hold: Some(Duration::from_secs(60)), ..call(&charges, NOON) };
+            assert!(ask(&*store, slot, &reserve).await.is_admitted());
+            let mut calls = JoinSet::new();
+            for _ in 0..64 {
+                let store = Arc::clone(&store);
+                calls.spawn(async move {
+                    let of = Settled { id: CallId::new(1), at: NOON, hold: true };
+                    settle(&*store, slot, of, &[correct(key, limit, Adjustment::Return(10))], NOON).await
+                });
+            }
+            let settled = calls.join_all().await.into_iter().filter(|settled| *settled).count();
+            assert_eq!((settled, left(&*store, slot, key, limit, NOON).await), (1, 110), "{limit:?}");
+        }
+    }
+
+    /// An outcome tells the time it was decided by.
+    an_outcome_tells_its_time: store => {
+        let limit = window(5, 60);
+        assert_eq!(decide(&*store, tenant(33), &[charge(b"k", limit, 1)], later(7)).await.at(), later(7));
+        let charges = [charge(b"other", limit, 1)];
+        let one = store.decide(tenant(33), &Call::new(&charges, None)).await.expect("decides").at();
+        let other = store.decide(tenant(33), &Call::new(&charges, None)).await.expect("decides").at();
+        assert!(one > NOON && one <= other, "{one} {other}");
     }
 }

@@ -100,7 +100,7 @@ impl Plan {
     pub(super) fn charges(&self, cost: u64) -> SmallVec<[Charge<'_>; 8]> {
         let charge = |question: &Question| {
             let key = self.keys.get(question.key.0..question.key.1).unwrap_or_default();
-            Charge { key, limit: question.limit, cost, mode: question.mode }
+            Charge { mode: question.mode, ..Charge::new(key, question.limit, cost) }
         };
         self.questions.iter().map(charge).collect()
     }

@@ -32,7 +32,7 @@ impl Engine {
         expected: Option<Revision>,
     ) -> Result<Versioned<Rule>, Error> {
         rule.validate()?;
-        if !self.counters.capabilities().algorithms.contains(&rule.algorithm) {
+        if !self.counters.capabilities().kernels.contains(&rule.algorithm.kernel()) {
             let problem = format!("`{}` is not available with this counter store", rule.algorithm.as_str());
             return Err(InvalidRule::one(&rule.id, "algorithm", problem).into());
         }

@@ -15,8 +15,8 @@ use stanchion_replica::{ChangeFeed, MemoryOutboxStore};
 
 use super::*;
 use crate::{
-    Capabilities, Charge, Dimension, KeySpec, MemoryRuleStore, OnBackendFailure, Reason, Rule, RuleChange,
-    RuleId, Slot, StoredRule, Verdict,
+    Call, Capabilities, Dimension, KeySpec, MemoryRuleStore, OnBackendFailure, Reason, Rule, RuleChange,
+    RuleId, Settled, Settlement, Slot, StoredRule, Verdict,
 };
 
 /// Rules that can be made unreachable, and count how often they are loaded.
@@ -97,32 +97,32 @@ enum Mood {
 #[async_trait]
 impl CounterStore for Remote {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(self.store.capabilities().algorithms, true)
+        Capabilities::new(self.store.capabilities().kernels, true)
     }
 
-    async fn decide(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError> {
+    async fn decide(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
         tokio::task::yield_now().await;
-        self.times.lock().unwrap().push(now);
+        self.times.lock().unwrap().push(call.now);
         let mood = *self.mood.lock().unwrap();
         match mood {
-            Mood::Well => self.store.decide(slot, charges, now).await,
+            Mood::Well => self.store.decide(slot, call).await,
             Mood::Down => Err(StoreError::new(StoreErrorKind::Timeout, "test", "decide")),
-            Mood::Answers { admitted } => Ok(Outcome::new(admitted, [])),
+            Mood::Answers { admitted } => Ok(Outcome::new(admitted, Timestamp::EPOCH, [])),
         }
     }
 
-    async fn peek(
+    async fn peek(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
+        self.store.peek(slot, call).await
+    }
+
+    async fn settle(
         &self,
         slot: Slot,
-        charges: &[Charge<'_>],
+        call: Settled,
+        corrections: &[Settlement<'_>],
         now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError> {
-        self.store.peek(slot, charges, now).await
+    ) -> Result<bool, StoreError> {
+        self.store.settle(slot, call, corrections, now).await
     }
 
     async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {

@@ -1,15 +1,20 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hashbrown::DefaultHashBuilder;
 use smallvec::SmallVec;
 use stanchion_core::{Clock, StoreError, StoreErrorKind, Timestamp};
 
+use super::holds::Holds;
 use super::name::SlotBytes;
 use super::shard::{Place, Shard};
 use crate::charge::Standings;
-use crate::{Algorithm, Capabilities, Charge, CounterStore, Mode, Outcome, Slot, State};
+use crate::{
+    Call, Capabilities, Charge, CounterStore, Entry, Kernel, Limit, Mode, Outcome, Settled, Settlement, Slot,
+    State,
+};
 
 const SHARDS: usize = 64;
 
@@ -17,10 +22,14 @@ const SHARDS: usize = 64;
 ///
 /// Exact under any number of threads: a decision holds the locks of all the parts it touches, taken in their order. Memory is
 /// bounded: a counter takes about 75 bytes (names of more than 38 bytes take their length besides), and there are at most as many as
-/// the store was made for, an equal number in each of 64 parts. Counters that are as good as new make room for others; where a part
-/// has none, the decision fails with `Unavailable`, and nothing in use is forgotten.
+/// the store was made for, an equal number in each of 64 parts; as many entries of logs and leases, and as many holds. Counters that
+/// are as good as new make room for others; where a part has none, the decision fails with `Unavailable`, and nothing in use is
+/// forgotten.
 pub struct MemoryCounterStore {
     shards: Box<[Mutex<Shard>]>,
+    /// Locked before any shard.
+    holds: Mutex<Holds>,
+    capacity: usize,
     hasher: DefaultHashBuilder,
     clock: Arc<dyn Clock>,
 }
@@ -34,6 +43,10 @@ struct Seat {
     guard: usize,
     place: Option<Place>,
     after: State,
+    /// How much an entry is to take.
+    amount: u64,
+    /// Whether anything is to be written.
+    writes: bool,
 }
 
 type Seats = SmallVec<[Seat; 8]>;
@@ -44,12 +57,13 @@ impl MemoryCounterStore {
     /// store.
     #[must_use]
     pub fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
-        let capacity = capacity.div_ceil(SHARDS).max(1);
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(capacity))).collect();
-        Self { shards, hasher: DefaultHashBuilder::default(), clock }
+        let of_shard = capacity.div_ceil(SHARDS).max(1);
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(of_shard))).collect();
+        let capacity = of_shard.saturating_mul(SHARDS);
+        Self { shards, holds: Mutex::default(), capacity, hasher: DefaultHashBuilder::default(), clock }
     }
 
-    /// Returns how many counters there are, those that are as good as new included.
+    /// Returns how many counters and entries there are, those that are as good as new included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
@@ -62,15 +76,26 @@ impl MemoryCounterStore {
     }
 
     /// Decides, without waiting.
-    pub(crate) fn charge(
+    pub(crate) fn charge(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
+        let now = self.time(call.now);
+        match call.hold {
+            Some(lasts) => self.charge_held(slot, call, lasts, now),
+            None => match call.charges {
+                [charge] if charge.limit.kernel() != Kernel::Entries && !charge.charge_denied => {
+                    self.charge_one(SlotBytes::from(slot), charge, now)
+                }
+                _ => self.charge_all(SlotBytes::from(slot), call, now),
+            },
+        }
+    }
+
+    /// One rule is the usual case, and needs none of the book-keeping.
+    fn charge_one(
         &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
+        slot: SlotBytes,
+        charge: &Charge<'_>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let slot = SlotBytes::from(slot);
-        let [charge] = charges else { return self.charge_all(slot, charges, now) };
-        // One rule is the usual case, and needs none of the book-keeping.
         let wanted = slot.with(charge.key);
         let hash = wanted.hash(&self.hasher);
         let mut shard = self.lock(shard_of(hash));
@@ -85,40 +110,91 @@ impl MemoryCounterStore {
             shard.set(place.ok_or_else(full)?, after, charge.limit.fresh_at(after));
         }
         let admitted = standing.fits || charge.mode == Mode::Observe;
-        Ok(Outcome::of_one(admitted, standing))
+        Ok(Outcome::of_one(admitted, now, standing))
     }
 
-    fn charge_all(
+    /// Takes the charges and remembers them, or neither.
+    fn charge_held(
         &self,
-        slot: SlotBytes,
-        charges: &[Charge<'_>],
+        slot: Slot,
+        call: &Call<'_>,
+        lasts: Duration,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let (mut seats, mut guards, mut standings) =
-            (Seats::new(), Guards::new(), Standings::with_capacity(charges.len()));
-        self.sit(slot, charges, &mut seats, &mut guards);
-        let admitted = evaluate(slot, charges, now, &mut seats, &guards, &mut standings);
-        if admitted {
-            self.take(slot, charges, now, &seats, &mut guards, &standings)?;
-        } else {
-            leave(charges, now, &seats, &guards, &mut standings);
+        let mut holds = self.holds();
+        if !holds.has_room(self.capacity, now) {
+            return Err(full());
         }
-        Ok(Outcome::from_standings(admitted, standings))
+        let outcome = self.charge_all(slot.into(), call, now)?;
+        if outcome.is_admitted() {
+            holds.add(slot, call.id, now.plus(lasts));
+        }
+        Ok(outcome)
     }
 
-    /// Finds each charge's shard and locks them, lowest first, so that no two decisions wait for each other.
-    fn sit<'a>(
+    fn charge_all(&self, slot: SlotBytes, call: &Call<'_>, now: Timestamp) -> Result<Outcome, StoreError> {
+        let (mut seats, mut guards, mut standings) =
+            (Seats::new(), Guards::new(), Standings::with_capacity(call.charges.len()));
+        let keys = call.charges.iter().map(|charge| charge.key);
+        self.sit(slot, keys, &mut seats, &mut guards);
+        let admitted = evaluate(slot, call.charges, now, &mut seats, &guards, &mut standings);
+        if !admitted {
+            leave(slot, call.charges, now, &mut seats, &guards, &mut standings);
+        }
+        if seats.iter().any(|seat| seat.writes) {
+            self.take(slot, call, now, &seats, &mut guards)?;
+        }
+        Ok(Outcome::from_standings(admitted, now, standings))
+    }
+
+    fn settle_all(
+        &self,
+        slot: Slot,
+        call: Settled,
+        corrections: &[Settlement<'_>],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut holds = call.hold.then(|| self.holds());
+        if holds.as_mut().is_some_and(|holds| !holds.end(slot, call.id, now)) {
+            return Ok(false);
+        }
+        let slot = SlotBytes::from(slot);
+        for correction in corrections {
+            let wanted = slot.with(correction.key);
+            let hash = wanted.hash(&self.hasher);
+            let mut shard = self.lock(shard_of(hash));
+            if let Limit::Entries(limit) = correction.limit {
+                let until = limit.until(now);
+                shard.entries.settle(wanted, call.id, until, correction.adjustment, now);
+                continue;
+            }
+            let mut place = shard.find(hash, wanted);
+            let before = place.and_then(|place| shard.state(place));
+            let Some(after) = correction.limit.settle(before, now, call.at, correction.adjustment) else {
+                continue;
+            };
+            if place.is_none() {
+                place = shard.allocate(now, &self.hasher, |_| false);
+                shard.fill(place.ok_or_else(full)?, hash, wanted, &self.hasher);
+            }
+            shard.set(place.ok_or_else(full)?, after, correction.limit.fresh_at(after));
+        }
+        Ok(true)
+    }
+
+    /// Finds each key's shard and locks them, lowest first, so that no two decisions wait for each other.
+    fn sit<'a, 'k>(
         &'a self,
         slot: SlotBytes,
-        charges: &[Charge<'_>],
+        keys: impl Iterator<Item = &'k [u8]>,
         seats: &mut Seats,
         guards: &mut Guards<'a>,
     ) {
         let mut shards = SmallVec::<[usize; 8]>::new();
-        for charge in charges {
-            let hash = slot.with(charge.key).hash(&self.hasher);
+        for key in keys {
+            let hash = slot.with(key).hash(&self.hasher);
             let (shard, after) = (shard_of(hash), State { at: Timestamp::EPOCH, used: 0 });
-            seats.push(Seat { hash, shard, guard: 0, place: None, after });
+            seats.push(Seat { hash, shard, guard: 0, place: None, after, amount: 0, writes: false });
             shards.push(shard);
         }
         shards.sort_unstable();
@@ -135,16 +211,21 @@ impl MemoryCounterStore {
     fn take(
         &self,
         slot: SlotBytes,
-        charges: &[Charge<'_>],
+        call: &Call<'_>,
         now: Timestamp,
         seats: &Seats,
         guards: &mut Guards<'_>,
-        standings: &Standings,
     ) -> Result<(), StoreError> {
+        for (number, shard) in guards.iter_mut().enumerate() {
+            let entries = seats.iter().filter(|seat| seat.guard == number && seat.amount > 0).count();
+            if entries > 0 && !shard.entries.has_room(entries, now) {
+                return Err(full());
+            }
+        }
         let mut rooms: SmallVec<[Option<Place>; 8]> = SmallVec::new();
-        for (seat, standing) in seats.iter().zip(standings) {
+        for seat in seats {
             let Some(shard) = guards.get_mut(seat.guard) else { continue };
-            let is_new = seat.place.is_none() && standing.fits && seat.after.used > 0;
+            let is_new = seat.place.is_none() && seat.writes && seat.after.used > 0;
             let wanted =
                 |place| seats.iter().any(|other| other.guard == seat.guard && other.place == Some(place));
             let room = if is_new { shard.allocate(now, &self.hasher, wanted) } else { seat.place };
@@ -158,13 +239,21 @@ impl MemoryCounterStore {
             }
             rooms.push(room);
         }
-        for (((seat, standing), room), charge) in seats.iter().zip(standings).zip(rooms).zip(charges) {
-            let (Some(shard), Some(place)) = (guards.get_mut(seat.guard), room) else { continue };
-            if standing.fits {
-                if seat.place.is_none() {
-                    shard.fill(place, seat.hash, slot.with(charge.key), &self.hasher);
+        for ((seat, room), charge) in seats.iter().zip(rooms).zip(call.charges) {
+            let Some(shard) = guards.get_mut(seat.guard).filter(|_| seat.writes) else { continue };
+            let wanted = slot.with(charge.key);
+            match (charge.limit, room) {
+                (Limit::Entries(limit), _) => {
+                    let entry = Entry { until: limit.until(now), id: call.id, amount: seat.amount };
+                    shard.entries.add(wanted, entry, now);
                 }
-                shard.set(place, seat.after, charge.limit.fresh_at(seat.after));
+                (_, Some(place)) => {
+                    if seat.place.is_none() {
+                        shard.fill(place, seat.hash, wanted, &self.hasher);
+                    }
+                    shard.set(place, seat.after, charge.limit.fresh_at(seat.after));
+                }
+                (_, None) => {}
             }
         }
         Ok(())
@@ -173,6 +262,10 @@ impl MemoryCounterStore {
     #[expect(clippy::indexing_slicing, reason = "`shard_of` is less than the number of shards")]
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         lock(&self.shards[shard])
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn time(&self, now: Option<Timestamp>) -> Timestamp {
@@ -192,29 +285,48 @@ fn evaluate(
     let mut admitted = true;
     for (seat, charge) in seats.iter_mut().zip(charges) {
         let Some(shard) = guards.get(seat.guard) else { continue };
-        seat.place = shard.find(seat.hash, slot.with(charge.key));
-        let before = seat.place.and_then(|place| shard.state(place));
-        let (after, standing) = charge.limit.charge(before, now, charge.cost);
+        let wanted = slot.with(charge.key);
+        let standing = if let Limit::Entries(limit) = charge.limit {
+            let in_use = shard.entries.in_use(wanted, &limit, now, charge.cost);
+            seat.amount = charge.cost;
+            limit.standing(&in_use, now, charge.cost)
+        } else {
+            seat.place = shard.find(seat.hash, wanted);
+            let before = seat.place.and_then(|place| shard.state(place));
+            let (after, standing) = charge.limit.charge(before, now, charge.cost);
+            seat.after = after;
+            standing
+        };
         admitted &= standing.fits || charge.mode == Mode::Observe;
-        seat.after = after;
+        seat.writes = standing.fits;
+        if !standing.fits {
+            seat.amount = 0;
+        }
         standings.push(standing);
     }
     admitted
 }
 
-/// Tells how counters stand when nothing is taken.
+/// Turns to what is left of a refused call: charges that refusals take too, and how the others stand when nothing is taken.
 fn leave(
+    slot: SlotBytes,
     charges: &[Charge<'_>],
     now: Timestamp,
-    seats: &Seats,
+    seats: &mut Seats,
     guards: &Guards<'_>,
     standings: &mut Standings,
 ) {
-    for ((seat, charge), standing) in seats.iter().zip(charges).zip(standings) {
-        if standing.fits {
-            let state = |place| guards.get(seat.guard)?.state(place);
-            *standing = charge.limit.charge(seat.place.and_then(state), now, 0).1;
-        }
+    for ((seat, charge), standing) in seats.iter_mut().zip(charges).zip(standings) {
+        let Some(shard) = guards.get(seat.guard).filter(|_| seat.writes && !charge.charge_denied) else {
+            continue;
+        };
+        (seat.writes, seat.amount) = (false, 0);
+        *standing = if let Limit::Entries(limit) = charge.limit {
+            limit.standing(&shard.entries.in_use(slot.with(charge.key), &limit, now, 0), now, 0)
+        } else {
+            let before = seat.place.and_then(|place| shard.state(place));
+            charge.limit.charge(before, now, 0).1
+        };
     }
 }
 
@@ -236,46 +348,55 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 #[async_trait]
 impl CounterStore for MemoryCounterStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(&[Algorithm::TokenBucket, Algorithm::FixedWindow], false)
+        Capabilities::new(Kernel::ALL, false)
     }
 
-    async fn decide(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError> {
-        self.charge(slot, charges, self.time(now))
+    async fn decide(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
+        self.charge(slot, call)
     }
 
-    fn try_decide(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Option<Result<Outcome, StoreError>> {
-        Some(self.charge(slot, charges, self.time(now)))
+    fn try_decide(&self, slot: Slot, call: &Call<'_>) -> Option<Result<Outcome, StoreError>> {
+        Some(self.charge(slot, call))
     }
 
-    async fn peek(
-        &self,
-        slot: Slot,
-        charges: &[Charge<'_>],
-        now: Option<Timestamp>,
-    ) -> Result<Outcome, StoreError> {
-        let (slot, now) = (slot.into(), self.time(now));
+    async fn peek(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
+        let (slot, now) = (slot.into(), self.time(call.now));
         let (mut seats, mut guards, mut standings) =
-            (Seats::new(), Guards::new(), Standings::with_capacity(charges.len()));
-        self.sit(slot, charges, &mut seats, &mut guards);
-        let admitted = evaluate(slot, charges, now, &mut seats, &guards, &mut standings);
-        leave(charges, now, &seats, &guards, &mut standings);
-        Ok(Outcome::from_standings(admitted, standings))
+            (Seats::new(), Guards::new(), Standings::with_capacity(call.charges.len()));
+        self.sit(slot, call.charges.iter().map(|charge| charge.key), &mut seats, &mut guards);
+        let admitted = evaluate(slot, call.charges, now, &mut seats, &guards, &mut standings);
+        let free: SmallVec<[Charge<'_>; 8]> =
+            call.charges.iter().map(|charge| Charge { charge_denied: false, ..*charge }).collect();
+        leave(slot, &free, now, &mut seats, &guards, &mut standings);
+        Ok(Outcome::from_standings(admitted, now, standings))
+    }
+
+    async fn settle(
+        &self,
+        slot: Slot,
+        call: Settled,
+        corrections: &[Settlement<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.settle_all(slot, call, corrections, self.time(now))
+    }
+
+    fn try_settle(
+        &self,
+        slot: Slot,
+        call: Settled,
+        corrections: &[Settlement<'_>],
+        now: Option<Timestamp>,
+    ) -> Option<Result<bool, StoreError>> {
+        Some(self.settle_all(slot, call, corrections, self.time(now)))
     }
 
     async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {
         let wanted = SlotBytes::from(slot).with(key);
         let hash = wanted.hash(&self.hasher);
-        self.lock(shard_of(hash)).remove(hash, wanted);
+        let mut shard = self.lock(shard_of(hash));
+        shard.remove(hash, wanted);
+        shard.entries.remove(wanted);
         Ok(())
     }
 }

@@ -25,8 +25,8 @@ pub(super) enum Name {
 /// A name that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    slot: SlotBytes,
-    key: &'a [u8],
+    pub(super) slot: SlotBytes,
+    pub(super) key: &'a [u8],
 }
 
 /// A slot as the bytes that begin a name. They tell their own length: 17 for a tenant's, else 1.
@@ -67,7 +67,7 @@ impl SlotBytes {
         }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         let [tag, ..] = &self.0;
         if *tag == TENANT { &self.0 } else { std::slice::from_ref(tag) }
     }

@@ -1,6 +1,7 @@
 use hashbrown::{DefaultHashBuilder, HashTable};
 use stanchion_core::Timestamp;
 
+use super::entries::EntryTable;
 use super::name::{Name, Wanted};
 use crate::State;
 
@@ -25,6 +26,8 @@ pub(super) struct Shard {
     hand: usize,
     /// Until when no counter is fresh, as far as the last search of them all could tell.
     full_until: Timestamp,
+    /// Counters that keep each charge.
+    pub(super) entries: EntryTable,
 }
 
 /// One counter: a cache line.
@@ -41,11 +44,12 @@ const _: () = assert!(size_of::<Counter>() == 64);
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         let (table, chunks, free) = (HashTable::new(), Vec::new(), Vec::new());
-        Self { table, chunks, free, capacity, hand: 0, full_until: Timestamp::MIN }
+        let entries = EntryTable::new(capacity);
+        Self { table, chunks, free, capacity, hand: 0, full_until: Timestamp::MIN, entries }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.table.len() + self.entries.len()
     }
 
     pub(super) fn find(&self, hash: u64, wanted: Wanted<'_>) -> Option<Place> {

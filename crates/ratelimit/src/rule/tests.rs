@@ -36,7 +36,7 @@ fn every_field_that_cannot_be_is_named_with_the_way_out() {
     );
     refuses(
         &Rule { window: Window::MONTH, ..rule() },
-        "window: a bucket refills steadily, and months are not equally long: use days, or algorithm `fixed_window`",
+        "window: months are not equally long, and `token_bucket` needs a length: use days, or algorithm `fixed_window`",
     );
     refuses(&Rule { name: Some("".into()), ..rule() }, "name: use 1 to 200 characters, or leave it out");
     let label = Slug::new("ai").unwrap();

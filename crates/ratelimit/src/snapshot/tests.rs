@@ -75,8 +75,10 @@ fn a_utc_day_is_found_by_the_store_and_a_week_by_the_calendar() {
     assert_eq!(day, (Frame::Every(86_400_000_000.try_into().unwrap()), 86_400));
     // 2 March 2026 is a Monday.
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
-    let week = Period::new(at("2026-03-02T00:00:00Z"), at("2026-03-09T00:00:00Z")).unwrap();
-    assert_eq!(frame(limit("7d", "2026-03-04T12:00:00Z")), (Frame::Between(week), 604_800));
+    let weeks =
+        ["2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z", "2026-03-16T00:00:00Z"];
+    let edges = Edges::new(weeks.map(at)).unwrap();
+    assert_eq!(frame(limit("7d", "2026-03-04T12:00:00Z")), (Frame::Calendar(edges), 604_800));
 }
 
 #[test]

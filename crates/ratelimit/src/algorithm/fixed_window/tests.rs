@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use stanchion_calendar::{Window, Zone};
 
 use super::*;
-use crate::Limit;
+use crate::{Edges, Limit};
+use std::num::NonZeroU64;
 
 fn at(text: &str) -> Timestamp {
     Timestamp::parse_rfc3339(text).unwrap()
@@ -40,12 +41,12 @@ fn a_window_of_the_calendar_is_the_callers() {
     // A day of 25 hours in Berlin, from 2026-10-24T22:00Z to 2026-10-25T23:00Z.
     let berlin: Zone = "Europe/Berlin".parse().unwrap();
     let now = at("2026-10-25T22:59:59Z");
-    let window = FixedWindow::new(1, Frame::Between(Window::DAY.bounds(now, berlin))).unwrap();
+    let window = FixedWindow::new(1, Frame::Calendar(Edges::around(Window::DAY, now, berlin))).unwrap();
     let mut state = None;
     assert!(charge(window, &mut state, at("2026-10-24T22:00:00Z"), 1).fits);
     assert_eq!(charge(window, &mut state, now, 1).retry_after, Some(Duration::from_secs(1)));
     let next = at("2026-10-25T23:00:00Z");
-    let window = FixedWindow::new(1, Frame::Between(Window::DAY.bounds(next, berlin))).unwrap();
+    let window = FixedWindow::new(1, Frame::Calendar(Edges::around(Window::DAY, next, berlin))).unwrap();
     assert!(charge(window, &mut state, next, 1).fits);
 }
 

@@ -4,15 +4,15 @@ use proptest::prelude::*;
 use stanchion_core::{IdGen, ManualClock, SeededRandom};
 
 use super::*;
-use crate::{Limit, TokenBucket};
+use crate::Limit;
 
 fn store(capacity: usize) -> MemoryCounterStore {
     MemoryCounterStore::new(capacity, Arc::new(ManualClock::default()))
 }
 
 fn charge(key: &[u8]) -> Charge<'_> {
-    let limit = Limit::TokenBucket(TokenBucket::new(2, 2, 1).unwrap());
-    Charge { key, limit, cost: 1, mode: Mode::Enforce }
+    let limit = Limit::token_bucket(2, 2, 1).unwrap();
+    Charge::new(key, limit, 1)
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -21,7 +21,7 @@ fn at(millis: i64) -> Timestamp {
 
 fn admit(store: &MemoryCounterStore, key: u32, now: Timestamp) -> Option<bool> {
     let key = key.to_be_bytes();
-    store.charge(Slot::Edge, &[charge(&key)], now).ok().map(|outcome| outcome.is_admitted())
+    store.charge(Slot::Edge, &Call::new(&[charge(&key)], Some(now))).ok().map(|outcome| outcome.is_admitted())
 }
 
 #[test]
@@ -77,14 +77,14 @@ fn memory_is_taken_back_before_more_is_taken() {
 fn a_call_that_finds_no_room_for_one_counter_charges_none() {
     let store = store(64);
     let keys: Vec<[u8; 4]> = (0..4_000_u32).map(u32::to_be_bytes).collect();
-    let limit = Limit::TokenBucket(TokenBucket::new(100, 1, 86_400).unwrap());
+    let limit = Limit::token_bucket(100, 1, 86_400).unwrap();
     let of = |key| Charge { limit, ..charge(key) };
     let known = b"known";
-    store.charge(Slot::Edge, &[of(known)], at(0)).unwrap();
+    store.charge(Slot::Edge, &Call::new(&[of(known)], Some(at(0)))).unwrap();
     let (mut admitted, mut full) = (1, 0);
     for pair in keys.chunks(2) {
         let call = [of(&pair[0]), of(known), of(&pair[1])];
-        match store.charge(Slot::Edge, &call, at(0)) {
+        match store.charge(Slot::Edge, &Call::new(&call, Some(at(0)))) {
             Ok(outcome) => admitted += u64::from(outcome.is_admitted()),
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Unavailable);
@@ -93,7 +93,7 @@ fn a_call_that_finds_no_room_for_one_counter_charges_none() {
         }
     }
     assert!(full > 1_900, "{full}");
-    let look = store.charge(Slot::Edge, &[Charge { cost: 0, ..of(known) }], at(0)).unwrap();
+    let look = store.charge(Slot::Edge, &Call::new(&[Charge { cost: 0, ..of(known) }], Some(at(0)))).unwrap();
     assert_eq!(look.standings()[0].remaining, 100 - admitted);
     assert!(store.len() <= 64);
 }
@@ -104,15 +104,15 @@ fn a_counter_of_the_call_makes_no_room_for_another_of_it() {
     let mut full = 0;
     for number in 0..1_000_u32 {
         let (store, first, second) = (store(64), number.to_be_bytes(), (number + 1_000_000).to_be_bytes());
-        store.charge(Slot::Edge, &[charge(&first)], at(0)).unwrap();
+        store.charge(Slot::Edge, &Call::new(&[charge(&first)], Some(at(0)))).unwrap();
         let call = [charge(&first), charge(&second)];
-        match store.charge(Slot::Edge, &call, at(10_000)) {
+        match store.charge(Slot::Edge, &Call::new(&call, Some(at(10_000)))) {
             Ok(outcome) => assert!(outcome.is_admitted()),
             Err(_) => full += 1,
         }
         let look = call.map(|charge| Charge { cost: 0, ..charge });
         let remaining: Vec<_> = store
-            .charge(Slot::Edge, &look, at(10_000))
+            .charge(Slot::Edge, &Call::new(&look, Some(at(10_000))))
             .unwrap()
             .standings()
             .iter()
@@ -132,7 +132,12 @@ fn a_refused_call_leaves_no_counter_behind() {
     let known = 1_u32.to_be_bytes();
     for key in 2..100_u32 {
         let key = key.to_be_bytes();
-        assert!(!store.charge(Slot::Edge, &[charge(&key), charge(&known)], now).unwrap().is_admitted());
+        assert!(
+            !store
+                .charge(Slot::Edge, &Call::new(&[charge(&key), charge(&known)], Some(now)))
+                .unwrap()
+                .is_admitted()
+        );
     }
     assert_eq!(store.len(), 1);
 }
@@ -141,7 +146,8 @@ fn a_refused_call_leaves_no_counter_behind() {
 async fn a_store_without_a_time_asks_its_clock() {
     let clock = Arc::new(ManualClock::default());
     let store = MemoryCounterStore::new(64, clock.clone());
-    let admitted = async || store.decide(Slot::Edge, &[charge(b"k")], None).await.unwrap().is_admitted();
+    let admitted =
+        async || store.decide(Slot::Edge, &Call::new(&[charge(b"k")], None)).await.unwrap().is_admitted();
     assert!(admitted().await && admitted().await && !admitted().await);
     clock.advance(Duration::from_millis(500));
     assert!(admitted().await && !admitted().await);
@@ -164,8 +170,8 @@ proptest! {
             let first = below(100);
             let keys = [first, first + 100 + below(100), first + 300].map(|key| format!("a rather long key number {key}"));
             let charges = keys.each_ref().map(|key| charge(key.as_bytes()));
-            match small.charge(slot, &charges, at(now)) {
-                Ok(outcome) => prop_assert_eq!(outcome, large.charge(slot, &charges, at(now)).unwrap()),
+            match small.charge(slot, &Call::new(&charges, Some(at(now)))) {
+                Ok(outcome) => prop_assert_eq!(outcome, large.charge(slot, &Call::new(&charges, Some(at(now)))).unwrap()),
                 Err(error) => {
                     prop_assert_eq!(error.kind(), StoreErrorKind::Unavailable);
                     full += 1;

@@ -9,12 +9,12 @@ fn at(micros_after_noon: i64) -> Timestamp {
     Timestamp::from_micros(NOON + micros_after_noon)
 }
 
-fn bucket(capacity: u64, refill: u64, window_seconds: u64) -> TokenBucket {
-    TokenBucket::new(capacity, refill, window_seconds).unwrap()
+fn bucket(capacity: u64, refill: u64, window_seconds: u64) -> Level {
+    Level::new(capacity, refill, window_seconds).unwrap()
 }
 
 /// Charges and keeps the state, as a store does.
-fn charge(bucket: TokenBucket, state: &mut Option<State>, now: Timestamp, cost: u64) -> Standing {
+fn charge(bucket: Level, state: &mut Option<State>, now: Timestamp, cost: u64) -> Standing {
     let (after, standing) = bucket.charge(*state, now, cost);
     if standing.fits {
         *state = Some(after);
@@ -83,14 +83,14 @@ fn a_changed_limit_keeps_what_is_used_and_brings_it_back_at_the_new_pace() {
 }
 
 #[test]
-fn a_lowered_limit_is_not_held_against_what_was_used_before() {
-    // 100 a minute, used up; then ten a minute: empty, and a token every six seconds from then on.
+fn a_lowered_limit_holds_at_most_its_capacity_twice_against_what_was_used_before() {
+    // 100 a minute, used up; then ten a minute: of the hundred twenty count, and the eleventh is back after eleven times six seconds.
     let mut state = None;
     charge(bucket(100, 100, 60), &mut state, at(0), 100);
     let lower = bucket(10, 10, 60);
     let refused = lower.charge(state, at(0), 1).1;
-    assert_eq!((refused.fits, refused.retry_after), (false, Some(Duration::from_secs(6))));
-    assert!(lower.charge(state, at(6_000_000), 1).1.fits);
+    assert_eq!((refused.fits, refused.retry_after), (false, Some(Duration::from_secs(66))));
+    assert!(lower.charge(state, at(66_000_000), 1).1.fits);
 }
 
 #[test]
@@ -104,18 +104,18 @@ fn a_state_is_as_good_as_none_from_the_moment_that_all_is_back() {
 
 #[test]
 fn the_largest_numbers_do_not_overflow() {
-    let slow = bucket(TokenBucket::MAX, 1, 3_155_760_000);
+    let slow = bucket(Level::MAX, 1, 3_155_760_000);
     for now in [Timestamp::MIN, at(0), Timestamp::MAX] {
-        let (state, all) = slow.charge(None, now, TokenBucket::MAX);
+        let (state, all) = slow.charge(None, now, Level::MAX);
         assert!(all.fits);
         assert_eq!(slow.fresh_at(state), Timestamp::MAX);
         for later in [Timestamp::MIN, at(0), Timestamp::MAX] {
             assert!(slow.charge(Some(state), later, u64::MAX).1.retry_after.is_none());
         }
     }
-    let fast = bucket(TokenBucket::MAX, TokenBucket::MAX, 1);
-    let (state, _) = fast.charge(None, Timestamp::MIN, TokenBucket::MAX);
-    assert_eq!(fast.charge(Some(state), Timestamp::MAX, 0).1.remaining, TokenBucket::MAX);
+    let fast = bucket(Level::MAX, Level::MAX, 1);
+    let (state, _) = fast.charge(None, Timestamp::MIN, Level::MAX);
+    assert_eq!(fast.charge(Some(state), Timestamp::MAX, 0).1.remaining, Level::MAX);
 }
 
 #[test]
@@ -124,19 +124,19 @@ fn what_is_no_bucket_does_not_construct() {
         (0, 1, 1),
         (1, 0, 1),
         (1, 1, 0),
-        (TokenBucket::MAX + 1, 1, 1),
-        (1, TokenBucket::MAX + 1, 1),
+        (Level::MAX + 1, 1, 1),
+        (1, Level::MAX + 1, 1),
         (1, 1, 3_155_760_001),
     ] {
-        assert_eq!(TokenBucket::new(capacity, refill, window), None);
+        assert_eq!(Level::new(capacity, refill, window), None);
     }
 }
 
 #[test]
 fn a_share_is_rounded_down_and_never_nothing() {
-    let limit = Limit::TokenBucket(bucket(70, 60, 60));
-    assert_eq!(limit.share(4), Limit::TokenBucket(bucket(17, 15, 60)));
-    assert_eq!(limit.share(100), Limit::TokenBucket(bucket(1, 1, 60)));
+    let limit = Limit::Level(bucket(70, 60, 60));
+    assert_eq!(limit.share(4), Limit::Level(bucket(17, 15, 60)));
+    assert_eq!(limit.share(100), Limit::Level(bucket(1, 1, 60)));
 }
 
 /// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used. A refusal leaves no
@@ -148,7 +148,7 @@ struct Reference {
 }
 
 impl Reference {
-    fn charge(&mut self, bucket: TokenBucket, now: Timestamp, cost: u64) -> (bool, u64) {
+    fn charge(&mut self, bucket: Level, now: Timestamp, cost: u64) -> (bool, u64) {
         let length = i64::from(bucket.window_seconds());
         let mut used = self.used;
         let mut tick = self.tick.unwrap_or(now.micros().div_euclid(length));
