@@ -15,10 +15,14 @@ pub struct Config {
     pub max_stale_seconds: u32,
     /// How many rules a scope may have, at least 1.
     pub rules_per_scope: usize,
+    /// How many overrides, quarantines and resets a scope may have together, at least 1.
+    pub controls_per_scope: usize,
     /// How many replicas share a limit. A rule with `on_backend_failure = "local_share"` gives one part of so many.
     pub replicas: NonZeroU32,
     /// How many counters are kept for such rules while the store cannot be reached, at least 64.
     pub local_counters: usize,
+    /// How many things may wait that decisions set going: leases to give back, callers to shut out; at least 64.
+    pub errands: usize,
     /// By whose clock is decided. Unset, it is the store's where counters are shared and the engine's where they are not.
     pub time: Option<TimeSource>,
 }
@@ -40,8 +44,10 @@ impl Default for Config {
             cached_tenants: 10_000,
             max_stale_seconds: 60,
             rules_per_scope: 1_000,
+            controls_per_scope: 10_000,
             replicas: NonZeroU32::MIN,
             local_counters: 100_000,
+            errands: 65_536,
             time: None,
         }
     }
@@ -73,7 +79,9 @@ impl Config {
             ("cached_tenants", self.cached_tenants, 16),
             ("max_stale_seconds", max_stale, 1),
             ("rules_per_scope", self.rules_per_scope, 1),
+            ("controls_per_scope", self.controls_per_scope, 1),
             ("local_counters", self.local_counters, 64),
+            ("errands", self.errands, 64),
         ] {
             if value < least {
                 return Err(InvalidConfig { field, least });

@@ -5,13 +5,19 @@ use smallvec::SmallVec;
 use stanchion_core::{Scope, StoreErrorKind};
 
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot};
-use crate::{Action, RuleId, Standing};
+use crate::{Action, Receipt, RuleId, Standing};
 
 /// Whether a request may go on, and how each rule that was asked stands.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// Whether the request may go on.
     pub verdict: Verdict,
+    /// How long it has to wait first, where it may: its turn in a queue, or what a throttle asks for. Who does not wait gives the
+    /// place back with [`Settle::Release`](crate::Settle::Release).
+    pub delay: Duration,
+    /// What was charged, where something has to be given back: leases, places in a queue, and what was asked to be
+    /// [refundable](crate::Request::refundable).
+    pub receipt: Option<Box<Receipt>>,
     /// Whether a rule that could not be asked let the request pass (`on_backend_failure = "open"`).
     pub failed_open: bool,
     /// Why the counters could not be asked, when they could not. The rules' `on_backend_failure` then decided.
@@ -30,8 +36,8 @@ pub enum Verdict {
     Refused {
         /// What is to be done with it: the most severe action of the violated rules.
         action: Action,
-        /// The rule that says so; of several the one with the highest priority.
-        rule: RuleId,
+        /// The rule that says so; of several the one with the highest priority. None for a quarantine that an administrator made.
+        rule: Option<RuleId>,
         /// Whose rule it is: the platform's or the tenant's own.
         scope: Scope,
         /// Why.
@@ -47,6 +53,11 @@ impl Verdict {
     pub const fn is_admitted(&self) -> bool {
         matches!(self, Self::Admitted)
     }
+
+    pub(crate) const fn quarantined(rule: Option<RuleId>, scope: Scope, left: Duration) -> Self {
+        let (action, reason) = (Action::Quarantine, Reason::Quarantined);
+        Self::Refused { action, rule, scope, reason, retry_after: Some(left) }
+    }
 }
 
 /// Why a rule refused.
@@ -54,6 +65,8 @@ impl Verdict {
 pub enum Reason {
     /// The limit is used up.
     Exceeded,
+    /// The caller is shut out for a while.
+    Quarantined,
     /// The request lacks what the rule counts by.
     MissingIdentifier,
     /// The counters cannot be reached, and the rule fails closed.
@@ -66,6 +79,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exceeded => "exceeded",
+            Self::Quarantined => "quarantined",
             Self::MissingIdentifier => "missing_identifier",
             Self::BackendFailure => "backend_failure",
         }
@@ -78,6 +92,7 @@ pub(crate) struct Asked {
     pub(crate) of: Owner,
     pub(crate) rule: RuleIndex,
     pub(crate) window_seconds: u64,
+    pub(crate) limit: u64,
     pub(crate) standing: Standing,
 }
 
@@ -103,6 +118,8 @@ pub struct RuleState<'a> {
     pub reset_after: Duration,
     /// How long until this request would fit, when it does not; `None` also when it never will.
     pub retry_after: Option<Duration>,
+    /// How long this request has to wait before it goes on, because of this rule.
+    pub delay: Duration,
     /// The length of the window.
     pub window: Duration,
     /// Whether the request went beyond it.
@@ -117,6 +134,8 @@ impl Decision {
     pub(crate) fn admitted() -> Self {
         Self {
             verdict: Verdict::Admitted,
+            delay: Duration::ZERO,
+            receipt: None,
             failed_open: false,
             backend_failure: None,
             platform: None,
@@ -142,7 +161,7 @@ impl Decision {
     pub fn most_restrictive(&self) -> Option<RuleState<'_>> {
         let mut in_force = self.rules().filter(|state| !state.shadow && state.action != Action::Allow);
         if let Verdict::Refused { rule, scope, .. } = &self.verdict {
-            return in_force.find(|state| state.rule == rule && state.scope == *scope);
+            return in_force.find(|state| Some(state.rule) == rule.as_ref() && state.scope == *scope);
         }
         in_force.min_by_key(|state| (state.remaining, std::cmp::Reverse(state.reset_after)))
     }
@@ -161,6 +180,7 @@ impl Decision {
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal<'a> {
     rule: &'a CompiledRule,
+    action: Action,
     reason: Reason,
     retry_after: Option<Duration>,
 }
@@ -169,20 +189,21 @@ impl<'a> Refusal<'a> {
     pub(crate) fn add(
         found: Option<Self>,
         rule: &'a CompiledRule,
+        action: Action,
         reason: Reason,
         retry_after: Option<Duration>,
     ) -> Option<Self> {
-        let new = Self { rule, reason, retry_after };
+        let new = Self { rule, action, reason, retry_after };
         let Some(found) = found else { return Some(new) };
         let retry_after = found.retry_after.zip(retry_after).map(|(one, other)| one.max(other));
-        let worse = (rule.action, rule.priority) > (found.rule.action, found.rule.priority);
+        let worse = (action, rule.priority) > (found.action, found.rule.priority);
         Some(Self { retry_after, ..if worse { new } else { found } })
     }
 
     pub(crate) fn verdict(self) -> Verdict {
         Verdict::Refused {
-            action: self.rule.action,
-            rule: self.rule.id.clone(),
+            action: self.action,
+            rule: Some(self.rule.id.clone()),
             scope: self.rule.scope,
             reason: self.reason,
             retry_after: self.retry_after,
@@ -195,10 +216,11 @@ impl Asked {
         RuleState {
             rule: &rule.id,
             scope: rule.scope,
-            limit: rule.capacity,
+            limit: self.limit,
             remaining: self.standing.remaining,
             reset_after: self.standing.reset_after,
             retry_after: self.standing.retry_after,
+            delay: self.standing.delay,
             window: Duration::from_secs(self.window_seconds),
             exceeded: !self.standing.fits,
             shadow: rule.shadow,
@@ -213,12 +235,14 @@ mod tests {
     use stanchion_core::{Revision, Timestamp};
 
     use super::*;
+    use crate::key::KeyPrefix;
     use crate::{Dimension, Rule};
 
     fn rule(name: &str, action: Action, priority: i32) -> CompiledRule {
         let rule = Rule::new(RuleId::new(name).unwrap(), Dimension::User, 1, Window::MINUTE);
         let rule = Rule { action, priority, ..rule };
-        CompiledRule::compile(Scope::Platform, &rule, Revision::ZERO, Timestamp::EPOCH).unwrap()
+        let prefix = KeyPrefix::new(Scope::Platform, Revision::ZERO, Revision::ZERO);
+        CompiledRule::compile(Scope::Platform, &rule, prefix, Timestamp::EPOCH).unwrap()
     }
 
     /// Who speaks and how long to wait, whatever the order the rules are found in.
@@ -229,10 +253,10 @@ mod tests {
                 rules.reverse();
             }
             let refusal = rules.into_iter().fold(None, |found, (rule, wait)| {
-                Refusal::add(found, rule, Reason::Exceeded, wait.map(Duration::from_secs))
+                Refusal::add(found, rule, rule.action, Reason::Exceeded, wait.map(Duration::from_secs))
             });
             let Verdict::Refused { rule, retry_after, .. } = refusal.unwrap().verdict() else { panic!() };
-            assert_eq!((rule.as_str(), retry_after), (speaks, wait.map(Duration::from_secs)));
+            assert_eq!((rule.unwrap().as_str(), retry_after), (speaks, wait.map(Duration::from_secs)));
         }
     }
 

@@ -1,23 +1,32 @@
+mod controls;
+mod errands;
+mod judging;
 mod plan;
+mod reading;
 mod rules;
+mod settling;
 mod stats;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use stanchion_core::{Clock, IdGen, Scope, StoreError, StoreErrorKind, TenantId, Timestamp};
+use stanchion_core::{Clock, IdGen, StoreError, StoreErrorKind, TenantId, Timestamp};
 use stanchion_replica::Cache;
 
+pub use settling::RequestOutcome;
 pub use stats::Stats;
 
-use self::plan::{Fallback, Plan, Rules};
+use self::errands::Errands;
+use self::judging::Shut;
+use self::plan::{Fallback, Plan, Sent, Violations};
 use self::stats::Counts;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
-    Call, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome, Request, RuleStore, TimeSource,
+    Call, CallId, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome, Request, RuleStore,
+    TimeSource,
 };
 
 /// Decides requests by the rules, and administers the rules.
@@ -26,6 +35,9 @@ use crate::{
 /// change, here at once, from other replicas as a [`Follower`](stanchion_replica::Follower) of the rule store tells.
 ///
 /// A decision is one call to the counters, all or nothing: a request that is refused has used up nothing anywhere.
+///
+/// What need not be waited for (leases that are given back, callers that are shut out, successes that clear a counter) is done at
+/// once where the stores are memory, and else by [`run`](Engine::run), which the owner has to run.
 pub struct Engine {
     rules: Arc<dyn RuleStore>,
     counters: Arc<dyn CounterStore>,
@@ -41,6 +53,9 @@ pub struct Engine {
     caught_up: AtomicI64,
     /// Counts by itself while the counters cannot be reached.
     local: MemoryCounterStore,
+    /// Who was shut out here and may not be known so elsewhere yet.
+    shut: Shut,
+    errands: Errands,
     counts: Counts,
 }
 
@@ -49,6 +64,17 @@ pub struct Engine {
 enum Ask {
     Decide,
     Peek,
+    /// Decide, and remember for so long.
+    Hold(Duration),
+}
+
+impl Ask {
+    const fn hold(self) -> Option<Duration> {
+        match self {
+            Self::Hold(lasts) => Some(lasts),
+            Self::Decide | Self::Peek => None,
+        }
+    }
 }
 
 impl Engine {
@@ -72,6 +98,8 @@ impl Engine {
             tenants: Cache::new(config.cached_tenants),
             caught_up: AtomicI64::new(Timestamp::MIN.micros()),
             local: MemoryCounterStore::new(config.local_counters, Arc::clone(&clock)),
+            shut: Shut::default(),
+            errands: Errands::new(config.errands),
             counts: Counts::default(),
             rules,
             counters,
@@ -93,7 +121,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`] when the rules cannot be read. When the counters cannot be reached the rules say what that means.
     pub async fn decide_edge(&self, request: &Request<'_>) -> Result<Decision, Error> {
-        self.run(Stage::Edge, Ask::Decide, request).await
+        self.run_stage(Stage::Edge, Ask::Decide, request).await
     }
 
     /// Decides, after authentication, by the platform's other rules and the tenant's own, together. `None` when that needs waiting:
@@ -108,7 +136,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`] when the rules cannot be read. When the counters cannot be reached the rules say what that means.
     pub async fn decide(&self, request: &Request<'_>) -> Result<Decision, Error> {
-        self.run(Stage::Inner, Ask::Decide, request).await
+        self.run_stage(Stage::Inner, Ask::Decide, request).await
     }
 
     /// Answers as a decision would, and counts nothing.
@@ -116,81 +144,82 @@ impl Engine {
     /// # Errors
     /// As [`decide`](Engine::decide).
     pub async fn peek(&self, stage: Stage, request: &Request<'_>) -> Result<Decision, Error> {
-        self.run(stage, Ask::Peek, request).await
-    }
-
-    /// Forgets what the counters of a request have counted: after a successful log-in, or for a caller who was wronged.
-    ///
-    /// # Errors
-    /// [`Error::Store`] when the rules cannot be read or the counters cannot be reached; some may have been forgotten then.
-    pub async fn reset(&self, stage: Stage, request: &Request<'_>) -> Result<(), Error> {
-        let now = self.clock.now();
-        let plan = Plan::new(self.rules_for(stage, request, now).await?, stage, request, now);
-        for charge in plan.charges(request.cost) {
-            self.counters.reset(plan.slot, charge.key).await?;
-        }
-        Ok(())
+        self.run_stage(stage, Ask::Peek, request).await
     }
 
     /// Returns how many decisions there were and how they ended.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.counts.read()
+        Stats {
+            dropped_errands: self.errands.dropped(),
+            failed_errands: self.errands.failed(),
+            ..self.counts.read()
+        }
     }
 
     fn try_run(&self, stage: Stage, request: &Request<'_>) -> Option<Decision> {
         let now = self.clock.now();
-        let mut plan = Plan::new(self.try_rules_for(stage, request, now)?, stage, request, now);
+        let rules = self.try_rules_for(stage, request, now)?;
+        if let Some(refused) = self.shut_out(&rules, request, now) {
+            return Some(self.counted(refused));
+        }
+        let mut plan = Plan::new(rules, stage, request, now);
         if let Some(decision) = plan.settled() {
             return Some(self.counted(decision));
         }
-        let outcome =
-            self.counters.try_decide(plan.slot, &Call::new(&plan.charges(request.cost), self.time(now)))?;
-        Some(self.counted(self.conclude(plan, outcome, request, now)))
-    }
-
-    async fn run(&self, stage: Stage, ask: Ask, request: &Request<'_>) -> Result<Decision, Error> {
-        let now = self.clock.now();
-        let mut plan = Plan::new(self.rules_for(stage, request, now).await?, stage, request, now);
-        let decision = match plan.settled() {
-            Some(decision) => decision,
-            None => {
-                let outcome = self.ask(ask, &plan, request, now).await;
-                self.conclude(plan, outcome, request, now)
-            }
-        };
-        Ok(if ask == Ask::Decide { self.counted(decision) } else { decision })
-    }
-
-    async fn ask(
-        &self,
-        ask: Ask,
-        plan: &Plan,
-        request: &Request<'_>,
-        now: Timestamp,
-    ) -> Result<Outcome, StoreError> {
+        let sent = self.sent(&plan, Ask::Decide, request, now);
         let charges = plan.charges(request.cost);
-        let call = Call::new(&charges, self.time(now));
+        let call = Call { id: sent.id, ..Call::new(&charges, self.time(now)) };
+        let outcome = self.counters.try_decide(plan.slot, &call)?;
+        drop(charges);
+        let decision = match checked(&plan, outcome) {
+            Ok(outcome) => {
+                let violations = self.try_count_violations(&plan, &outcome, now);
+                self.conclude(plan, sent, &outcome, &violations, request, now)
+            }
+            Err(failure) => self.conclude_without(plan, failure, request, now),
+        };
+        Some(self.counted(decision))
+    }
+
+    async fn run_stage(&self, stage: Stage, ask: Ask, request: &Request<'_>) -> Result<Decision, Error> {
+        let now = self.clock.now();
+        let rules = self.rules_for(stage, request, now).await?;
+        let decision = match self.shut_out(&rules, request, now) {
+            Some(refused) => refused,
+            None => self.run_plan(Plan::new(rules, stage, request, now), ask, request, now).await,
+        };
+        Ok(if ask == Ask::Peek { decision } else { self.counted(decision) })
+    }
+
+    async fn run_plan(&self, mut plan: Plan, ask: Ask, request: &Request<'_>, now: Timestamp) -> Decision {
+        if let Some(decision) = plan.settled() {
+            return decision;
+        }
+        let sent = self.sent(&plan, ask, request, now);
+        let outcome = self.ask(ask, &plan, sent, now).await;
+        match checked(&plan, outcome) {
+            Ok(outcome) if ask == Ask::Peek => {
+                let judgement = plan.judge(&outcome, &Violations::new());
+                plan.decision(judgement.verdict, &outcome, None)
+            }
+            Ok(outcome) => {
+                let violations = self.count_violations(&plan, &outcome, now).await;
+                self.conclude(plan, sent, &outcome, &violations, request, now)
+            }
+            Err(failure) => self.conclude_without(plan, failure, request, now),
+        }
+    }
+
+    async fn ask(&self, ask: Ask, plan: &Plan, sent: Sent, now: Timestamp) -> Result<Outcome, StoreError> {
+        let charges = plan.charges(sent.cost);
+        let call = Call { id: sent.id, hold: sent.hold, ..Call::new(&charges, self.time(now)) };
         match ask {
-            Ask::Decide => match self.counters.try_decide(plan.slot, &call) {
+            Ask::Decide | Ask::Hold(_) => match self.counters.try_decide(plan.slot, &call) {
                 Some(outcome) => outcome,
                 None => self.counters.decide(plan.slot, &call).await,
             },
             Ask::Peek => self.counters.peek(plan.slot, &call).await,
-        }
-    }
-
-    fn conclude(
-        &self,
-        plan: Plan,
-        outcome: Result<Outcome, StoreError>,
-        request: &Request<'_>,
-        now: Timestamp,
-    ) -> Decision {
-        let outcome = outcome.map_err(|error| error.kind());
-        match outcome.and_then(|outcome| Ok((plan.verdict(&outcome)?, outcome))) {
-            Ok((verdict, outcome)) => plan.decision(verdict, &outcome),
-            Err(failure) => self.conclude_without(plan, failure, request, now),
         }
     }
 
@@ -205,17 +234,17 @@ impl Engine {
         let (decision, failed_open) = match plan.fall_back(self.config.replicas.get()) {
             Fallback::Refused(verdict) => (Decision { verdict, ..Decision::admitted() }, false),
             Fallback::Local { failed_open } if plan.is_empty() => (Decision::admitted(), failed_open),
-            Fallback::Local { failed_open } => {
-                let local = self.local.charge(plan.slot, &Call::new(&plan.charges(request.cost), Some(now)));
-                let concluded = local.ok().and_then(|outcome| Some((plan.verdict(&outcome).ok()?, outcome)));
-                let decision = match concluded {
-                    Some((verdict, outcome)) => plan.decision(verdict, &outcome),
-                    None => Decision { verdict: plan.refused(), ..Decision::admitted() },
-                };
-                (decision, failed_open)
-            }
+            Fallback::Local { failed_open } => (self.decide_locally(plan, request, now), failed_open),
         };
         Decision { failed_open, backend_failure: Some(failure), ..decision }
+    }
+
+    /// How the counters are to be asked: under a name of its own where something has to be found again.
+    fn sent(&self, plan: &Plan, ask: Ask, request: &Request<'_>, now: Timestamp) -> Sent {
+        let hold = ask.hold();
+        let needs_id = plan.needs_id() || hold.is_some();
+        let id = if needs_id { CallId::new(self.ids.uuid(now).as_u128()) } else { CallId::default() };
+        Sent { id, hold, cost: request.cost, local: false }
     }
 
     fn counted(&self, decision: Decision) -> Decision {
@@ -228,88 +257,11 @@ impl Engine {
     }
 }
 
-/// How rules come into memory.
-impl Engine {
-    fn try_rules_for(&self, stage: Stage, request: &Request<'_>, now: Timestamp) -> Option<Rules> {
-        let platform = self.kept_platform(now)?;
-        let own = match (stage, request.tenant) {
-            (Stage::Inner, Some(tenant)) => Some(self.kept_tenant(tenant, now)?),
-            _ => None,
-        };
-        Some(Rules { platform, own })
-    }
-
-    async fn rules_for(
-        &self,
-        stage: Stage,
-        request: &Request<'_>,
-        now: Timestamp,
-    ) -> Result<Rules, StoreError> {
-        if let Some(rules) = self.try_rules_for(stage, request, now) {
-            return Ok(rules);
-        }
-        let platform = match self.kept_platform(now) {
-            Some(platform) => platform,
-            None => self.read_platform().await?,
-        };
-        let own = match (stage, request.tenant) {
-            (Stage::Inner, Some(tenant)) => Some(self.read_tenant(tenant, now).await?),
-            _ => None,
-        };
-        Ok(Rules { platform, own })
-    }
-
-    fn kept_platform(&self, now: Timestamp) -> Option<Arc<Snapshot>> {
-        let kept = self.platform.load();
-        kept.as_ref().filter(|snapshot| self.is_trusted(snapshot, now)).map(Arc::clone)
-    }
-
-    fn kept_tenant(&self, tenant: TenantId, now: Timestamp) -> Option<Arc<Snapshot>> {
-        self.tenants
-            .with(&tenant, now, |snapshot| self.is_trusted(snapshot, now).then(|| Arc::clone(snapshot)))
-            .flatten()
-    }
-
-    fn is_trusted(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
-        let caught_up = Timestamp::from_micros(self.caught_up.load(Ordering::Relaxed));
-        let max_stale = Duration::from_secs(self.config.max_stale_seconds.into());
-        now.since(snapshot.as_of.max(caught_up)) <= max_stale
-    }
-
-    async fn read_platform(&self) -> Result<Arc<Snapshot>, StoreError> {
-        let _turn = self.reading.lock().await;
-        match self.kept_platform(self.clock.now()) {
-            Some(snapshot) => Ok(snapshot),
-            None => self.replace_platform().await,
-        }
-    }
-
-    /// Reads the platform's rules anew. The caller holds `reading`.
-    async fn replace_platform(&self) -> Result<Arc<Snapshot>, StoreError> {
-        let snapshot = self.read(Scope::Platform).await?;
-        self.platform.store(Some(Arc::clone(&snapshot)));
-        Ok(snapshot)
-    }
-
-    async fn read_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
-        let distrusted = self.tenants.with(&tenant, now, |snapshot| !self.is_trusted(snapshot, now));
-        if distrusted == Some(true) {
-            self.tenants.remove(&tenant);
-        }
-        let load = || async { Ok((self.read(Scope::Tenant(tenant)).await?, Timestamp::MAX)) };
-        self.tenants.get_or_load(&tenant, &*self.clock, load).await
-    }
-
-    async fn read(&self, scope: Scope) -> Result<Arc<Snapshot>, StoreError> {
-        let as_of = self.clock.now();
-        let (revision, rules) = self.rules.load(scope).await?;
-        let compiled = Snapshot::compile(scope, revision, as_of, &rules);
-        let corrupt = |invalid| {
-            StoreError::new(StoreErrorKind::Corrupt, "ratelimit", "compile")
-                .with_source(Box::new(invalid) as Box<_>)
-        };
-        compiled.map(Arc::new).map_err(corrupt)
-    }
+/// An answer that does not belong to the question is a failure of the store.
+fn checked(plan: &Plan, outcome: Result<Outcome, StoreError>) -> Result<Outcome, StoreErrorKind> {
+    let outcome = outcome.map_err(|error| error.kind())?;
+    plan.belongs(&outcome)?;
+    Ok(outcome)
 }
 
 impl fmt::Debug for Engine {

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use smallvec::SmallVec;
@@ -101,6 +101,14 @@ impl KeySpec {
         !self.has(Dimension::Tenant) && !self.has(Dimension::User) && !self.has(Dimension::ApiKey)
     }
 
+    /// Tells whether there is a caller behind it, and not only a place.
+    pub(crate) const fn names_a_caller(self) -> bool {
+        self.has(Dimension::Tenant)
+            || self.has(Dimension::User)
+            || self.has(Dimension::ApiKey)
+            || self.has(Dimension::Ip)
+    }
+
     const fn bit(dimension: Dimension) -> u8 {
         1 << dimension as u8
     }
@@ -161,28 +169,45 @@ impl<'de> Deserialize<'de> for KeySpec {
 pub(crate) type KeyBytes = SmallVec<[u8; 256]>;
 
 /// What begins every key of a rule: the epoch in which its counters began, and whose rule it is. No two rules of a scope share an
-/// epoch, so it stands for the rule.
+/// epoch, so it stands for the rule. Where counters were reset since, the epoch of the reset follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPrefix {
-    bytes: [u8; 10],
+    own: bool,
+    epoch: Revision,
+    /// The last reset of the whole scope.
+    reset: Revision,
+    /// What it is when nothing of the caller's own was reset since.
+    bytes: [u8; 21],
     length: u8,
 }
 
 impl KeyPrefix {
-    pub(crate) fn new(scope: Scope, epoch: Revision) -> Self {
-        let own = u64::from(scope != Scope::Platform);
-        let mut buffer = SmallVec::<[u8; 16]>::new();
-        write_number(epoch.number() << 1 | own, &mut buffer);
-        let mut prefix = Self { bytes: [0; 10], length: 0 };
-        for (to, from) in prefix.bytes.iter_mut().zip(&buffer) {
+    pub(crate) fn new(scope: Scope, epoch: Revision, reset: Revision) -> Self {
+        let mut prefix = Self { own: scope != Scope::Platform, epoch, reset, bytes: [0; 21], length: 0 };
+        let mut written = KeyBytes::new();
+        prefix.write_anew(reset, &mut written);
+        for (to, from) in prefix.bytes.iter_mut().zip(&written) {
             *to = *from;
             prefix.length += 1;
         }
         prefix
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length.into()).unwrap_or_default()
+    /// Begins a key; `reset` is when the counters of this very caller were reset last.
+    pub(crate) fn write(&self, reset: Revision, out: &mut KeyBytes) {
+        if reset > self.epoch && reset > self.reset {
+            self.write_anew(reset, out);
+        } else {
+            out.extend_from_slice(self.bytes.get(..self.length.into()).unwrap_or_default());
+        }
+    }
+
+    fn write_anew(&self, reset: Revision, out: &mut KeyBytes) {
+        write_number(self.epoch.number() << 1 | u64::from(self.own), out);
+        if reset > self.epoch {
+            out.push(b'z');
+            write_number(reset.number(), out);
+        }
     }
 }
 
@@ -190,18 +215,16 @@ impl KeyPrefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missing;
 
-/// Appends the key of a request. On an error what was appended is of no use.
+/// Appends what a rule counts a request by. On an error what was appended is of no use.
 ///
 /// Each identifier has a tag that tells its kind and so its length, or is followed by its length: two lists of identifiers are equal
 /// if and only if their bytes are. The tenant is not written, since it is the slot.
 pub(crate) fn write_key(
     spec: KeySpec,
-    prefix: &KeyPrefix,
     on_missing: OnMissingIdentifier,
     request: &Request<'_>,
     out: &mut KeyBytes,
 ) -> Result<(), Missing> {
-    out.extend_from_slice(prefix.as_bytes());
     let fall_back = |out: &mut KeyBytes| match (on_missing, request.ip) {
         (OnMissingIdentifier::Ip, Some(ip)) => {
             write_ip(ip, out);
@@ -244,6 +267,30 @@ pub(crate) fn write_key(
         }
     }
     Ok(())
+}
+
+/// Appends identifiers as [`write_key`] does, and the tenant besides.
+pub(crate) fn write_identifiers(
+    spec: KeySpec,
+    request: &Request<'_>,
+    out: &mut KeyBytes,
+) -> Result<(), Missing> {
+    if spec.has(Dimension::Tenant) {
+        out.push(b't');
+        out.extend_from_slice(request.tenant.ok_or(Missing)?.uuid().as_bytes());
+    }
+    write_key(spec, OnMissingIdentifier::Deny, request, out)
+}
+
+/// The address that stands for all of one subscriber: IPv6 by its /64, IPv4 written as IPv6 as IPv4.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
 }
 
 fn write_ip(ip: IpAddr, out: &mut KeyBytes) {

@@ -79,14 +79,18 @@
 
 pub mod algorithm;
 mod charge;
+mod condition;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod control;
 mod decision;
 mod engine;
 mod error;
+mod identifiers;
 mod key;
 mod memory;
+mod receipt;
 mod request;
 mod rule;
 mod slot;
@@ -98,16 +102,20 @@ pub use algorithm::{
     SlidingWindow, Standing, State,
 };
 pub use charge::{Call, CallId, Charge, Mode, Outcome, Settled, Settlement};
+pub use condition::Condition;
 pub use config::{Config, InvalidConfig, TimeSource};
+pub use control::{Control, ControlId, InvalidControl, Override, Quarantine, Reset};
 pub use decision::{Decision, Reason, RuleState, Verdict};
-pub use engine::{Engine, Stats};
+pub use engine::{Engine, RequestOutcome, Stats};
 pub use error::Error;
+pub use identifiers::{Identifiers, InvalidIdentifiers};
 pub use key::{Dimension, InvalidKeySpec, KeySpec};
 pub use memory::{MemoryCounterStore, MemoryRuleStore};
+pub use receipt::{Receipt, Reservation, Settle};
 pub use request::Request;
 pub use rule::{
-    Action, Algorithm, InvalidRule, OnBackendFailure, OnMissingIdentifier, Rule, RuleId, StoredRule,
+    Action, Algorithm, InvalidRule, OnBackendFailure, OnMissingIdentifier, Rule, RuleId, Rung, StoredRule,
 };
 pub use slot::Slot;
 pub use snapshot::Stage;
-pub use store::{Capabilities, CounterStore, RuleChange, RuleStore};
+pub use store::{Capabilities, CounterStore, RuleChange, RuleSet, RuleStore};

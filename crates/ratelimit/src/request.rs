@@ -17,12 +17,27 @@ pub struct Request<'a> {
     pub route: Option<&'a str>,
     /// The labels of that route.
     pub labels: &'a [Slug],
+    /// What else is known of it, by name: what rules may have [conditions](crate::Condition) on. From the enforcement point, never
+    /// from the caller's own word.
+    pub attributes: &'a [(&'a str, &'a str)],
     /// How much the request counts, usually 1. Zero is always admitted and takes nothing.
     pub cost: u64,
+    /// Whether the charge may have to be corrected: then an admission comes with a [`Receipt`](crate::Receipt).
+    pub refundable: bool,
 }
 
 impl Default for Request<'_> {
     fn default() -> Self {
-        Self { tenant: None, subject: None, key: None, ip: None, route: None, labels: &[], cost: 1 }
+        Self {
+            tenant: None,
+            subject: None,
+            key: None,
+            ip: None,
+            route: None,
+            labels: &[],
+            attributes: &[],
+            cost: 1,
+            refundable: false,
+        }
     }
 }

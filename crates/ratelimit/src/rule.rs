@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Unit, Window, Zone};
 use stanchion_core::{Revision, Slug, Text, slug_id};
 
-use crate::{EntryLimit, FixedWindow, Kernel, KeySpec, Level, SlidingWindow};
+use crate::{Condition, EntryLimit, FixedWindow, Kernel, KeySpec, Level, SlidingWindow};
 
 slug_id!(
     /// A rule, by its name within its scope.
@@ -29,6 +29,9 @@ pub struct Rule {
     /// The labels of routes it is for; one that matches is enough, and so is one of `routes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Slug>,
+    /// What must be true of a request's attributes, all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// How much each window gives, at least 1.
     pub limit: u64,
     /// The window. Days and months are those of `zone`.
@@ -45,6 +48,24 @@ pub struct Rule {
     /// What happens to a request that goes beyond it.
     #[serde(default)]
     pub action: Action,
+    /// By how much `throttle` delays a request at most, in milliseconds, up to 60,000; one that would wait longer is refused.
+    #[serde(default = "max_delay")]
+    pub max_delay_ms: u32,
+    /// For how long `quarantine` shuts a caller out, in seconds, up to a year.
+    #[serde(default = "quarantine")]
+    pub quarantine_seconds: u32,
+    /// What happens instead to those who go beyond it again and again, the mildest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Rung>,
+    /// Over how long the ladder counts.
+    #[serde(default = "ladder_window")]
+    pub ladder_window: Window,
+    /// Whether a success, as [`record_outcome`](crate::Engine::record_outcome) tells it, clears the caller's counter.
+    #[serde(default)]
+    pub reset_on_success: bool,
+    /// Whether a request is counted here also when another rule refuses it.
+    #[serde(default)]
+    pub charge_denied: bool,
     /// Which of several violated rules of the same severity is named: the one with the highest.
     #[serde(default)]
     pub priority: i32,
@@ -64,6 +85,29 @@ pub struct Rule {
 
 const fn yes() -> bool {
     true
+}
+
+const fn max_delay() -> u32 {
+    1_000
+}
+
+const fn quarantine() -> u32 {
+    3_600
+}
+
+const fn ladder_window() -> Window {
+    Window::HOUR
+}
+
+/// From how many violations of one caller on a rule does something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rung {
+    /// The number of violations within the ladder's window, at least 2.
+    pub violations: u32,
+    /// What happens from then on.
+    pub action: Action,
 }
 
 /// How a rule counts.
@@ -250,12 +294,19 @@ impl Rule {
             key: key.into(),
             routes: Vec::new(),
             labels: Vec::new(),
+            conditions: Vec::new(),
             limit,
             window,
             zone: Zone::UTC,
             burst: 0,
             algorithm: Algorithm::default(),
             action: Action::default(),
+            max_delay_ms: max_delay(),
+            quarantine_seconds: quarantine(),
+            ladder: Vec::new(),
+            ladder_window: ladder_window(),
+            reset_on_success: false,
+            charge_denied: false,
             priority: 0,
             enabled: true,
             shadow: false,
@@ -311,11 +362,73 @@ impl Rule {
                 ),
             );
         }
-        if matches!(self.action, Action::Throttle | Action::Captcha | Action::Quarantine) {
-            let action = self.action.as_str();
-            find("action", format!("`{action}` is not available: use `block`, or `allow` to only observe"));
+        if self.algorithm == Algorithm::LeakyQueue && self.burst == 0 {
+            find("burst", "a queue needs a length: say how many may wait".to_owned());
         }
+        self.validate_actions(&mut find);
+        self.validate_conditions(&mut find);
         if problems.is_empty() { Ok(()) } else { Err(InvalidRule { rule: self.id.clone(), problems }) }
+    }
+
+    fn validate_actions(&self, find: &mut impl FnMut(&'static str, String)) {
+        const MINUTE_MS: u32 = 60_000;
+        const YEAR: u32 = 31_536_000;
+        let actions = std::iter::once(self.action).chain(self.ladder.iter().map(|rung| rung.action));
+        if actions.clone().any(|action| action == Action::Throttle) {
+            if self.algorithm.kernel() != Kernel::Level {
+                let algorithm = self.algorithm.as_str();
+                find(
+                    "action",
+                    format!(
+                        "`throttle` needs an algorithm that drains steadily, and `{algorithm}` does not: use token_bucket, gcra or \
+                         leaky_bucket"
+                    ),
+                );
+            }
+            if !(1..=MINUTE_MS).contains(&self.max_delay_ms) {
+                find("max_delay_ms", format!("use 1 to {MINUTE_MS}"));
+            }
+        }
+        if actions.clone().any(|action| action == Action::Quarantine) {
+            if !(1..=YEAR).contains(&self.quarantine_seconds) {
+                find("quarantine_seconds", format!("use 1 to {YEAR}"));
+            }
+            if !self.key.names_a_caller() {
+                find(
+                    "action",
+                    "`quarantine` needs a caller to shut out: count by tenant, user, api_key or ip"
+                        .to_owned(),
+                );
+            }
+        }
+        let is_ascending = |pair: &[Rung]| match pair {
+            [one, other] => one.violations < other.violations && one.action < other.action,
+            _ => true,
+        };
+        let first_is_more =
+            self.ladder.first().is_none_or(|rung| rung.violations > 1 && rung.action > self.action);
+        if !first_is_more || !self.ladder.windows(2).all(is_ascending) {
+            find(
+                "ladder",
+                "each rung needs more violations, from 2, and a more severe action than the one before it and than `action`"
+                    .to_owned(),
+            );
+        }
+        if self.ladder_window.unit() == Unit::Month {
+            find("ladder_window", "use seconds, minutes, hours or days".to_owned());
+        }
+    }
+
+    fn validate_conditions(&self, find: &mut impl FnMut(&'static str, String)) {
+        const CONDITIONS: usize = 16;
+        if self.conditions.len() > CONDITIONS {
+            find("conditions", format!("use at most {CONDITIONS}"));
+        }
+        for (number, condition) in self.conditions.iter().enumerate() {
+            if let Some(problem) = condition.problem() {
+                find("conditions", format!("number {}: {problem}", number + 1));
+            }
+        }
     }
 
     /// Tells whether counters of this rule go on under `next`: what they have counted means the same there.

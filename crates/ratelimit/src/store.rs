@@ -1,10 +1,11 @@
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{Change, Page, PageRequest, Revision, Scope, StoreError, Timestamp, Versioned};
 use stanchion_replica::ChangeFeed;
 
-use crate::{Call, Kernel, Outcome, RuleId, Settled, Settlement, Slot, StoredRule};
+use crate::{Call, Control, ControlId, Kernel, Outcome, RuleId, Settled, Settlement, Slot, StoredRule};
 
 /// One write to the rules of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,29 +14,45 @@ pub enum RuleChange {
     Put(StoredRule),
     /// Removes a rule; one that is not there is no error.
     Delete(RuleId),
+    /// Writes a control, replacing the one with its id.
+    PutControl(Control),
+    /// Removes a control; one that is not there is no error.
+    DeleteControl(ControlId),
 }
 
 impl RuleChange {
-    /// Returns the id of the rule that is written or removed.
+    /// Returns the feed key of what is written or removed: the id of a rule, or of a control, which has a `/` or is `reset`.
     #[must_use]
-    pub const fn id(&self) -> &RuleId {
+    pub fn key(&self) -> Arc<str> {
         match self {
-            Self::Put(stored) => &stored.rule.id,
-            Self::Delete(id) => id,
+            Self::Put(stored) => stored.rule.id.shared(),
+            Self::Delete(id) => id.shared(),
+            Self::PutControl(control) => control.id().shared(),
+            Self::DeleteControl(id) => id.shared(),
         }
     }
 }
 
-/// Where rules are kept: a record port, whose consistency boundary is one scope.
+/// Everything that a scope's decisions are made by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSet {
+    /// The rules, in the order of their ids' bytes.
+    pub rules: Vec<Versioned<StoredRule>>,
+    /// The controls, in the order of their ids' bytes, those that have no effect any more included.
+    pub controls: Vec<Versioned<Control>>,
+}
+
+/// Where rules and controls are kept: a record port, whose consistency boundary is one scope.
 ///
-/// 1. A scope without a change has revision zero and no rules. Scopes do not see each other.
+/// 1. A scope without a change has revision zero, no rules and no controls. Scopes do not see each other.
 /// 2. [`apply`](RuleStore::apply) is atomic: it writes all changes in order, bumps the revision by one and commits the events, or,
 ///    when the scope is not at the expected revision, does nothing at all and fails with `Conflict`.
-/// 3. A rule that was written has the new revision, and the change's time as `updated_at`; `created_at` is that of the change that
+/// 3. What was written has the new revision, and the change's time as `updated_at`; `created_at` is that of the change that
 ///    first wrote the id since it was last deleted.
 /// 4. [`list`](RuleStore::list) and [`load`](RuleStore::load) are in the order of the ids' bytes; the id is the sort key of pages.
-/// 5. Rules come back as they were written, whatever they say; only the engine judges them.
-/// 6. Feed entries have the ids of the rules that were changed as keys, in order.
+/// 5. Rules and controls come back as they were written, whatever they say; only the engine judges them. Controls stay until they are
+///    deleted, also when they have no effect any more.
+/// 6. Feed entries have the [keys](RuleChange::key) of what was changed, in order.
 #[async_trait]
 pub trait RuleStore: ChangeFeed {
     /// Returns a rule.
@@ -51,11 +68,11 @@ pub trait RuleStore: ChangeFeed {
     async fn list(&self, scope: Scope, page: &PageRequest)
     -> Result<Page<Versioned<StoredRule>>, StoreError>;
 
-    /// Returns all rules of a scope and the revision they are read at, as one consistent snapshot.
+    /// Returns everything of a scope and the revision it is read at, as one consistent snapshot.
     ///
     /// # Errors
     /// As [`get`](RuleStore::get).
-    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError>;
+    async fn load(&self, scope: Scope) -> Result<(Revision, RuleSet), StoreError>;
 
     /// Writes one atomic change and returns the revision it made.
     ///

@@ -11,7 +11,10 @@ use stanchion_core::{
 use stanchion_replica::OutboxStore;
 use tokio::task::JoinSet;
 
-use crate::{Dimension, Rule, RuleChange, RuleId, RuleStore, StoredRule};
+use crate::{
+    Control, Dimension, Identifiers, Override, Quarantine, Reset, Rule, RuleChange, RuleId, RuleSet,
+    RuleStore, StoredRule,
+};
 
 const SYSTEM: SystemScope = SystemScope::new("conformance");
 
@@ -57,14 +60,41 @@ fn event(seed: u64, scope: Scope) -> Event {
     Event::new(id, Timestamp::EPOCH, scope, Actor::Anonymous, "limit.put", Category::Administration)
 }
 
+/// One control of each kind and form, in the order of their ids.
+fn controls() -> [Control; 4] {
+    let identifiers = |text: &str| text.parse::<Identifiers>().expect("identifiers");
+    [
+        Control::Override(Override {
+            rule: id("a"),
+            identifiers: identifiers("user:alice endpoint:chat"),
+            limit: (1 << 53) - 1,
+            burst: 3,
+            expires_at: Some(at(1_000)),
+            reason: Some("Größe \"A\"".into()),
+        }),
+        Control::Quarantine(Quarantine {
+            identifiers: identifiers("ip:2001:db8::"),
+            until: at(2_000),
+            rule: Some(id("a")),
+            reason: None,
+        }),
+        Control::Reset(Reset { identifiers: None, epoch: Revision::from_number(7), expires_at: at(3_000) }),
+        Control::Reset(Reset {
+            identifiers: Some(identifiers("user:bob")),
+            epoch: Revision::from_number(8),
+            expires_at: at(4_000),
+        }),
+    ]
+}
+
 async fn apply(store: &dyn RuleStore, scope: Scope, expected: u64, changes: Vec<RuleChange>) -> Revision {
     store.apply(scope, change(expected, changes)).await.expect("applies")
 }
 
 async fn load(store: &dyn RuleStore, scope: Scope) -> (u64, Vec<(String, u64)>) {
-    let (revision, rules) = store.load(scope).await.expect("loads");
+    let (revision, set) = store.load(scope).await.expect("loads");
     let named = |stored: Versioned<StoredRule>| (stored.value.rule.id.to_string(), stored.value.rule.limit);
-    (revision.number(), rules.into_iter().map(named).collect())
+    (revision.number(), set.rules.into_iter().map(named).collect())
 }
 
 suite! { $
@@ -94,9 +124,48 @@ suite! { $
         assert_eq!(revision.number(), 1);
         let expected = Versioned::created(written, revision, at(1));
         assert_eq!(store.get(tenant(2), &id("a")).await.expect("reads"), Some(expected.clone()));
-        assert_eq!(store.load(tenant(2)).await.expect("loads"), (revision, vec![expected.clone()]));
+        let set = RuleSet { rules: vec![expected.clone()], controls: Vec::new() };
+        assert_eq!(store.load(tenant(2)).await.expect("loads"), (revision, set));
         let page = store.list(tenant(2), &PageRequest::default()).await.expect("lists");
         assert_eq!(page.items, [expected]);
+    }
+
+    /// Controls of every kind read back as they were written, in the order of their ids, beside the rules and apart from other scopes.
+    controls_read_back_as_written: Fixture { store, .. } => {
+        let written = controls();
+        let changes: Vec<RuleChange> =
+            written.iter().rev().cloned().map(RuleChange::PutControl).chain([put("a", 1)]).collect();
+        let revision = apply(&*store, tenant(14), 0, changes).await;
+        let expected: Vec<_> =
+            written.iter().map(|control| Versioned::created(control.clone(), revision, at(1))).collect();
+        let (_, set) = store.load(tenant(14)).await.expect("loads");
+        assert_eq!((set.rules.len(), set.controls), (1, expected));
+        assert!(store.load(tenant(15)).await.expect("loads").1.controls.is_empty());
+    }
+
+    /// A control that replaces another keeps the time it was first written at; deleting what is not there is no error.
+    controls_are_replaced_and_deleted: Fixture { store, .. } => {
+        let [first, ..] = controls();
+        let id = first.id();
+        let times = async || {
+            let (_, set) = store.load(tenant(16)).await.expect("loads");
+            let times = |stored: Versioned<Control>| (stored.revision.number(), stored.created_at, stored.updated_at);
+            set.controls.into_iter().map(times).collect::<Vec<_>>()
+        };
+        let put = || vec![RuleChange::PutControl(first.clone())];
+        apply(&*store, tenant(16), 0, put()).await;
+        apply(&*store, tenant(16), 1, put()).await;
+        assert_eq!(times().await, [(2, at(1), at(2))]);
+        let start = store.changes(SYSTEM, None, 10).await.expect("reads").cursor;
+        let gone = || vec![RuleChange::DeleteControl(id.clone())];
+        apply(&*store, tenant(16), 2, gone()).await;
+        apply(&*store, tenant(16), 3, gone()).await;
+        assert_eq!(times().await, []);
+        let entries = store.changes(SYSTEM, Some(&start), 10).await.expect("reads").entries;
+        let keys: Vec<_> = entries.iter().flat_map(|entry| entry.keys.iter().map(|key| &**key)).collect();
+        assert_eq!(keys, [id.as_str(), id.as_str()]);
+        apply(&*store, tenant(16), 4, put()).await;
+        assert_eq!(times().await, [(5, at(5), at(5))]);
     }
 
     /// A rule that replaces another keeps the time it was first written at; after a deletion it is a new one.
@@ -254,6 +323,7 @@ suite! { $
                     match change {
                         RuleChange::Put(stored) => drop(rules.insert(stored.rule.id.to_string(), stored.rule.limit)),
                         RuleChange::Delete(id) => drop(rules.remove(id.as_str())),
+                        RuleChange::PutControl(_) | RuleChange::DeleteControl(_) => {}
                     }
                 }
             }

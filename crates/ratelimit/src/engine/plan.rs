@@ -1,14 +1,17 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
-use stanchion_core::{StoreErrorKind, Timestamp};
+use stanchion_core::{Revision, StoreErrorKind, Timestamp};
 
+use crate::algorithm::Limit;
 use crate::decision::{Asked, Owner, Refusal};
 use crate::key::{KeyBytes, Missing, write_key};
+use crate::receipt::Item;
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot, Stage};
 use crate::{
-    Charge, Decision, Limit, Mode, OnBackendFailure, OnMissingIdentifier, Outcome, Reason, Request, Slot,
-    Verdict,
+    Action, CallId, Charge, Decision, Kernel, Mode, OnBackendFailure, OnMissingIdentifier, Outcome, Reason,
+    Receipt, Request, Settled, Slot, Standing, Verdict,
 };
 
 /// The rules as they were when a decision began.
@@ -27,16 +30,29 @@ pub(super) struct Plan {
     keys: KeyBytes,
     /// The refusal that stands before any counter is asked.
     missing: Option<Verdict>,
+    /// Whether charges have to be found again.
+    tracked: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Question {
+pub(super) struct Question {
     of: Owner,
     rule: RuleIndex,
     key: (usize, usize),
     window_seconds: u64,
     limit: Limit,
     mode: Mode,
+    charge_denied: bool,
+}
+
+/// How the counters were asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) id: CallId,
+    pub(super) hold: Option<Duration>,
+    pub(super) cost: u64,
+    /// Whether it is this replica's own counters.
+    pub(super) local: bool,
 }
 
 /// What is left of a plan without the counters.
@@ -51,6 +67,41 @@ pub(super) enum Fallback {
     },
 }
 
+/// How often each rule was violated by this caller, this time included, where its ladder asks; zero elsewhere.
+pub(super) type Violations = SmallVec<[u64; 8]>;
+
+/// What follows from the counters' answer.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    /// The rule that shuts the caller out.
+    pub(super) quarantine: Option<(Owner, RuleIndex)>,
+}
+
+impl Rules {
+    fn of(&self, owner: Owner) -> Option<&Arc<Snapshot>> {
+        match owner {
+            Owner::Platform => Some(&self.platform),
+            Owner::Tenant => self.own.as_ref(),
+        }
+    }
+
+    pub(super) fn rule(&self, owner: Owner, at: RuleIndex) -> Option<&CompiledRule> {
+        self.of(owner)?.rule(at)
+    }
+
+    /// Refuses whom a quarantine shuts out.
+    pub(super) fn quarantined(&self, request: &Request<'_>, now: Timestamp) -> Option<Verdict> {
+        let of = |snapshot: &'_ Arc<Snapshot>| {
+            let found = snapshot.quarantine(request, now)?;
+            Some((found.until, found.rule.clone(), found.scope))
+        };
+        let own = self.own.as_ref().and_then(of);
+        let (until, rule, scope) = [of(&self.platform), own].into_iter().flatten().max_by_key(|one| one.0)?;
+        Some(Verdict::quarantined(rule, scope, until.since(now)))
+    }
+}
+
 impl Plan {
     pub(super) fn new(rules: Rules, stage: Stage, request: &Request<'_>, now: Timestamp) -> Self {
         let slot = match (stage, request.tenant) {
@@ -59,33 +110,38 @@ impl Plan {
             (Stage::Inner, Some(tenant)) => Slot::Tenant(tenant),
         };
         let (mut questions, mut keys) = (SmallVec::new(), KeyBytes::new());
-        let mut refusal = None;
-        let snapshots = [(Owner::Platform, Some(&rules.platform)), (Owner::Tenant, rules.own.as_ref())];
-        for (of, snapshot) in snapshots {
-            let Some(snapshot) = snapshot else { continue };
+        let (mut refusal, mut tracked) = (None, request.refundable);
+        for of in [Owner::Platform, Owner::Tenant] {
+            let Some(snapshot) = rules.of(of) else { continue };
+            let reset = snapshot.reset_of(request);
             snapshot.for_each_match(stage, request, |at, rule| {
                 let key_start = keys.len();
-                let written = write_key(rule.key, &rule.prefix, rule.on_missing, request, &mut keys);
-                match (written, rule.limit_at(now)) {
-                    (Ok(()), Some((limit, window_seconds))) => questions.push(Question {
-                        of,
-                        rule: at,
-                        key: (key_start, keys.len()),
-                        window_seconds,
-                        limit,
-                        mode: rule.mode,
-                    }),
-                    (Err(Missing), _) | (_, None) => {
+                match ask(rule, reset, request, now, &mut keys) {
+                    Ok((limit, window_seconds)) => {
+                        tracked |= rule.leases || matches!(limit, Limit::Level(level) if level.late() > 0);
+                        questions.push(Question {
+                            of,
+                            rule: at,
+                            key: (key_start, keys.len()),
+                            window_seconds,
+                            limit,
+                            mode: rule.mode,
+                            charge_denied: rule.charge_denied,
+                        });
+                    }
+                    Err(Missing) => {
                         keys.truncate(key_start);
                         if rule.mode == Mode::Enforce && rule.on_missing != OnMissingIdentifier::Skip {
-                            refusal = Refusal::add(refusal.take(), rule, Reason::MissingIdentifier, None);
+                            let action = rule.action;
+                            refusal =
+                                Refusal::add(refusal.take(), rule, action, Reason::MissingIdentifier, None);
                         }
                     }
                 }
             });
         }
         let missing = refusal.map(Refusal::verdict);
-        Self { slot, rules, questions, keys, missing }
+        Self { slot, rules, questions, keys, missing, tracked }
     }
 
     /// Returns the decision, when no counter has to be asked for it.
@@ -98,40 +154,116 @@ impl Plan {
 
     /// Returns what to ask of the counters, in the order of the rules.
     pub(super) fn charges(&self, cost: u64) -> SmallVec<[Charge<'_>; 8]> {
-        let charge = |question: &Question| {
-            let key = self.keys.get(question.key.0..question.key.1).unwrap_or_default();
-            Charge { mode: question.mode, ..Charge::new(key, question.limit, cost) }
+        let charge = |question: &Question| Charge {
+            mode: question.mode,
+            charge_denied: question.charge_denied,
+            ..Charge::new(self.key(question), question.limit, cost)
         };
         self.questions.iter().map(charge).collect()
     }
 
-    /// Finds the end of the decision by the counters' answer. An answer that does not belong to the question is a failure of theirs.
-    pub(super) fn verdict(&self, outcome: &Outcome) -> Result<Verdict, StoreErrorKind> {
+    /// Tells whether the call needs a name that no other has.
+    pub(super) fn needs_id(&self) -> bool {
+        self.tracked || self.questions.iter().any(|question| question.limit.kernel() == Kernel::Entries)
+    }
+
+    /// Tells whether the counters' answer belongs to the question.
+    pub(super) fn belongs(&self, outcome: &Outcome) -> Result<(), StoreErrorKind> {
         let standings = outcome.standings();
-        let mut refusal = None;
-        for (question, standing) in self.questions.iter().zip(standings) {
-            if !standing.fits
-                && question.mode == Mode::Enforce
-                && let Some(rule) = self.rule(question)
-            {
-                refusal = Refusal::add(refusal, rule, Reason::Exceeded, standing.retry_after);
+        let refuses =
+            |(question, standing): (&Question, &Standing)| question.mode == Mode::Enforce && !standing.fits;
+        let refused = self.questions.iter().zip(standings).any(refuses);
+        if standings.len() == self.questions.len() && refused != outcome.is_admitted() {
+            Ok(())
+        } else {
+            Err(StoreErrorKind::Corrupt)
+        }
+    }
+
+    /// Goes through the rules that are violated: beyond their limit, or let through late.
+    pub(super) fn violated<'a>(
+        &'a self,
+        outcome: &'a Outcome,
+    ) -> impl Iterator<Item = (usize, &'a CompiledRule, &'a Standing)> {
+        let asked = self.questions.iter().zip(outcome.standings()).enumerate();
+        asked.filter_map(|(number, (question, standing))| {
+            let rule = self.rules.rule(question.of, question.rule)?;
+            let late = rule.throttles && !standing.delay.is_zero();
+            (!standing.fits || late).then_some((number, rule, standing))
+        })
+    }
+
+    /// Returns the key under which a rule's violations by this caller are counted.
+    pub(super) fn violations_key(&self, number: usize) -> KeyBytes {
+        let mut key = KeyBytes::new();
+        if let Some(question) = self.questions.get(number) {
+            // A rule's keys tell their own length, so none of them goes on after its end.
+            key.extend_from_slice(self.key(question));
+            key.push(b'v');
+        }
+        key
+    }
+
+    /// Finds the end of the decision: of the violated rules the most severe action, escalated by the rules' ladders.
+    pub(super) fn judge(&self, outcome: &Outcome, violations: &Violations) -> Judgement {
+        let (mut refusal, mut quarantine) = (None, None);
+        for (number, rule, standing) in self.violated(outcome) {
+            if rule.shadow {
+                continue;
             }
+            let action = rule.action_after(violations.get(number).copied().unwrap_or(0));
+            let goes_on = action == Action::Allow || (action == Action::Throttle && standing.fits);
+            if goes_on {
+                continue;
+            }
+            if action == Action::Quarantine {
+                quarantine = self.questions.get(number).map(|question| (question.of, question.rule));
+            }
+            let wait = standing.retry_after.or((!standing.delay.is_zero()).then_some(standing.delay));
+            refusal = Refusal::add(refusal, rule, action, Reason::Exceeded, wait);
         }
-        if standings.len() != self.questions.len() || refusal.is_none() != outcome.is_admitted() {
-            return Err(StoreErrorKind::Corrupt);
-        }
-        Ok(refusal.map_or(Verdict::Admitted, Refusal::verdict))
+        Judgement { verdict: refusal.map_or(Verdict::Admitted, Refusal::verdict), quarantine }
+    }
+
+    pub(super) fn rule(&self, (of, at): (Owner, RuleIndex)) -> Option<&CompiledRule> {
+        self.rules.rule(of, at)
+    }
+
+    /// The receipt of what an admitted call has charged.
+    pub(super) fn receipt(&self, sent: Sent, outcome: &Outcome) -> Receipt {
+        let taken = self.questions.iter().zip(outcome.standings()).filter(|(_, standing)| standing.fits);
+        let items = taken.map(|(question, _)| Item {
+            key: self.key(question).into(),
+            limit: question.limit,
+            cost: sent.cost,
+            lease: self.rules.rule(question.of, question.rule).is_some_and(|rule| rule.leases),
+        });
+        let call = Settled { id: sent.id, at: outcome.at(), hold: sent.hold.is_some() };
+        Receipt { slot: self.slot, call, local: sent.local, items: items.collect() }
     }
 
     /// Completes the decision with how each rule stands.
-    pub(super) fn decision(self, verdict: Verdict, outcome: &Outcome) -> Decision {
-        let asked = self.questions.iter().zip(outcome.standings()).map(|(question, standing)| {
-            let Question { of, rule, window_seconds, .. } = *question;
-            Asked { of, rule, window_seconds, standing: *standing }
+    pub(super) fn decision(self, verdict: Verdict, outcome: &Outcome, receipt: Option<Receipt>) -> Decision {
+        let delay = if verdict.is_admitted() {
+            outcome.standings().iter().map(|standing| standing.delay).max().unwrap_or(Duration::ZERO)
+        } else {
+            Duration::ZERO
+        };
+        let asked = self.questions.iter().zip(outcome.standings()).map(|(question, standing)| Asked {
+            of: question.of,
+            rule: question.rule,
+            window_seconds: question.window_seconds,
+            limit: question.limit.capacity(),
+            standing: *standing,
         });
         let asked = asked.collect();
         let Rules { platform, own } = self.rules;
-        Decision { verdict, asked, platform: Some(platform), own, ..Decision::admitted() }
+        let receipt = receipt.map(Box::new);
+        Decision { verdict, delay, receipt, asked, platform: Some(platform), own, ..Decision::admitted() }
+    }
+
+    pub(super) const fn is_tracked(&self) -> bool {
+        self.tracked
     }
 
     /// Turns to what the rules say about counters that cannot be asked. Rules with a local share remain to be asked, with one of
@@ -140,11 +272,11 @@ impl Plan {
         let (mut refusal, mut failed_open) = (None, false);
         let mut remaining = SmallVec::new();
         for question in &self.questions {
-            let Some(rule) = self.rule(question) else { continue };
+            let Some(rule) = self.rules.rule(question.of, question.rule) else { continue };
             match (rule.mode, rule.on_backend_failure) {
                 (Mode::Observe, _) => {}
                 (Mode::Enforce, OnBackendFailure::Closed) => {
-                    refusal = Refusal::add(refusal, rule, Reason::BackendFailure, None);
+                    refusal = Refusal::add(refusal, rule, rule.action, Reason::BackendFailure, None);
                 }
                 (Mode::Enforce, OnBackendFailure::Open) => failed_open = true,
                 (Mode::Enforce, OnBackendFailure::LocalShare) => {
@@ -161,8 +293,9 @@ impl Plan {
 
     /// The refusal by rules that could not even be asked locally.
     pub(super) fn refused(&self) -> Verdict {
-        let rules = self.questions.iter().filter_map(|question| self.rule(question));
-        let refusal = rules.fold(None, |found, rule| Refusal::add(found, rule, Reason::BackendFailure, None));
+        let rules = self.questions.iter().filter_map(|one| self.rules.rule(one.of, one.rule));
+        let refusal = rules
+            .fold(None, |found, rule| Refusal::add(found, rule, rule.action, Reason::BackendFailure, None));
         refusal.map_or(Verdict::Admitted, Refusal::verdict)
     }
 
@@ -170,11 +303,32 @@ impl Plan {
         self.questions.is_empty()
     }
 
-    fn rule(&self, question: &Question) -> Option<&CompiledRule> {
-        let snapshot = match question.of {
-            Owner::Platform => Some(&self.rules.platform),
-            Owner::Tenant => self.rules.own.as_ref(),
-        };
-        snapshot?.rule(question.rule)
+    /// The keys of the counters of all rules that are for the request, or of some of them.
+    pub(super) fn keys_where(&self, which: impl Fn(&CompiledRule) -> bool) -> impl Iterator<Item = KeyBytes> {
+        let chosen = self
+            .questions
+            .iter()
+            .enumerate()
+            .filter(move |(_, question)| self.rules.rule(question.of, question.rule).is_some_and(&which));
+        chosen.flat_map(|(number, question)| [self.key(question).into(), self.violations_key(number)])
     }
+
+    fn key(&self, question: &Question) -> &[u8] {
+        self.keys.get(question.key.0..question.key.1).unwrap_or_default()
+    }
+}
+
+/// Writes a rule's key for a request, and finds what it allows this caller.
+fn ask(
+    rule: &CompiledRule,
+    reset: Revision,
+    request: &Request<'_>,
+    now: Timestamp,
+    keys: &mut KeyBytes,
+) -> Result<(Limit, u64), Missing> {
+    rule.prefix.write(reset, keys);
+    let caller = keys.len();
+    write_key(rule.key, rule.on_missing, request, keys)?;
+    let caller = keys.get(caller..).unwrap_or_default();
+    rule.limit_for(request.tenant, caller, now).ok_or(Missing)
 }

@@ -10,10 +10,10 @@ use stanchion_core::{
 use stanchion_replica::Follow;
 
 use super::Engine;
-use crate::{Error, InvalidRule, Rule, RuleChange, RuleId, StoredRule};
+use crate::{Error, InvalidRule, Rule, RuleChange, RuleId, Rung, StoredRule};
 
 /// How often a write is tried again when others change the scope at the same time.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 
 impl Engine {
     /// Writes a rule, new or in place of the one with its id. What was counted stays counted, unless the rule now counts by
@@ -110,9 +110,9 @@ impl Engine {
     ) -> Result<(Option<Versioned<StoredRule>>, Revision, Timestamp), Error> {
         let mut attempt = 1;
         loop {
-            let (revision, rules) = self.rules.load(scope).await?;
-            let count = rules.len();
-            let before = rules.into_iter().find(|stored| stored.value.rule.id == *id);
+            let (revision, set) = self.rules.load(scope).await?;
+            let count = set.rules.len();
+            let before = set.rules.into_iter().find(|stored| stored.value.rule.id == *id);
             let current = before.as_ref().map_or(Revision::ZERO, |stored| stored.revision);
             if expected.is_some_and(|expected| expected != current) {
                 return Err(Error::Stale { id: id.clone(), current });
@@ -131,10 +131,7 @@ impl Engine {
             };
             match self.rules.apply(scope, change).await {
                 Ok(revision) => {
-                    if self.take_in(scope, revision).await.is_err() {
-                        // The change is made; what is kept is known to be old, and is read again when it is next asked for.
-                        self.platform.store(None);
-                    }
+                    self.taken_in(scope, revision).await;
                     return Ok((before, revision, at));
                 }
                 Err(error) if error.kind() == StoreErrorKind::Conflict && attempt < ATTEMPTS => attempt += 1,
@@ -152,10 +149,18 @@ impl Engine {
         change: &RuleChange,
     ) -> Event {
         let mut event = author.event(&*self.ids, at, scope, action);
-        event.targets.extend(ResourceRef::new("limit", change.id().shared()));
+        event.targets.extend(ResourceRef::new("limit", change.key()));
         match change {
             RuleChange::Put(stored) => event.with_detail("rule", describe(&stored.rule)),
-            RuleChange::Delete(_) => event,
+            _ => event,
+        }
+    }
+
+    /// Sees to it that the next decision knows a change that was made here.
+    pub(super) async fn taken_in(&self, scope: Scope, revision: Revision) {
+        if self.take_in(scope, revision).await.is_err() {
+            // The change is made; what is kept is known to be old, and is read again when it is next asked for.
+            self.platform.store(None);
         }
     }
 
@@ -217,6 +222,14 @@ fn describe(rule: &Rule) -> Details {
     details.push("zone", rule.zone.to_string());
     details.push("algorithm", rule.algorithm.as_str());
     details.push("action", rule.action.as_str());
+    if !rule.conditions.is_empty() {
+        details.push("conditions", u64::try_from(rule.conditions.len()).unwrap_or(u64::MAX));
+    }
+    if !rule.ladder.is_empty() {
+        let rung =
+            |rung: &Rung| Text::from(format!("{} at {}", rung.action.as_str(), rung.violations)).into();
+        details.push("ladder", rule.ladder.iter().map(rung).collect::<Vec<_>>());
+    }
     details.push("priority", i64::from(rule.priority));
     details.push("enabled", rule.enabled);
     details.push("shadow", rule.shadow);

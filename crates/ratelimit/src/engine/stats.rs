@@ -9,12 +9,20 @@ pub struct Stats {
     pub decisions: u64,
     /// Those refused because a limit was used up.
     pub exceeded: u64,
+    /// Those refused because the caller is shut out.
+    pub quarantined: u64,
+    /// Those admitted after a delay.
+    pub delayed: u64,
     /// Those refused because the request lacked what a rule counts by.
     pub missing_identifier: u64,
     /// Those refused because the counters could not be reached.
     pub failed_closed: u64,
     /// Those admitted past a rule because the counters could not be reached.
     pub failed_open: u64,
+    /// What decisions set going and there was no room for.
+    pub dropped_errands: u64,
+    /// What decisions set going and could not be done.
+    pub failed_errands: u64,
     /// Those during which the counters could not be reached, however they ended.
     pub backend_failures: u64,
 }
@@ -23,6 +31,8 @@ pub struct Stats {
 pub(super) struct Counts {
     decisions: AtomicU64,
     exceeded: AtomicU64,
+    quarantined: AtomicU64,
+    delayed: AtomicU64,
     missing_identifier: AtomicU64,
     failed_closed: AtomicU64,
     failed_open: AtomicU64,
@@ -35,8 +45,10 @@ impl Counts {
         count(&self.decisions);
         match &decision.verdict {
             Verdict::Admitted if decision.failed_open => count(&self.failed_open),
+            Verdict::Admitted if !decision.delay.is_zero() => count(&self.delayed),
             Verdict::Admitted => 0,
             Verdict::Refused { reason: Reason::Exceeded, .. } => count(&self.exceeded),
+            Verdict::Refused { reason: Reason::Quarantined, .. } => count(&self.quarantined),
             Verdict::Refused { reason: Reason::MissingIdentifier, .. } => count(&self.missing_identifier),
             Verdict::Refused { reason: Reason::BackendFailure, .. } => count(&self.failed_closed),
         };
@@ -50,10 +62,13 @@ impl Counts {
         Stats {
             decisions: read(&self.decisions),
             exceeded: read(&self.exceeded),
+            quarantined: read(&self.quarantined),
+            delayed: read(&self.delayed),
             missing_identifier: read(&self.missing_identifier),
             failed_closed: read(&self.failed_closed),
             failed_open: read(&self.failed_open),
             backend_failures: read(&self.backend_failures),
+            ..Stats::default()
         }
     }
 }

@@ -1,22 +1,25 @@
+mod callers;
 mod deciding;
 mod failing;
+mod judging;
 mod rules;
+mod settling;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use stanchion_calendar::Window;
 use stanchion_core::{
-    Author, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, SeededRandom, SubjectRef,
-    SystemScope, Versioned,
+    Author, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope, SeededRandom,
+    SubjectRef, SystemScope, Versioned,
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore};
 
 use super::*;
 use crate::{
     Call, Capabilities, Dimension, KeySpec, MemoryRuleStore, OnBackendFailure, Reason, Rule, RuleChange,
-    RuleId, Settled, Settlement, Slot, StoredRule, Verdict,
+    RuleId, RuleSet, Settle, Settled, Settlement, Slot, StoredRule, Verdict,
 };
 
 /// Rules that can be made unreachable, and count how often they are loaded.
@@ -65,7 +68,7 @@ impl RuleStore for Rulebook {
         self.store.list(scope, page).await
     }
 
-    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
+    async fn load(&self, scope: Scope) -> Result<(Revision, RuleSet), StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let loaded = self.store.load(scope).await;
         tokio::task::yield_now().await;
@@ -128,6 +131,20 @@ impl CounterStore for Remote {
     async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {
         self.store.reset(slot, key).await
     }
+}
+
+/// Lets the errands that wait be done, and no more.
+async fn run_errands(engine: &Engine, clock: &Arc<ManualClock>) {
+    let timer = Arc::clone(clock);
+    engine.close();
+    let driver = async {
+        // The queue lingers a little for company.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_millis(1));
+        }
+    };
+    futures_util::future::join(engine.run(&*timer), driver).await;
 }
 
 struct Setup {
@@ -203,7 +220,7 @@ fn refusal(decision: &Decision) -> Option<(&str, Reason, Option<u64>)> {
     match &decision.verdict {
         Verdict::Admitted => None,
         Verdict::Refused { rule, reason, retry_after, .. } => {
-            Some((rule.as_str(), *reason, retry_after.map(|wait| wait.as_secs())))
+            Some((rule.as_ref().map_or("", RuleId::as_str), *reason, retry_after.map(|wait| wait.as_secs())))
         }
     }
 }

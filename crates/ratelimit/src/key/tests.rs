@@ -8,8 +8,9 @@ use super::*;
 
 fn key_of(spec: KeySpec, on_missing: OnMissingIdentifier, request: &Request<'_>) -> Option<Vec<u8>> {
     let mut bytes = KeyBytes::new();
-    let prefix = KeyPrefix::new(Scope::Platform, Revision::from_number(1));
-    write_key(spec, &prefix, on_missing, request, &mut bytes).ok().map(|()| bytes.to_vec())
+    KeyPrefix::new(Scope::Platform, Revision::from_number(1), Revision::ZERO)
+        .write(Revision::ZERO, &mut bytes);
+    write_key(spec, on_missing, request, &mut bytes).ok().map(|()| bytes.to_vec())
 }
 
 fn by_ip(ip: &str) -> Vec<u8> {
@@ -33,10 +34,20 @@ fn the_bytes_of_a_key_are_those_that_are_documented() {
     let spec = KeySpec::new([Dimension::Endpoint, Dimension::User]).unwrap();
     assert_eq!(key_of(spec, OnMissingIdentifier::Skip, &request).unwrap(), b"\x02u\x03bobr\x04chat");
     // Epoch 300 of a tenant: 601 = 0b100_1011001, low seven bits first.
-    let prefix = KeyPrefix::new(Scope::Tenant(TenantId::from_uuid(Uuid::nil())), Revision::from_number(300));
-    assert_eq!(prefix.as_bytes(), [0b1101_1001, 0b0000_0100]);
-    let largest = KeyPrefix::new(Scope::Platform, Revision::from_number(u64::MAX >> 1));
-    assert_eq!(largest.as_bytes().len(), 10);
+    let tenant = Scope::Tenant(TenantId::from_uuid(Uuid::nil()));
+    let prefix = |scope, epoch, of_scope, of_caller| {
+        let mut bytes = KeyBytes::new();
+        let number = Revision::from_number;
+        KeyPrefix::new(scope, number(epoch), number(of_scope)).write(number(of_caller), &mut bytes);
+        bytes.to_vec()
+    };
+    assert_eq!(prefix(tenant, 300, 0, 0), [0b1101_1001, 0b0000_0100]);
+    let most = u64::MAX >> 1;
+    assert_eq!(prefix(Scope::Platform, most - 1, most, 0).len(), 20);
+    // A reset counts when it is later than the rule's own epoch, and the latest of them.
+    assert_eq!(prefix(Scope::Platform, 5, 4, 3), b"\x0a");
+    assert_eq!(prefix(Scope::Platform, 5, 7, 6), b"\x0az\x07");
+    assert_eq!(prefix(Scope::Platform, 5, 7, 9), b"\x0az\x09");
 }
 
 #[test]

@@ -3,16 +3,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SystemScope, Versioned,
+    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SystemScope, Timestamp,
+    Versioned,
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore, Records};
 
-use crate::{RuleChange, RuleId, RuleStore, StoredRule};
+use crate::{Control, ControlId, RuleChange, RuleId, RuleSet, RuleStore, StoredRule};
 
 /// Rules in the memory of one process; a restart forgets them.
 #[derive(Debug)]
 pub struct MemoryRuleStore {
-    records: Records<BTreeMap<RuleId, Versioned<StoredRule>>>,
+    records: Records<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    rules: BTreeMap<RuleId, Versioned<StoredRule>>,
+    controls: BTreeMap<ControlId, Versioned<Control>>,
 }
 
 impl MemoryRuleStore {
@@ -42,7 +49,7 @@ impl ChangeFeed for MemoryRuleStore {
 #[async_trait]
 impl RuleStore for MemoryRuleStore {
     async fn get(&self, scope: Scope, id: &RuleId) -> Result<Option<Versioned<StoredRule>>, StoreError> {
-        Ok(self.records.read(scope, |_, rules| rules.get(id).cloned()))
+        Ok(self.records.read(scope, |_, kept| kept.rules.get(id).cloned()))
     }
 
     async fn list(
@@ -51,27 +58,36 @@ impl RuleStore for MemoryRuleStore {
         page: &PageRequest,
     ) -> Result<Page<Versioned<StoredRule>>, StoreError> {
         let id = |stored: &Versioned<StoredRule>| stored.value.rule.id.to_string();
-        Ok(self.records.read(scope, |_, rules| Page::cut(rules.values(), page, id)))
+        Ok(self.records.read(scope, |_, kept| Page::cut(kept.rules.values(), page, id)))
     }
 
-    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
-        Ok(self.records.read(scope, |revision, rules| (revision, rules.values().cloned().collect())))
+    async fn load(&self, scope: Scope) -> Result<(Revision, RuleSet), StoreError> {
+        Ok(self.records.read(scope, |revision, kept| {
+            let rules = kept.rules.values().cloned().collect();
+            (revision, RuleSet { rules, controls: kept.controls.values().cloned().collect() })
+        }))
     }
 
     async fn apply(&self, scope: Scope, change: Change<RuleChange>) -> Result<Revision, StoreError> {
         let (revision, at) = (change.expected.next(), change.at);
-        let write = |rules: &mut BTreeMap<RuleId, Versioned<StoredRule>>, change| match change {
-            RuleChange::Put(stored) => {
-                let written = match rules.get(&stored.rule.id) {
-                    Some(before) => before.replaced(stored, revision, at),
-                    None => Versioned::created(stored, revision, at),
-                };
-                rules.insert(written.value.rule.id.clone(), written);
-            }
+        let write = |kept: &mut Kept, change| match change {
+            RuleChange::Put(stored) => put(&mut kept.rules, stored.rule.id.clone(), stored, revision, at),
             RuleChange::Delete(id) => {
-                rules.remove(&id);
+                kept.rules.remove(&id);
+            }
+            RuleChange::PutControl(control) => put(&mut kept.controls, control.id(), control, revision, at),
+            RuleChange::DeleteControl(id) => {
+                kept.controls.remove(&id);
             }
         };
-        self.records.apply("apply", scope, change, write, |change| change.id().shared())
+        self.records.apply("apply", scope, change, write, RuleChange::key)
     }
+}
+
+fn put<K: Ord, V>(kept: &mut BTreeMap<K, Versioned<V>>, id: K, value: V, revision: Revision, at: Timestamp) {
+    let written = match kept.get(&id) {
+        Some(before) => before.replaced(value, revision, at),
+        None => Versioned::created(value, revision, at),
+    };
+    kept.insert(id, written);
 }

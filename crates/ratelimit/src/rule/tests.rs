@@ -49,13 +49,42 @@ fn every_field_that_cannot_be_is_named_with_the_way_out() {
         &Rule { routes: (0..101).map(route).collect(), ..rule() },
         "routes: use at most 100; a label can stand for many routes",
     );
-    for action in [Action::Throttle, Action::Captcha, Action::Quarantine] {
-        let problem = format!(
-            "action: `{}` is not available: use `block`, or `allow` to only observe",
-            action.as_str()
-        );
-        refuses(&Rule { action, ..rule() }, &problem);
+    refuses(
+        &Rule { algorithm: Algorithm::LeakyQueue, ..rule() },
+        "burst: a queue needs a length: say how many may wait",
+    );
+    refuses(
+        &Rule { algorithm: Algorithm::SlidingLog, limit: 10_001, ..rule() },
+        "limit: `limit` and `burst` together are at most 10000 with `sliding_log`: lower one",
+    );
+    refuses(
+        &Rule { algorithm: Algorithm::FixedWindow, action: Action::Throttle, ..rule() },
+        "action: `throttle` needs an algorithm that drains steadily, and `fixed_window` does not: use token_bucket, gcra or leaky_bucket",
+    );
+    refuses(
+        &Rule { action: Action::Throttle, max_delay_ms: 60_001, ..rule() },
+        "max_delay_ms: use 1 to 60000",
+    );
+    refuses(
+        &Rule { action: Action::Quarantine, key: Dimension::Global.into(), quarantine_seconds: 0, ..rule() },
+        "quarantine_seconds: use 1 to 31536000; action: `quarantine` needs a caller to shut out: count by tenant, user, api_key or ip",
+    );
+    let rung = |violations, action| Rung { violations, action };
+    let ladder = "ladder: each rung needs more violations, from 2, and a more severe action than the one before it and than `action`";
+    for rungs in [
+        vec![rung(1, Action::Quarantine)],
+        vec![rung(5, Action::Block)],
+        vec![rung(5, Action::Quarantine), rung(4, Action::Quarantine)],
+    ] {
+        refuses(&Rule { ladder: rungs, ..rule() }, ladder);
     }
+    let month = Rule { ladder_window: Window::MONTH, ..rule() };
+    refuses(&month, "ladder_window: use seconds, minutes, hours or days");
+    let condition = crate::Condition { equals: None, ..crate::Condition::equals("plan", "pro") };
+    refuses(
+        &Rule { conditions: vec![crate::Condition::equals("plan", "pro"), condition], ..rule() },
+        "conditions: number 2: it asks nothing: give one of equals, one_of, prefix, cidr",
+    );
     assert_eq!(
         Rule { window: Window::MONTH, algorithm: Algorithm::FixedWindow, ..rule() }.validate(),
         Ok(())

@@ -4,6 +4,10 @@ use stanchion_core::{IdGen, SeededRandom};
 use super::*;
 use crate::Dimension;
 
+fn prefix() -> KeyPrefix {
+    KeyPrefix::new(Scope::Platform, Revision::ZERO, Revision::ZERO)
+}
+
 fn slug(letter: &str) -> Slug {
     Slug::new(letter).unwrap()
 }
@@ -33,7 +37,8 @@ proptest! {
             let stored = StoredRule { rule: rule.clone(), epoch: Revision::ZERO };
             Versioned::created(stored, Revision::ZERO, Timestamp::EPOCH)
         }).collect();
-        let snapshot = Snapshot::compile(scope, Revision::ZERO, Timestamp::EPOCH, &stored).unwrap();
+        let set = RuleSet { rules: stored, controls: Vec::new() };
+        let snapshot = Snapshot::compile(scope, Revision::ZERO, Timestamp::EPOCH, &set).unwrap();
         let request = Request { route: route.as_deref(), labels: &labels, ..Request::default() };
         for stage in [Stage::Edge, Stage::Inner] {
             let mut found = Vec::new();
@@ -64,8 +69,8 @@ fn a_utc_day_is_found_by_the_store_and_a_week_by_the_calendar() {
             ..Rule::new(id, Dimension::User, 1, window.parse().unwrap())
         };
         let now = Timestamp::parse_rfc3339(now).unwrap();
-        let compiled = CompiledRule::compile(Scope::Platform, &rule, Revision::ZERO, now).unwrap();
-        compiled.limit_at(now).unwrap()
+        let compiled = CompiledRule::compile(Scope::Platform, &rule, prefix(), now).unwrap();
+        compiled.limit_for(None, &[], now).unwrap()
     };
     let frame = |limit| match limit {
         (Limit::FixedWindow(window), seconds) => (window.frame(), seconds),
@@ -86,10 +91,10 @@ fn a_window_of_the_calendar_is_looked_up_anew_when_it_is_over_and_when_the_clock
     let id = RuleId::new("r").unwrap();
     let rule = Rule { algorithm: Algorithm::FixedWindow, ..Rule::new(id, Dimension::User, 1, Window::MONTH) };
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
-    let compiled = CompiledRule::compile(Scope::Platform, &rule, Revision::ZERO, Timestamp::EPOCH).unwrap();
+    let compiled = CompiledRule::compile(Scope::Platform, &rule, prefix(), Timestamp::EPOCH).unwrap();
     for (now, days) in
         [("2026-01-31T23:59:59Z", 31), ("2026-02-01T00:00:00Z", 28), ("2026-01-01T00:00:00Z", 31)]
     {
-        assert_eq!(compiled.limit_at(at(now)).unwrap().1, days * 86_400, "{now}");
+        assert_eq!(compiled.limit_for(None, &[], at(now)).unwrap().1, days * 86_400, "{now}");
     }
 }

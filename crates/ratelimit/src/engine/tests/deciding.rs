@@ -88,7 +88,7 @@ async fn the_most_severe_rule_speaks_and_the_longest_wait_counts() {
     let refused = setup.decide(&by(&alice)).await;
     let Verdict::Refused { action, rule, retry_after, .. } = &refused.verdict else { panic!("{refused:?}") };
     assert_eq!(
-        (*action, rule.as_str()),
+        (*action, rule.as_ref().unwrap().as_str()),
         (Action::Block, "minute"),
         "by priority, among those that can refuse"
     );

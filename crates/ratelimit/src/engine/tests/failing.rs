@@ -134,7 +134,7 @@ async fn kept_rules_serve_for_as_long_as_they_are_trusted() {
 async fn a_rule_that_this_version_does_not_know_how_to_serve_stops_its_scope() {
     let setup = memory();
     let mut unknown = rule("later", Dimension::User, 1);
-    unknown.action = crate::Action::Captcha;
+    unknown.action = crate::Action::Throttle;
     let stored = StoredRule { rule: unknown, epoch: Revision::from_number(1) };
     let change = Change {
         expected: Revision::ZERO,
@@ -149,7 +149,10 @@ async fn a_rule_that_this_version_does_not_know_how_to_serve_stops_its_scope() {
     let Error::Store(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.starts_with("rule `later`: action: `captcha` is not available"), "{cause}");
+    assert!(
+        cause.starts_with("rule `later`: action: `throttle` needs an algorithm that drains steadily"),
+        "{cause}"
+    );
     let elsewhere = Request { tenant: Some(tenant(2)), ..by(&alice) };
     assert!(setup.decide(&elsewhere).await.is_admitted());
 }

@@ -254,7 +254,7 @@ async fn a_write_that_cannot_be_read_back_is_made_and_the_old_rules_are_gone() {
         ) -> Result<Page<Versioned<StoredRule>>, StoreError> {
             self.0.list(scope, page).await
         }
-        async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
+        async fn load(&self, scope: Scope) -> Result<(Revision, RuleSet), StoreError> {
             self.0.load(scope).await
         }
         async fn apply(&self, scope: Scope, change: Change<RuleChange>) -> Result<Revision, StoreError> {
