@@ -9,7 +9,7 @@ use stanchion_core::{
     Actor, Category, Correlation, Detail, Event, EventId, Outcome, Principal, Problem, ProblemCode,
     RequestId, ResourceRef, Severity, Source, TenantId, Text, Timestamp,
 };
-use stanchion_ratelimit as ratelimit;
+use stanchion_ratelimit::{self as ratelimit, Charged, RequestOutcome};
 
 use stanchion_tower::{Completion, Ending};
 
@@ -33,7 +33,8 @@ struct Owed {
     pipeline: Arc<Inner>,
     access: Arc<Access>,
     principal: Option<Arc<Principal>>,
-    limits: Option<ratelimit::Decision>,
+    limits: ratelimit::Decision,
+    charged: Option<Charged>,
     records: Option<Reserved>,
     usage: Vec<metering::Place>,
 }
@@ -69,13 +70,12 @@ impl Exchange {
         pipeline: Arc<Inner>,
         access: Access,
         principal: Option<Arc<Principal>>,
-        limits: Option<ratelimit::Decision>,
+        (limits, charged): (ratelimit::Decision, Charged),
         records: Option<Reserved>,
         usage: Vec<metering::Place>,
     ) -> Self {
-        Self {
-            owed: Box::new(Owed { pipeline, access: Arc::new(access), principal, limits, records, usage }),
-        }
+        let (access, charged) = (Arc::new(access), Some(charged));
+        Self { owed: Box::new(Owed { pipeline, access, principal, limits, charged, records, usage }) }
     }
 
     /// Returns the id of the request.
@@ -104,8 +104,8 @@ impl Exchange {
 
     /// Returns what the limits said.
     #[must_use]
-    pub fn limits(&self) -> Option<&ratelimit::Decision> {
-        self.owed.limits.as_ref()
+    pub fn limits(&self) -> &ratelimit::Decision {
+        &self.owed.limits
     }
 
     /// Records that the exchange is answered with `status`, before a byte of the answer is sent: queued, or with `ack = durable`
@@ -144,6 +144,10 @@ impl Owed {
         let took = now.since(self.access.at);
         self.access.route.stats.ended(end.status, end.request_bytes, end.response_bytes, took);
         self.meter_bytes(&end);
+        if let Some(charged) = self.charged.take() {
+            let is_success = end.ending == Ending::Complete && end.status.is_some_and(|status| status < 400);
+            charged.end(if is_success { RequestOutcome::Success } else { RequestOutcome::Failure });
+        }
         // A client that left before the answer began: the record has not been submitted yet.
         let before = std::mem::replace(&mut *self.access.lock(), State::Ended(end, now));
         if let Some(place) = self.records.take() {

@@ -3,8 +3,7 @@ use stanchion_ratelimit::{Action, Decision, Verdict};
 use stanchion_tower::{RateLimitFields, RateLimitPolicy};
 
 /// Tells a client what the limits said: every rule that was looked at, the tightest first.
-pub(crate) fn rate_limit_fields(decision: Option<&Decision>) -> RateLimitFields {
-    let Some(decision) = decision else { return RateLimitFields::default() };
+pub(crate) fn rate_limit_fields(decision: &Decision) -> RateLimitFields {
     let mut policies = Vec::with_capacity(8);
     let told = decision.rules().filter(|rule| !rule.shadow && rule.action != Action::Allow).map(|rule| {
         RateLimitPolicy {

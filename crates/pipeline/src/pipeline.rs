@@ -43,6 +43,7 @@ pub struct Pipeline {
 pub(crate) struct Inner {
     pub(crate) engines: Engines,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) routes: ArcSwap<RouteTable>,
     client: ClientAddress,
@@ -51,19 +52,21 @@ pub(crate) struct Inner {
 }
 
 impl Pipeline {
-    /// Sets up a pipeline over the engines. `client` tells whose word on a client's address counts.
+    /// Sets up a pipeline over the engines. `client` tells whose word on a client's address counts; `timer` is what requests wait by
+    /// that a limit admits late.
     #[must_use]
     pub fn new(
         engines: Engines,
         routes: RouteTable,
         client: ClientAddress,
         clock: Arc<dyn Clock>,
+        timer: Arc<dyn Timer>,
         ids: Arc<dyn IdGen>,
     ) -> Self {
         let summaries = Summaries::new(engines.audit.clone(), Arc::clone(&clock), Arc::clone(&ids));
         let routes = ArcSwap::from_pointee(routes);
         let stats = PipelineStats::default();
-        Self { inner: Arc::new(Inner { engines, clock, ids, routes, client, summaries, stats }) }
+        Self { inner: Arc::new(Inner { engines, clock, timer, ids, routes, client, summaries, stats }) }
     }
 
     /// Returns the routes in force.

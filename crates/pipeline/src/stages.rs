@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use stanchion_audit::Draft;
 use stanchion_core::{Actor, Principal, Problem, ProblemCode, RequestId, Scope, TenantId, Text, Timestamp};
 use stanchion_identity as identity;
-use stanchion_ratelimit::{self as ratelimit, Reason, Verdict};
+use stanchion_ratelimit::{self as ratelimit, Action, Charged, Reason, RuleId, Verdict};
 use stanchion_rbac as rbac;
 use stanchion_tenancy::TenantStatus;
 use stanchion_tower::{RateLimitFields, Refusal, TENANT_ID};
@@ -68,17 +68,19 @@ impl Pipeline {
 
     async fn stages(&self, request: &Request<'_>) -> Result<Exchange, Denial> {
         let route = self.route(request)?;
-        let edge = self.edge_limits(request, &route).await?;
+        let mut charged = Charged::new(&self.inner.engines.ratelimit);
+        let edge = self.edge_limits(request, &route, &mut charged).await?;
         if route.config().access == Access::Public {
-            return self.admit(request, route, None, Some(edge), None);
+            charged.wait(edge.delay, &*self.inner.clock, &*self.inner.timer).await;
+            return self.admit(request, route, None, (edge, charged), None);
         }
         let principal = self.authenticate(request, &route).await?;
         let known = Known { request, route: &route, principal: &principal };
         let tenant = self.tenant(&known).await?;
-        let limits = self.limits(&known, tenant).await?;
+        let limits = self.limits(&known, tenant, &mut charged).await?;
         let role = match self.authorize(&known).await {
             Ok(role) => role,
-            Err(denial) => return Err(Denial { rate_limit: rate_limit_fields(Some(&limits)), ..denial }),
+            Err(denial) => return Err(Denial { rate_limit: rate_limit_fields(&limits), ..denial }),
         };
         if request.head.content_length.is_some_and(|length| length > route.config().max_body_bytes) {
             let limit = route.config().max_body_bytes;
@@ -89,7 +91,9 @@ impl Pipeline {
                 "body_too_large",
             ));
         }
-        self.admit(request, route, Some(principal), Some(limits), role)
+        // What is refused above does not wait, and what waits is still to find a place for its records.
+        charged.wait(limits.delay.max(edge.delay), &*self.inner.clock, &*self.inner.timer).await;
+        self.admit(request, route, Some(principal), (limits, charged), role)
     }
 
     fn route(&self, request: &Request<'_>) -> Result<Arc<Route>, Denial> {
@@ -110,21 +114,28 @@ impl Pipeline {
         }
     }
 
-    async fn edge_limits(&self, request: &Request<'_>, route: &Route) -> Result<ratelimit::Decision, Denial> {
-        let asked = limits_request(request, route, None);
+    async fn edge_limits(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        charged: &mut Charged,
+    ) -> Result<ratelimit::Decision, Denial> {
+        let attributes = attributes(request);
+        let asked = limits_request(request, route, &attributes, None);
         let engine = &self.inner.engines.ratelimit;
-        let decision = match engine.try_decide_edge(&asked) {
+        let mut decision = match engine.try_decide_edge(&asked) {
             Some(decision) => decision,
             None => engine
                 .decide_edge(&asked)
                 .await
                 .map_err(|error| self.failed(request, Some(route), "edge limits", &error))?,
         };
+        charged.add(&mut decision);
         if decision.is_admitted() {
             return Ok(decision);
         }
         let denial = self.reject(request, Some(route), limit_problem(&decision), "edge_limit");
-        Err(Denial { rate_limit: rate_limit_fields(Some(&decision)), ..denial })
+        Err(Denial { rate_limit: rate_limit_fields(&decision), ..denial })
     }
 
     async fn authenticate(&self, request: &Request<'_>, route: &Route) -> Result<Arc<Principal>, Denial> {
@@ -182,21 +193,28 @@ impl Pipeline {
         }
     }
 
-    async fn limits(&self, known: &Known<'_>, tenant: TenantId) -> Result<ratelimit::Decision, Denial> {
-        let asked = limits_request(known.request, known.route, Some((tenant, known.principal)));
+    async fn limits(
+        &self,
+        known: &Known<'_>,
+        tenant: TenantId,
+        charged: &mut Charged,
+    ) -> Result<ratelimit::Decision, Denial> {
+        let attributes = attributes(known.request);
+        let asked = limits_request(known.request, known.route, &attributes, Some((tenant, known.principal)));
         let engine = &self.inner.engines.ratelimit;
-        let decision = match engine.try_decide(&asked) {
+        let mut decision = match engine.try_decide(&asked) {
             Some(decision) => decision,
             None => engine
                 .decide(&asked)
                 .await
                 .map_err(|error| self.failed(known.request, Some(known.route), "limits", &error))?,
         };
+        charged.add(&mut decision);
         if decision.is_admitted() {
             return Ok(decision);
         }
         let denial = self.deny(known, limit_problem(&decision), "limit");
-        Err(Denial { rate_limit: rate_limit_fields(Some(&decision)), ..denial })
+        Err(Denial { rate_limit: rate_limit_fields(&decision), ..denial })
     }
 
     /// Returns the role that permits the request, if the route asks for a permission.
@@ -225,7 +243,7 @@ impl Pipeline {
         request: &Request<'_>,
         route: Arc<Route>,
         principal: Option<Arc<Principal>>,
-        limits: Option<ratelimit::Decision>,
+        (limits, charged): (ratelimit::Decision, Charged),
         role: Option<Text>,
     ) -> Result<Exchange, Denial> {
         let tenant = principal.as_ref().and_then(|principal| principal.tenant());
@@ -249,7 +267,7 @@ impl Pipeline {
             }
         }
         let access = self.access(request, &route, principal.as_deref(), role);
-        Ok(Exchange::new(Arc::clone(&self.inner), access, principal, limits, records, usage))
+        Ok(Exchange::new(Arc::clone(&self.inner), access, principal, (limits, charged), records, usage))
     }
 
     fn access(
@@ -316,9 +334,16 @@ impl Pipeline {
     }
 }
 
+/// What conditions of limits may ask of a request, as the gateway knows it.
+fn attributes<'a>(request: &Request<'a>) -> [(&'static str, &'a str); 3] {
+    let head = request.head;
+    [("method", head.method.as_str()), ("host", head.host), ("path", head.path.as_str())]
+}
+
 fn limits_request<'a>(
     request: &Request<'a>,
     route: &'a Route,
+    attributes: &'a [(&'a str, &'a str)],
     known: Option<(TenantId, &'a Principal)>,
 ) -> ratelimit::Request<'a> {
     ratelimit::Request {
@@ -328,21 +353,30 @@ fn limits_request<'a>(
         ip: Some(request.head.ip),
         route: Some(route.id().as_str()),
         labels: &route.config().labels,
-        cost: 1,
+        attributes,
+        ..ratelimit::Request::default()
     }
 }
 
 fn limit_problem(decision: &ratelimit::Decision) -> Problem {
-    let Verdict::Refused { rule, reason, .. } = &decision.verdict else {
+    let Verdict::Refused { action, rule, reason, .. } = &decision.verdict else {
         return ProblemCode::RateLimited.into();
     };
-    match reason {
-        Reason::BackendFailure => ProblemCode::BackendUnavailable.into(),
-        Reason::MissingIdentifier => Problem::new(
+    let name = rule.as_ref().map_or("", RuleId::as_str);
+    match (reason, action) {
+        (Reason::BackendFailure, _) => ProblemCode::BackendUnavailable.into(),
+        (Reason::MissingIdentifier, _) => Problem::new(
             ProblemCode::Forbidden,
-            format!("the limit `{rule}` needs an identity that this request lacks"),
+            format!("the limit `{name}` needs an identity that this request lacks"),
         ),
-        Reason::Exceeded => Problem::new(ProblemCode::RateLimited, format!("the limit `{rule}` is used up")),
+        (Reason::Quarantined, _) | (Reason::Exceeded, Action::Quarantine) => ProblemCode::Quarantined.into(),
+        (Reason::Exceeded, Action::Captcha) => Problem::new(
+            ProblemCode::ChallengeRequired,
+            format!("the limit `{name}` is used up; a solved challenge clears it"),
+        ),
+        (Reason::Exceeded, _) => {
+            Problem::new(ProblemCode::RateLimited, format!("the limit `{name}` is used up"))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rate-limit rules.
+//! Rate-limit rules, and what holds for single callers beside them.
 
 use async_trait::async_trait;
 use sqlx::Row;
@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use stanchion_core::{
     Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SystemScope, Versioned,
 };
-use stanchion_ratelimit::{RuleChange, RuleId, RuleStore, StoredRule};
+use stanchion_ratelimit::{Control, RuleChange, RuleId, RuleSet, RuleStore, StoredRule};
 use stanchion_replica::ChangeFeed;
 
 use crate::feed::Feed;
@@ -38,8 +38,7 @@ impl PgRuleStore {
     pub async fn apply_on(tx: &mut TenantTx<'_>, change: &Change<RuleChange>) -> Result<Revision, Error> {
         let scope = tx.scope();
         let connection = tx.connection()?;
-        let key = |part: &RuleChange| part.id().to_string().into();
-        let revision = advance(connection, DOMAIN, scope, change, key).await?;
+        let revision = advance(connection, DOMAIN, scope, change, RuleChange::key).await?;
         for part in &change.changes {
             let query = match part {
                 RuleChange::Put(stored) => sqlx::query(PUT)
@@ -55,6 +54,16 @@ impl PgRuleStore {
                     let gone = "DELETE FROM stanchion.ratelimit_rule WHERE scope_id = $1 AND id = $2";
                     sqlx::query(gone).bind(scope_id(scope)?).bind(id.as_str())
                 }
+                RuleChange::PutControl(control) => sqlx::query(PUT_CONTROL)
+                    .bind(scope_id(scope)?)
+                    .bind(number(revision))
+                    .bind(instant(change.at))
+                    .bind(control.id().to_string())
+                    .bind(serde_json::to_string(control).map_err(|error| Error::corrupt("control", error))?),
+                RuleChange::DeleteControl(id) => {
+                    let gone = "DELETE FROM stanchion.ratelimit_control WHERE scope_id = $1 AND id = $2";
+                    sqlx::query(gone).bind(scope_id(scope)?).bind(id.to_string())
+                }
             };
             query.execute(&mut *connection).await?;
         }
@@ -67,6 +76,12 @@ INSERT INTO stanchion.ratelimit_rule (scope_id, revision, created_at, updated_at
 VALUES ($1, $2, $3, $3, $4, $5, $6)
 ON CONFLICT (scope_id, id) DO UPDATE SET
     (revision, updated_at, epoch, rule) = (excluded.revision, excluded.updated_at, excluded.epoch, excluded.rule)";
+
+const PUT_CONTROL: &str = "
+INSERT INTO stanchion.ratelimit_control (scope_id, revision, created_at, updated_at, id, control)
+VALUES ($1, $2, $3, $3, $4, $5)
+ON CONFLICT (scope_id, id) DO UPDATE SET
+    (revision, updated_at, control) = (excluded.revision, excluded.updated_at, excluded.control)";
 
 #[async_trait]
 impl RuleStore for PgRuleStore {
@@ -99,14 +114,20 @@ impl RuleStore for PgRuleStore {
         self.database.run("list", read).await
     }
 
-    async fn load(&self, scope: Scope) -> Result<(Revision, Vec<Versioned<StoredRule>>), StoreError> {
+    async fn load(&self, scope: Scope) -> Result<(Revision, RuleSet), StoreError> {
         let read = async {
             let mut tx = TenantTx::begin_read(&self.database, scope).await?;
             let revision = current(tx.connection()?, DOMAIN, scope).await?;
             let all = "SELECT * FROM stanchion.ratelimit_rule WHERE scope_id = $1 ORDER BY id";
-            let rows = sqlx::query(all).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
+            let rules = sqlx::query(all).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
+            let all = "SELECT * FROM stanchion.ratelimit_control WHERE scope_id = $1 ORDER BY id";
+            let controls = sqlx::query(all).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
             tx.commit().await?;
-            Ok((revision, rows.iter().map(rule).collect::<Result<_, Error>>()?))
+            let rules = rules.iter().map(rule).collect::<Result<_, Error>>()?;
+            Ok((
+                revision,
+                RuleSet { rules, controls: controls.iter().map(control).collect::<Result<_, Error>>()? },
+            ))
         };
         self.database.run("load", read).await
     }
@@ -140,4 +161,9 @@ impl ChangeFeed for PgRuleStore {
 fn rule(row: &PgRow) -> Result<Versioned<StoredRule>, Error> {
     let rule = serde_json::from_str(row.try_get("rule")?).map_err(|error| Error::corrupt("rule", error))?;
     versioned(row, StoredRule { rule, epoch: revision(row.try_get("epoch")?) })
+}
+
+fn control(row: &PgRow) -> Result<Versioned<Control>, Error> {
+    let control = serde_json::from_str(row.try_get("control")?);
+    versioned(row, control.map_err(|error| Error::corrupt("control", error))?)
 }

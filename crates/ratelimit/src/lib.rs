@@ -79,6 +79,7 @@
 
 pub mod algorithm;
 mod charge;
+mod charged;
 mod condition;
 mod config;
 #[cfg(feature = "conformance")]
@@ -102,6 +103,7 @@ pub use algorithm::{
     SlidingWindow, Standing, State,
 };
 pub use charge::{Call, CallId, Charge, Mode, Outcome, Settled, Settlement};
+pub use charged::Charged;
 pub use condition::Condition;
 pub use config::{Config, InvalidConfig, TimeSource};
 pub use control::{Control, ControlId, InvalidControl, Override, Quarantine, Reset};

@@ -23,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) limit: Limit,
     pub(crate) cost: u64,
     pub(crate) lease: bool,
+    /// The counter of the ladder, where a success clears both.
+    pub(crate) cleared: Option<Box<[u8]>>,
 }
 
 /// What becomes of a charge.

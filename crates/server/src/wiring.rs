@@ -146,7 +146,14 @@ impl Platform {
         let routes = RouteTable::new(config.routes.clone(), None).map_err(invalid_routes)?;
         let upstreams = Upstreams::new(&config.upstreams).map_err(invalid_upstreams)?;
         let client = ClientAddress::behind(config.gateway.trusted_proxies.clone());
-        let pipeline = Pipeline::new(engines, routes, client, Arc::clone(&clock), Arc::clone(&random) as _);
+        let pipeline = Pipeline::new(
+            engines,
+            routes,
+            client,
+            Arc::clone(&clock),
+            Arc::clone(&timer),
+            Arc::clone(&random) as _,
+        );
         let proxy = Proxy::new(Arc::new(upstreams), Arc::clone(&clock), config.gateway.body_stall());
         let platform = Self {
             pipeline,

@@ -120,7 +120,7 @@ impl World {
         };
         let readiness = Readiness::new([Part::new("roles", || Ok(()))]);
         let client = ClientAddress::default();
-        let pipeline = Pipeline::new(engines.clone(), routes(), client.clone(), now(), id());
+        let pipeline = Pipeline::new(engines.clone(), routes(), client.clone(), now(), clock.clone(), id());
         let counts = || ListenerCounts { open: 1, accepted: 2, failed: 0 };
         let router = router(ApiState {
             pipeline: pipeline.clone(),

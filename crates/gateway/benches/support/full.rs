@@ -142,7 +142,7 @@ pub(crate) async fn full() -> Full {
     let usage =
         Arc::new(MemoryUsageStore::new(metering::MemoryConfig { events: 10_000, ..Default::default() }));
     let (metering, recorder) =
-        metering::Engine::new(usage, catalog, clock.clone(), timer, metering::Config::default());
+        metering::Engine::new(usage, catalog, clock.clone(), timer.clone(), metering::Config::default());
 
     let engines = Engines {
         ratelimit: Arc::new(ratelimit),
@@ -154,7 +154,7 @@ pub(crate) async fn full() -> Full {
     };
     let route: RouteConfig = serde_json::from_str(ROUTE).expect("a route");
     let routes = RouteTable::new(vec![route], None).expect("a good route");
-    let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), clock, ids);
+    let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), clock, timer, ids);
     let workers: Vec<BoxFuture<'static, ()>> =
         vec![Box::pin(async move { drop(sequencer.run().await) }), Box::pin(recorder.run())];
     Full { pipeline, key: key.expose().to_owned(), workers }

@@ -76,7 +76,7 @@ pub(crate) async fn pipeline() -> Result<(Pipeline, String, BoxFuture<'static, (
     let catalog = serde_json::from_str(r#"{"meters": [], "rate_card": {"currency": "EUR", "rates": {}}}"#)?;
     let store = Arc::new(MemoryUsageStore::new(metering::MemoryConfig::default()));
     let (metering, recorder) =
-        metering::Engine::new(store, catalog, clock.clone(), timer, Default::default());
+        metering::Engine::new(store, catalog, clock.clone(), timer.clone(), Default::default());
 
     let engines = Engines {
         ratelimit: Arc::new(ratelimit),
@@ -90,7 +90,7 @@ pub(crate) async fn pipeline() -> Result<(Pipeline, String, BoxFuture<'static, (
     let route = r#"[{"id": "whoami", "path": "/whoami", "upstream": "here", "permission": "self:read"}]"#;
     let routes =
         RouteTable::new(serde_json::from_str(route)?, None).map_err(|problems| problems.join("; "))?;
-    let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), clock, ids);
+    let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), clock, timer, ids);
     let workers = Box::pin(async move {
         let (committed, ()) = tokio::join!(sequencer.run(), recorder.run());
         // The ledger ends only when it is closed, which an example never does.

@@ -80,7 +80,7 @@ impl Bed {
         };
         let routes: Vec<RouteConfig> = serde_json::from_str(ROUTES).unwrap();
         let routes = RouteTable::new(routes, None).unwrap();
-        let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), now, ids);
+        let pipeline = Pipeline::new(engines, routes, ClientAddress::default(), now, clock.clone(), ids);
         let author = Author::system("test");
         Self { pipeline, clock, author, sequencer: Some(sequencer), recorder: Some(recorder) }
     }

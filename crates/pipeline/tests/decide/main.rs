@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bed;
+mod limits;
 
 use std::net::IpAddr;
 use std::sync::Arc;

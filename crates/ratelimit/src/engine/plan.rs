@@ -118,7 +118,9 @@ impl Plan {
                 let key_start = keys.len();
                 match ask(rule, reset, request, now, &mut keys) {
                     Ok((limit, window_seconds)) => {
-                        tracked |= rule.leases || matches!(limit, Limit::Level(level) if level.late() > 0);
+                        tracked |= rule.leases
+                            || rule.reset_on_success
+                            || matches!(limit, Limit::Level(level) if level.late() > 0);
                         questions.push(Question {
                             of,
                             rule: at,
@@ -231,12 +233,19 @@ impl Plan {
 
     /// The receipt of what an admitted call has charged.
     pub(super) fn receipt(&self, sent: Sent, outcome: &Outcome) -> Receipt {
-        let taken = self.questions.iter().zip(outcome.standings()).filter(|(_, standing)| standing.fits);
-        let items = taken.map(|(question, _)| Item {
-            key: self.key(question).into(),
-            limit: question.limit,
-            cost: sent.cost,
-            lease: self.rules.rule(question.of, question.rule).is_some_and(|rule| rule.leases),
+        let taken = self.questions.iter().zip(outcome.standings()).enumerate();
+        let taken = taken.filter(|(_, (_, standing))| standing.fits);
+        let items = taken.map(|(number, (question, _))| {
+            let rule = self.rules.rule(question.of, question.rule);
+            Item {
+                key: self.key(question).into(),
+                limit: question.limit,
+                cost: sent.cost,
+                lease: rule.is_some_and(|rule| rule.leases),
+                cleared: rule
+                    .filter(|rule| rule.reset_on_success)
+                    .map(|_| (*self.violations_key(number)).into()),
+            }
         });
         let call = Settled { id: sent.id, at: outcome.at(), hold: sent.hold.is_some() };
         Receipt { slot: self.slot, call, local: sent.local, items: items.collect() }

@@ -99,15 +99,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells how a request ended, without waiting: [`run`](Engine::run) does what follows.
-    pub fn record_outcome_soon(&self, stage: Stage, request: &Request<'_>, outcome: RequestOutcome) {
-        let now = self.clock.now();
-        if let (RequestOutcome::Success, Some(rules)) = (outcome, self.try_rules_for(stage, request, now)) {
-            let plan = Plan::new(rules, stage, request, now);
-            for key in plan.keys_where(|rule| rule.reset_on_success) {
-                self.errands.add(scope_of(plan.slot), Errand::Reset(plan.slot, key));
+    /// Tells how a request ended that has a receipt, without waiting: its leases are given back, and a success clears what it is to
+    /// clear, at once where counters are memory, else by [`run`](Engine::run).
+    pub fn record_outcome_soon(&self, receipt: Receipt, outcome: RequestOutcome) {
+        if outcome == RequestOutcome::Success {
+            for item in &receipt.items {
+                if let Some(ladder) = &item.cleared {
+                    for key in [&item.key, ladder] {
+                        self.errands.add(scope_of(receipt.slot), Errand::Reset(receipt.slot, (**key).into()));
+                    }
+                }
             }
         }
+        self.settle_soon(receipt, Settle::Finish);
     }
 
     /// Clears what the counters of a request have counted: for a caller who was wronged, or who has proved to be no robot.

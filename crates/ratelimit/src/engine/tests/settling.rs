@@ -115,8 +115,8 @@ async fn a_success_clears_the_counters_that_say_so_and_a_failure_none() {
     assert_eq!(remaining(&look().await), [("calls", 7), ("log-in", 0)]);
     record(RequestOutcome::Success).await.unwrap();
     assert_eq!(remaining(&look().await), [("calls", 7), ("log-in", 3)]);
-    setup.decide(&by(&alice)).await;
-    setup.engine.record_outcome_soon(Stage::Inner, &by(&alice), RequestOutcome::Success);
+    let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+    setup.engine.record_outcome_soon(*receipt, RequestOutcome::Success);
     run_errands(&setup.engine, &setup.clock).await;
     assert_eq!(remaining(&look().await)[1], ("log-in", 3));
 }
