@@ -1,4 +1,10 @@
+mod explanation;
+mod overrides;
+mod quarantines;
+mod resets;
+
 use http::Method;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Window, Zone};
 use stanchion_core::{ProblemCode, Revision, Slug, Text, Timestamp, Versioned};
@@ -18,7 +24,7 @@ const WRITE: &str = "limit:write";
 
 pub(crate) fn operations() -> Vec<Operation> {
     let (all, one) = ("/v1/limits", "/v1/limits/{id}");
-    vec![
+    let mut operations = vec![
         Operation::new(Method::GET, all, "list_limits", READ, On::Scope, "Lists rate limits, in the order of their ids.", list)
             .note("Limits of the platform hold for every tenant; they are listed with `tenant=platform` only."),
         Operation::new(Method::PUT, one, "put_limit", WRITE, On::Scope, "Creates or replaces a rate limit.", put)
@@ -28,8 +34,16 @@ pub(crate) fn operations() -> Vec<Operation> {
             ),
         Operation::new(Method::GET, one, "get_limit", READ, On::Scope, "Returns a rate limit.", get),
         Operation::new(Method::DELETE, one, "delete_limit", WRITE, On::Scope, "Deletes a rate limit.", delete),
-    ]
+    ];
+    operations.extend(resets::operations());
+    operations.extend(overrides::operations());
+    operations.extend(quarantines::operations());
+    operations.extend(explanation::operations());
+    operations
 }
+
+/// What stands where a limit's id does in other paths.
+const RESERVED: [&str; 6] = ["explain", "overrides", "quarantines", "reset", "stats", "violations"];
 
 /// A rate limit.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,6 +83,10 @@ pub(crate) struct Terms {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     labels: Vec<Slug>,
+    /// What must be true of a request's attributes, all of it.
+    #[serde(default)]
+    #[schema(required = false)]
+    conditions: Vec<Condition>,
     /// How much each window gives, at least 1.
     #[schema(example = "1000")]
     limit: Integer,
@@ -83,14 +101,37 @@ pub(crate) struct Terms {
     #[serde(default)]
     #[schema(required = false)]
     burst: Integer,
-    /// How it counts: `token_bucket` (when left out) or `fixed_window`.
+    /// How it counts: `token_bucket` (when left out), `gcra`, `leaky_bucket`, `leaky_queue`, `fixed_window`, `sliding_window`,
+    /// `sliding_log` or `concurrency`.
     #[serde(default)]
     #[schema(value_type = String, required = false)]
     algorithm: Algorithm,
-    /// What happens beyond it: `block` (when left out), or `allow` to observe only.
+    /// What happens beyond it: `block` (when left out), `allow` to observe only, `throttle`, `captcha` or `quarantine`.
     #[serde(default)]
     #[schema(value_type = String, required = false)]
     action: Action,
+    /// By how many milliseconds `throttle` delays a request at most, up to 60,000; 1,000 when left out.
+    #[serde(default = "max_delay")]
+    #[schema(required = false)]
+    max_delay_ms: u32,
+    /// For how many seconds `quarantine` shuts a caller out, up to a year; 3,600 when left out.
+    #[serde(default = "quarantine")]
+    #[schema(required = false)]
+    quarantine_seconds: u32,
+    /// What happens instead to those who go beyond it again and again, the mildest first.
+    #[serde(default)]
+    #[schema(required = false)]
+    ladder: Vec<Rung>,
+    /// Over how long the ladder counts; `1h` when left out.
+    #[serde(default = "ladder_window")]
+    #[schema(value_type = String, required = false)]
+    ladder_window: Window,
+    /// Whether an answer below 400 clears the caller's counter.
+    #[serde(default)]
+    reset_on_success: bool,
+    /// Whether a request is counted here also when another limit refuses it.
+    #[serde(default)]
+    charge_denied: bool,
     /// Which of several violated limits of the same severity is named: the one with the highest.
     #[serde(default)]
     priority: i32,
@@ -114,6 +155,73 @@ const fn yes() -> bool {
     true
 }
 
+const fn max_delay() -> u32 {
+    1_000
+}
+
+const fn quarantine() -> u32 {
+    3_600
+}
+
+const fn ladder_window() -> Window {
+    Window::HOUR
+}
+
+/// What a limit asks of an attribute of the request. Of `equals`, `one_of`, `prefix` and `cidr` there is exactly one.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = LimitCondition)]
+struct Condition {
+    /// The attribute: `method`, `host`, `path`, `ip`, `route`, `tenant`, `subject`, `api_key`.
+    #[schema(value_type = String, example = "method")]
+    attribute: Text,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    equals: Option<Text>,
+    /// Its value is one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    one_of: Option<Vec<Text>>,
+    /// How its value begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    prefix: Option<Text>,
+    /// The network that the address lies in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    cidr: Option<IpNet>,
+    /// Whether the opposite is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    not: bool,
+}
+
+/// From how many violations of one caller on a limit does something else.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = LimitRung)]
+struct Rung {
+    /// The number of violations within the ladder's window, at least 2.
+    violations: u32,
+    /// What happens from then on.
+    #[schema(value_type = String)]
+    action: Action,
+}
+
+impl From<Condition> for ratelimit::Condition {
+    fn from(condition: Condition) -> Self {
+        let Condition { attribute, equals, one_of, prefix, cidr, not } = condition;
+        Self { attribute, equals, one_of, prefix, cidr, not }
+    }
+}
+
+impl From<ratelimit::Condition> for Condition {
+    fn from(condition: ratelimit::Condition) -> Self {
+        let ratelimit::Condition { attribute, equals, one_of, prefix, cidr, not } = condition;
+        Self { attribute, equals, one_of, prefix, cidr, not }
+    }
+}
+
 impl Terms {
     fn rule(self, id: RuleId) -> Rule {
         Rule {
@@ -122,12 +230,23 @@ impl Terms {
             key: self.key,
             routes: self.routes,
             labels: self.labels,
+            conditions: self.conditions.into_iter().map(Into::into).collect(),
             limit: self.limit.0,
             window: self.window,
             zone: self.zone,
             burst: self.burst.0,
             algorithm: self.algorithm,
             action: self.action,
+            max_delay_ms: self.max_delay_ms,
+            quarantine_seconds: self.quarantine_seconds,
+            ladder: self
+                .ladder
+                .into_iter()
+                .map(|Rung { violations, action }| ratelimit::Rung { violations, action })
+                .collect(),
+            ladder_window: self.ladder_window,
+            reset_on_success: self.reset_on_success,
+            charge_denied: self.charge_denied,
             priority: self.priority,
             enabled: self.enabled,
             shadow: self.shadow,
@@ -145,12 +264,23 @@ impl From<Versioned<Rule>> for Limit {
             key: rule.key,
             routes: rule.routes,
             labels: rule.labels,
+            conditions: rule.conditions.into_iter().map(Into::into).collect(),
             limit: Integer(rule.limit),
             window: rule.window,
             zone: rule.zone,
             burst: Integer(rule.burst),
             algorithm: rule.algorithm,
             action: rule.action,
+            max_delay_ms: rule.max_delay_ms,
+            quarantine_seconds: rule.quarantine_seconds,
+            ladder: rule
+                .ladder
+                .into_iter()
+                .map(|ratelimit::Rung { violations, action }| Rung { violations, action })
+                .collect(),
+            ladder_window: rule.ladder_window,
+            reset_on_success: rule.reset_on_success,
+            charge_denied: rule.charge_denied,
             priority: rule.priority,
             enabled: rule.enabled,
             shadow: rule.shadow,
@@ -170,6 +300,11 @@ async fn put(
     call: Call,
     (Path(id), Guard(precondition), Body(terms)): (Path<RuleId>, Guard, Body<Terms>),
 ) -> Result<Written<Limit>, Failure> {
+    if RESERVED.contains(&id.as_str()) {
+        return Err(Failure::invalid(format!(
+            "`{id}` has a meaning of its own in the path: choose another id"
+        )));
+    }
     let expected = precondition.expected();
     let rule = terms.rule(id);
     let written = call.engines().ratelimit.put_rule(&call.author(), call.scope, rule, Some(expected)).await;
@@ -209,6 +344,10 @@ impl From<ratelimit::Error> for Failure {
                     .collect();
                 Self::invalid(problems.join("; "))
             }
+            ratelimit::Error::InvalidControl(invalid) => Self::invalid(format!("field `{invalid}`")),
+            ratelimit::Error::TooManyControls(most) => Self::conflict(format!(
+                "a scope has at most {most} overrides, quarantines and resets: lift some first"
+            )),
             ratelimit::Error::NotFound(id) => Self::not_found(format!("there is no limit `{id}`")),
             ratelimit::Error::Stale { current: Revision::ZERO, id } => {
                 Self::new(ProblemCode::PreconditionFailed, format!("there is no limit `{id}`"))

@@ -19,6 +19,14 @@ fn request(operation: &str) -> (&'static str, Value) {
         "lift_denial" => ("subject=user:mallory&permission=key:read", Value::Null),
         "check_permission" => ("", json!({"subject": "user:admin", "permission": "key:read"})),
         "put_limit" => ("", json!({"key": ["tenant"], "limit": 1, "window": "1d"})),
+        "reset_limits" => ("", json!({"limit": "secret-limit"})),
+        "put_limit_override" => {
+            ("", json!({"limit_id": "secret-user-limit", "identifiers": "user:mallory", "limit": 1_000_000}))
+        }
+        "delete_limit_override" => ("limit_id=secret-user-limit&identifiers=user:mallory", Value::Null),
+        "put_quarantine" => ("", json!({"identifiers": "user:admin", "seconds": 60})),
+        "lift_quarantine" => ("identifiers=user:mallory", Value::Null),
+        "explain_limits" => ("", json!({"subject": "user:admin"})),
         "record_usage" => {
             let event = json!({
                 "specversion": "1.0", "id": "evil", "source": "evil", "type": "api.calls", "time": crate::world::NOW,
@@ -26,9 +34,24 @@ fn request(operation: &str) -> (&'static str, Value) {
             ("", event)
         }
         "get_usage" => ("period=2026-11", Value::Null),
-        "list_tenants" | "get_tenant" | "list_keys" | "get_key" | "revoke_key" | "list_roles"
-        | "get_role" | "delete_role" | "list_assignments" | "list_denials" | "list_limits" | "get_limit"
-        | "delete_limit" | "list_routes" | "list_audit_events" | "verify_audit" => ("", Value::Null),
+        "list_tenants"
+        | "get_tenant"
+        | "list_keys"
+        | "get_key"
+        | "revoke_key"
+        | "list_roles"
+        | "get_role"
+        | "delete_role"
+        | "list_assignments"
+        | "list_denials"
+        | "list_limits"
+        | "get_limit"
+        | "delete_limit"
+        | "list_limit_overrides"
+        | "list_quarantines"
+        | "list_routes"
+        | "list_audit_events"
+        | "verify_audit" => ("", Value::Null),
         other => panic!("say how `{other}` is tried on another tenant"),
     }
 }
@@ -50,7 +73,9 @@ fn ask(method: &str, path: &str, query: &str, body: &Value, operation: &str) -> 
 async fn belongings(world: &World) -> Vec<String> {
     let tenant = world.globex.id;
     let mut seen = Vec::new();
-    for what in ["keys", "roles", "assignments", "denials", "limits"] {
+    for what in
+        ["keys", "roles", "assignments", "denials", "limits", "limits/overrides", "limits/quarantines"]
+    {
         seen.push(world.send(&Ask::get(format!("/v1/{what}?tenant={tenant}")).by(&world.root)).await.text);
     }
     for target in ["/v1/tenants".to_owned(), format!("/v1/usage?tenant={tenant}&period=2026-11")] {
@@ -66,6 +91,12 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
     world.send(&Ask::put("/v1/roles/secret-role", role).by(admin)).await.expect(201);
     let limit = json!({"key": ["tenant"], "limit": "10", "window": "1m"});
     world.send(&Ask::put("/v1/limits/secret-limit", limit).by(admin)).await.expect(201);
+    let limit = json!({"key": ["user"], "limit": "10", "window": "1m"});
+    world.send(&Ask::put("/v1/limits/secret-user-limit", limit).by(admin)).await.expect(201);
+    let other = json!({"limit_id": "secret-user-limit", "identifiers": "user:mallory", "limit": "5"});
+    world.send(&Ask::post("/v1/limits/overrides", other).by(admin)).await.expect(201);
+    let out = json!({"identifiers": "user:mallory", "seconds": 600});
+    world.send(&Ask::post("/v1/limits/quarantines", out).by(admin)).await.expect(201);
     let denial = json!({"subject": "user:mallory", "permission": "key:read"});
     world.send(&Ask::post("/v1/denials", denial).by(admin)).await.expect(201);
     let keys = world.send(&Ask::get("/v1/keys").by(admin)).await.expect(200);

@@ -32,7 +32,7 @@ impl Engine {
             let rule = &rule.ok_or_else(|| Error::NotFound(control.rule.clone()))?.value.rule;
             check_override(scope, rule, &control)
         };
-        let make = |_, _: Timestamp| Control::Override(control.clone());
+        let make = |_: &RuleSet, _, _| Control::Override(control.clone());
         self.write_control(author, "limit.override", scope, check, make).await
     }
 
@@ -63,7 +63,7 @@ impl Engine {
         control: Quarantine,
     ) -> Result<Versioned<Control>, Error> {
         let check = |_: &RuleSet| check_identifiers(scope, &control.identifiers);
-        let make = |_, _: Timestamp| Control::Quarantine(control.clone());
+        let make = |_: &RuleSet, _, _| Control::Quarantine(control.clone());
         self.write_control(author, "limit.quarantine", scope, check, make).await
     }
 
@@ -121,18 +121,11 @@ impl Engine {
         scope: Scope,
         identifiers: Option<Identifiers>,
     ) -> Result<(), Error> {
-        let lasts = std::cell::Cell::new(Duration::ZERO);
-        let check = |set: &RuleSet| {
-            let rules = set.rules.iter().map(|stored| lifetime(&stored.value.rule));
-            lasts.set(rules.max().unwrap_or(Duration::ZERO));
-            identifiers.as_ref().map_or(Ok(()), |one| check_identifiers(scope, one))
-        };
-        let make = |epoch, at: Timestamp| {
-            Control::Reset(Reset {
-                identifiers: identifiers.clone(),
-                epoch,
-                expires_at: at.plus(lasts.get()),
-            })
+        let check = |_: &RuleSet| identifiers.as_ref().map_or(Ok(()), |one| check_identifiers(scope, one));
+        let make = |set: &RuleSet, epoch, at: Timestamp| {
+            let lasts = set.rules.iter().map(|stored| lifetime(&stored.value.rule)).max();
+            let expires_at = at.plus(lasts.unwrap_or(Duration::ZERO));
+            Control::Reset(Reset { identifiers: identifiers.clone(), epoch, expires_at })
         };
         self.write_control(author, "limit.reset", scope, check, make).await.map(drop)
     }
@@ -144,14 +137,14 @@ impl Engine {
         action: &'static str,
         scope: Scope,
         check: impl Fn(&RuleSet) -> Result<(), Error>,
-        make: impl Fn(Revision, Timestamp) -> Control,
+        make: impl Fn(&RuleSet, Revision, Timestamp) -> Control,
     ) -> Result<Versioned<Control>, Error> {
         let mut attempt = 1;
         loop {
             let (revision, set) = self.rules.load(scope).await?;
             check(&set)?;
             let (at, next) = (self.clock.now(), revision.next());
-            let control = make(next, at);
+            let control = make(&set, next, at);
             let id = control.id();
             let mut changes: Vec<RuleChange> = Vec::new();
             let (mut kept, mut before) = (0, None);
