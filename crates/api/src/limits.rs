@@ -344,7 +344,9 @@ impl From<ratelimit::Error> for Failure {
                     .collect();
                 Self::invalid(problems.join("; "))
             }
-            ratelimit::Error::InvalidControl(invalid) => Self::invalid(format!("field `{invalid}`")),
+            ratelimit::Error::InvalidControl(invalid) => {
+                Self::invalid(format!("field `identifiers`: {}", invalid.problem()))
+            }
             ratelimit::Error::TooManyControls(most) => Self::conflict(format!(
                 "a scope has at most {most} overrides, quarantines and resets: lift some first"
             )),

@@ -151,6 +151,12 @@ impl InvalidControl {
     pub(crate) fn new(problem: impl Into<Text>) -> Self {
         Self(problem.into())
     }
+
+    /// Returns what is wrong with the identifiers, and how to mend it.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        self.0.as_str()
+    }
 }
 
 impl fmt::Display for InvalidControl {

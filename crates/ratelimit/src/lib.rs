@@ -88,6 +88,8 @@ mod control;
 mod decision;
 mod engine;
 mod error;
+#[cfg(feature = "files")]
+mod files;
 mod identifiers;
 mod key;
 mod memory;
@@ -110,6 +112,8 @@ pub use control::{Control, ControlId, InvalidControl, Override, Quarantine, Rese
 pub use decision::{Decision, Reason, RuleState, Verdict};
 pub use engine::{Engine, RequestOutcome, Stats};
 pub use error::Error;
+#[cfg(feature = "files")]
+pub use files::{InvalidRuleFile, PRESETS, preset, rules_from_json, rules_from_toml};
 pub use identifiers::{Identifiers, InvalidIdentifiers};
 pub use key::{Dimension, InvalidKeySpec, KeySpec};
 pub use memory::{MemoryCounterStore, MemoryRuleStore};

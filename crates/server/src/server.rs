@@ -141,6 +141,9 @@ impl Server {
         self.ended(&[GATEWAY], drain.saturating_add(SLACK)).await?;
         self.stop_admin.now();
         self.ended(&[ADMIN], SLACK).await?;
+        // Leases are given back before the events of what limits have written are relayed.
+        self.platform.pipeline.engines().ratelimit.close();
+        self.ended(&[worker::ERRANDS], SLACK).await?;
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
         self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;

@@ -61,6 +61,7 @@ pub(crate) mod worker {
     pub(crate) const BUS: &str = "change bus";
     pub(crate) const SWEEPER: &str = "sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
+    pub(crate) const ERRANDS: &str = "limits' errands";
 }
 
 /// The secrets that engines are given.
@@ -250,6 +251,8 @@ impl Platform {
             }
             Some(shared) => shared::start(shared, Arc::new(self.relay()), &self.clock, &self.timer, workers),
         }
+        let (limits, timer) = (Arc::clone(&self.pipeline.engines().ratelimit), Arc::clone(&self.timer));
+        workers.spawn(worker::ERRANDS, async move { limits.run(&*timer).await });
         workers.spawn(worker::SUMMARIES, self.pipeline.clone().run_summaries(Arc::clone(&self.timer)));
         for (name, follower) in followers {
             workers.spawn(

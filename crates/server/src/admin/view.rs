@@ -16,6 +16,8 @@ pub(crate) enum View {
     Done(&'static str),
     /// Whether something is permitted.
     Allowed,
+    /// What the limits say to a request.
+    Limits,
     /// What was used and what it costs.
     Usage,
     /// Whether chains are intact.
@@ -64,6 +66,28 @@ pub(crate) const LIMITS: &[Column] = &[
     Column::cut("LABELS", "/labels"),
     Column::cut("ACTION", "/action"),
 ];
+pub(crate) const OVERRIDES: &[Column] = &[
+    Column::whole("LIMIT", "/limit_id"),
+    Column::cut("CALLER", "/identifiers"),
+    Column::whole("GIVES", "/limit"),
+    Column::whole("BURST", "/burst"),
+    Column::whole("ENDS", "/expires_at"),
+    Column::cut("REASON", "/reason"),
+];
+pub(crate) const QUARANTINES: &[Column] = &[
+    Column::cut("CALLER", "/identifiers"),
+    Column::whole("UNTIL", "/until"),
+    Column::whole("BY", "/limit_id"),
+    Column::cut("REASON", "/reason"),
+];
+const STATES: &[Column] = &[
+    Column::whole("LIMIT", "/limit_id"),
+    Column::whole("STAGE", "/stage"),
+    Column::whole("LEFT", "/remaining"),
+    Column::whole("OF", "/limit"),
+    Column::whole("EXCEEDED", "/exceeded"),
+    Column::cut("ACTION", "/action"),
+];
 pub(crate) const ENTRIES: &[Column] = &[
     Column::whole("RECORDED", "/recorded_at"),
     Column::whole("OUTCOME", "/event/outcome"),
@@ -93,6 +117,7 @@ impl View {
             Self::Fields => fields(answer),
             Self::Done(what) => format!("{what}\n"),
             Self::Allowed => allowed(answer),
+            Self::Limits => limits(answer),
             Self::Usage => usage(answer),
             Self::Verification => verification(answer),
         }
@@ -102,6 +127,7 @@ impl View {
     pub(crate) fn says(self, answer: &Value) -> Says {
         let holds = match self {
             Self::Allowed => at(answer, "/allowed") == true,
+            Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
             Self::Table(_) | Self::Fields | Self::Done(_) | Self::Usage => true,
         };
@@ -144,6 +170,30 @@ fn allowed(answer: &Value) -> String {
         if !value.is_null() && !is_empty(value) {
             let _ = writeln!(report, "{name}: {}", plain(value));
         }
+    }
+    report
+}
+
+fn limits(answer: &Value) -> String {
+    let mut report = if at(answer, "/admitted") == true {
+        match text(answer, "/delay_ms") {
+            "0" => "admitted\n".to_owned(),
+            delay => format!("admitted after {delay} ms\n"),
+        }
+    } else {
+        let by = match at(answer, "/limit_id") {
+            Value::Null => String::new(),
+            limit => format!(" by {}", plain(limit)),
+        };
+        let wait = match at(answer, "/retry_after_ms") {
+            Value::Null => String::new(),
+            wait => format!(", again in {} ms", plain(wait)),
+        };
+        format!("refused{by}: {}, {}{wait}\n", text(answer, "/reason"), text(answer, "/action"))
+    };
+    let states = list(answer, "/limits");
+    if !states.is_empty() {
+        let _ = write!(report, "\n{}", Table::new(STATES, states));
     }
     report
 }
