@@ -1,3 +1,4 @@
+mod challenges;
 mod controls;
 mod errands;
 mod judging;
@@ -25,8 +26,8 @@ use self::plan::{Fallback, Plan, Sent, Violations};
 use self::stats::Counts;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
-    Call, CallId, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome, Request, RuleStore,
-    TimeSource,
+    Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome,
+    Request, RuleStore, TimeSource,
 };
 
 /// Decides requests by the rules, and administers the rules.
@@ -55,6 +56,7 @@ pub struct Engine {
     local: MemoryCounterStore,
     /// Who was shut out here and may not be known so elsewhere yet.
     shut: Shut,
+    challenges: Option<Arc<dyn ChallengeVerifier>>,
     errands: Errands,
     counts: Counts,
 }
@@ -99,6 +101,7 @@ impl Engine {
             caught_up: AtomicI64::new(Timestamp::MIN.micros()),
             local: MemoryCounterStore::new(config.local_counters, Arc::clone(&clock)),
             shut: Shut::default(),
+            challenges: None,
             errands: Errands::new(config.errands),
             counts: Counts::default(),
             rules,
@@ -107,6 +110,12 @@ impl Engine {
             ids,
             config,
         }
+    }
+
+    /// Lets callers that a rule challenges (`captcha`) prove to `verifier` that they may go on.
+    #[must_use]
+    pub fn with_challenges(self, verifier: Arc<dyn ChallengeVerifier>) -> Self {
+        Self { challenges: Some(verifier), ..self }
     }
 
     /// Decides, before authentication, by the platform's rules that count by address, by endpoint or over everyone. `None` when that

@@ -78,6 +78,7 @@
 //! is written at the traits. Counters of [`MemoryCounterStore`] are lost with the process.
 
 pub mod algorithm;
+mod challenge;
 mod charge;
 mod charged;
 mod condition;
@@ -93,6 +94,8 @@ mod files;
 mod identifiers;
 mod key;
 mod memory;
+#[cfg(feature = "proof-of-work")]
+mod proof_of_work;
 mod receipt;
 mod request;
 mod rule;
@@ -104,6 +107,7 @@ pub use algorithm::{
     Adjustment, Edges, Entries, Entry, EntryLimit, FixedWindow, Frame, InUse, Kernel, Level, Limit,
     SlidingWindow, Standing, State,
 };
+pub use challenge::{Challenge, ChallengeVerifier, Challenged};
 pub use charge::{Call, CallId, Charge, Mode, Outcome, Settled, Settlement};
 pub use charged::Charged;
 pub use condition::Condition;
@@ -117,6 +121,8 @@ pub use files::{InvalidRuleFile, PRESETS, preset, rules_from_json, rules_from_to
 pub use identifiers::{Identifiers, InvalidIdentifiers};
 pub use key::{Dimension, InvalidKeySpec, KeySpec};
 pub use memory::{MemoryCounterStore, MemoryRuleStore};
+#[cfg(feature = "proof-of-work")]
+pub use proof_of_work::ProofOfWork;
 pub use receipt::{Receipt, Reservation, Settle};
 pub use request::Request;
 pub use rule::{

@@ -189,7 +189,7 @@ impl Plan {
     ) -> impl Iterator<Item = (usize, &'a CompiledRule, &'a Standing)> {
         let asked = self.questions.iter().zip(outcome.standings()).enumerate();
         asked.filter_map(|(number, (question, standing))| {
-            let rule = self.rules.rule(question.of, question.rule)?;
+            let rule = self.rule_of(question)?;
             let late = rule.throttles && !standing.delay.is_zero();
             (!standing.fits || late).then_some((number, rule, standing))
         })
@@ -236,7 +236,7 @@ impl Plan {
         let taken = self.questions.iter().zip(outcome.standings()).enumerate();
         let taken = taken.filter(|(_, (_, standing))| standing.fits);
         let items = taken.map(|(number, (question, _))| {
-            let rule = self.rules.rule(question.of, question.rule);
+            let rule = self.rule_of(question);
             Item {
                 key: self.key(question).into(),
                 limit: question.limit,
@@ -281,7 +281,7 @@ impl Plan {
         let (mut refusal, mut failed_open) = (None, false);
         let mut remaining = SmallVec::new();
         for question in &self.questions {
-            let Some(rule) = self.rules.rule(question.of, question.rule) else { continue };
+            let Some(rule) = self.rule_of(question) else { continue };
             match (rule.mode, rule.on_backend_failure) {
                 (Mode::Observe, _) => {}
                 (Mode::Enforce, OnBackendFailure::Closed) => {
@@ -308,6 +308,16 @@ impl Plan {
         refusal.map_or(Verdict::Admitted, Refusal::verdict)
     }
 
+    /// The rules that are asked, with the caller as each of them counts it.
+    pub(super) fn callers(&self) -> impl Iterator<Item = (&CompiledRule, &[u8])> {
+        let of = |question| Some((self.rule_of(question)?, self.key(question)));
+        self.questions.iter().filter_map(of)
+    }
+
+    fn rule_of(&self, question: &Question) -> Option<&CompiledRule> {
+        self.rules.rule(question.of, question.rule)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.questions.is_empty()
     }
@@ -318,7 +328,7 @@ impl Plan {
             .questions
             .iter()
             .enumerate()
-            .filter(move |(_, question)| self.rules.rule(question.of, question.rule).is_some_and(&which));
+            .filter(move |(_, question)| self.rule_of(question).is_some_and(&which));
         chosen.flat_map(|(number, question)| [self.key(question).into(), self.violations_key(number)])
     }
 

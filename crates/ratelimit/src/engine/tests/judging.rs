@@ -190,3 +190,34 @@ async fn a_rule_that_asks_for_it_counts_what_another_refuses() {
     let look = setup.engine.peek(Stage::Inner, &by(&alice)).await.unwrap();
     assert_eq!(remaining(&look), [("all", 7), ("few", 0)]);
 }
+
+#[cfg(feature = "proof-of-work")]
+#[tokio::test]
+async fn a_solved_challenge_lets_its_caller_through_again_once() {
+    use stanchion_core::{KeyRing, Secret};
+
+    use crate::ProofOfWork;
+
+    let Setup { engine, clock, .. } = memory();
+    let keys = KeyRing::new([(1, Secret::new([1; 32]))]).unwrap();
+    let work = ProofOfWork::new(keys, 4, 60).unwrap();
+    let engine = Arc::into_inner(engine).unwrap().with_challenges(Arc::new(work));
+    let rule = Rule { action: Action::Captcha, window: Window::HOUR, ..rule("human", Dimension::User, 1) };
+    engine.put_rule(&Author::system("test"), tenant(1).into(), rule, None).await.unwrap();
+    let (alice, bob) = (alice(), SubjectRef::user("bob").unwrap());
+    assert!(engine.decide(&by(&alice)).await.unwrap().is_admitted());
+    let refused = engine.decide(&by(&alice)).await.unwrap();
+    let challenge = engine.challenge(Stage::Inner, &by(&alice), &refused).unwrap();
+    let token = challenge.details.iter().find(|(name, _)| name.as_str() == "token").unwrap().1.as_str();
+    let proof = ProofOfWork::solve(token, 4);
+    let prove =
+        async |who: &SubjectRef, proof: &str| engine.prove(Stage::Inner, &by(who), proof).await.unwrap();
+    assert!(!prove(&bob, &proof).await, "it is alice's");
+    assert!(!prove(&alice, token).await, "it is not solved");
+    assert!(prove(&alice, &proof).await);
+    assert!(engine.decide(&by(&alice)).await.unwrap().is_admitted());
+    assert!(!engine.decide(&by(&alice)).await.unwrap().is_admitted());
+    assert!(!prove(&alice, &proof).await, "once");
+    clock.advance(Duration::from_secs(61));
+    assert!(!prove(&alice, &proof).await, "it has expired");
+}
