@@ -36,9 +36,9 @@ pub use sliding_window::SlidingWindow;
 /// the same state, so usage stays what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Level: when `used` was true. Windows: the end of the window that was counted last.
+    /// Level: the latest time that was counted in. Windows: the end of the window that was counted last.
     pub at: Timestamp,
-    /// Level: what is used, in millionths. Fixed window: used units. Sliding window: two [cells](SlidingWindow::cells) of 32 bits.
+    /// Level: what was used then, in millionths. Fixed window: used units. Sliding window: two [cells](SlidingWindow::cells) of 32 bits.
     pub used: u64,
 }
 
@@ -133,7 +133,8 @@ impl Limit {
 
     /// Corrects a counter that was charged at `charged`. What has come back by itself since then is not given back twice.
     ///
-    /// A counter that was never used stays so unless something is added. Entries have no such state: see [`Entries::settle`].
+    /// A counter that was never used stays so unless something is added. What is given back is never more than the charge still takes;
+    /// where callers share a counter it can be less, since nobody knows whose units have come back first. Entries have no such state: see [`Entries::settle`].
     #[must_use]
     pub fn settle(
         &self,
@@ -142,6 +143,9 @@ impl Limit {
         charged: Timestamp,
         adjustment: Adjustment,
     ) -> Option<State> {
+        if let Adjustment::Add(0) | Adjustment::Return(0) = adjustment {
+            return state;
+        }
         match self {
             Self::Level(level) => level.settle(state, now, charged, adjustment),
             Self::FixedWindow(window) => window.settle(state, now, charged, adjustment),
@@ -150,14 +154,16 @@ impl Limit {
         }
     }
 
-    /// Returns the instant from which a state is the same as none.
+    /// Returns the instant from which a state is the same as none; one that has passed when nothing is used. Where a window of the
+    /// calendar follows that the caller has not looked up, it is one by which that surely is over.
     #[must_use]
     #[inline]
     pub fn fresh_at(&self, state: State) -> Timestamp {
         match self {
             Self::Level(level) => level.fresh_at(state),
-            Self::FixedWindow(_) | Self::Entries(_) => state.at,
+            Self::FixedWindow(_) => FixedWindow::fresh_at(state),
             Self::SlidingWindow(window) => window.fresh_at(state),
+            Self::Entries(_) => state.at,
         }
     }
 
@@ -201,3 +207,6 @@ fn part_of(whole: u64, numerator: u32, denominator: u32) -> u64 {
 fn until(micros: i64, now: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(micros.saturating_sub(now.micros())).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

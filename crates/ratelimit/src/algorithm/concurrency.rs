@@ -12,3 +12,6 @@ impl Limit {
         EntryLimit::new(capacity, ttl).map(Self::Entries)
     }
 }
+
+#[cfg(test)]
+mod tests;

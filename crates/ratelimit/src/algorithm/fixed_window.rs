@@ -7,7 +7,10 @@ use super::{Adjustment, Frame, Limit, Standing, State, part_of, until};
 /// So many units in each window; a new window begins at zero.
 ///
 /// A caller can use up one window at its end and the next at its start: over any stretch as long as the window at most twice the
-/// capacity is given. The state is the window's end and what was used in it, so a changed limit applies at once to what is used.
+/// capacity is given. Where windows are not equally long (days when clocks change, months), that holds for a stretch as long as the
+/// shortest of those it touches.
+///
+/// What was charged to a window that is over is not given back. The state is the window's end and what was used in it, so a changed limit applies at once to what is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedWindow {
     capacity: u64,
@@ -80,7 +83,7 @@ impl FixedWindow {
         let used = match adjustment {
             Adjustment::Add(units) => used.saturating_add(units).min(Self::MAX),
             // What was charged to a window that is over went with it.
-            Adjustment::Return(units) if self.frame.window_at(charged).end == end.micros() => {
+            Adjustment::Return(units) if self.frame.window_of(charged).is_some_and(|of| of.end() == end) => {
                 state?;
                 used.saturating_sub(units)
             }
@@ -89,9 +92,13 @@ impl FixedWindow {
         Some(State { at: end, used })
     }
 
+    pub(super) const fn fresh_at(state: State) -> Timestamp {
+        if state.used == 0 { Timestamp::MIN } else { state.at }
+    }
+
     /// The end of the window that is counted now, and what is used of it.
     fn current(&self, state: Option<State>, now: Timestamp) -> (Timestamp, u64) {
-        let end = Timestamp::from_micros(self.frame.window_at(now).end);
+        let end = self.frame.window_at(now).end();
         match state {
             // A later end means that this clock is behind the one that wrote it: the later window stays open.
             Some(state) if state.at >= end => (state.at, state.used),

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::num::NonZeroU64;
 
 use stanchion_calendar::{Window, Zone};
@@ -24,6 +25,18 @@ pub(super) struct Bounds {
     pub(super) end: i64,
     /// Where the window after it ends.
     pub(super) next_end: i64,
+}
+
+impl Bounds {
+    /// The end as states keep it: windows may end after the last instant there is.
+    pub(super) const fn end(&self) -> Timestamp {
+        Timestamp::from_micros(self.end)
+    }
+
+    /// The start as states keep it, as the end of the window before.
+    pub(super) const fn start(&self) -> Timestamp {
+        Timestamp::from_micros(self.start)
+    }
 }
 
 impl Edges {
@@ -71,8 +84,9 @@ impl Frame {
                     end: end.micros(),
                     next_end: next,
                 };
-                // What follows the last window is not known: it is taken to be as long.
-                let beyond = d.micros().saturating_add(d.micros().saturating_sub(c.micros()));
+                // How long the one after the last is, is not known. None is more than twice as long as the one before it, and what
+                // is told by this end must not be told too early.
+                let beyond = d.micros().saturating_add(2 * d.micros().saturating_sub(c.micros()));
                 if at < *b {
                     bounds(a, b, c.micros())
                 } else if at < *c {
@@ -84,9 +98,26 @@ impl Frame {
         }
     }
 
-    /// The window that ends at an instant, when there is one.
-    pub(super) fn window_ending(&self, end: Timestamp) -> Option<Bounds> {
-        let bounds = self.window_at(Timestamp::from_micros(end.micros().saturating_sub(1)));
-        (bounds.end == end.micros()).then_some(bounds)
+    /// The window of an earlier instant, when it is known.
+    pub(super) fn window_of(&self, at: Timestamp) -> Option<Bounds> {
+        Some(self.window_at(at)).filter(|bounds| bounds.start <= at.micros())
+    }
+
+    /// The window that ends at an instant; where none is known, one as long as those that are.
+    pub(super) fn window_ending(&self, end: Timestamp) -> Bounds {
+        let known = self.window_at(Timestamp::from_micros(end.micros().saturating_sub(1)));
+        if known.end() == end {
+            return known;
+        }
+        let (end, length) = (end.micros(), known.end.saturating_sub(known.start));
+        let next_end = match end.cmp(&known.start) {
+            Ordering::Less => known.start,
+            Ordering::Equal => known.end,
+            Ordering::Greater => end.saturating_add(length.saturating_mul(2)),
+        };
+        Bounds { start: end.saturating_sub(length), end, next_end }
     }
 }
+
+#[cfg(test)]
+mod tests;

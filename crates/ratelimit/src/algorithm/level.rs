@@ -52,7 +52,9 @@ impl Level {
         (self.full().checked_add(late)? <= Self::EXACT).then_some(Self { late, ..self })
     }
 
-    /// Admits what comes too early with the delay that it needs, up to a bound.
+    /// Admits what comes too early with the delay that it needs, up to a bound, which is rounded down to millionths of the window.
+    ///
+    /// By a clock that is behind another that has counted here, delays are longer by as much.
     #[must_use]
     pub fn with_delay(self, most: Duration) -> Self {
         let ticks = u64::try_from(most.as_micros()).unwrap_or(u64::MAX) / u64::from(self.tick.get());
@@ -84,8 +86,8 @@ impl Level {
         self.tick.get()
     }
 
-    /// Returns the most millionths that are held against anybody: what corrections add beyond it is forgiven, and so is what a
-    /// lowered limit could not have given.
+    /// Returns the most millionths that are held against anybody: the capacity twice, and what may be late, as far as that is counted.
+    /// What corrections add beyond it is forgiven, and so is what a lowered limit could not have given.
     #[must_use]
     pub fn ceiling(&self) -> u64 {
         self.full().saturating_mul(2).saturating_add(self.late).min(Self::EXACT)
@@ -117,7 +119,7 @@ impl Level {
             retry_after: (!fits && wanted <= most).then(|| self.time_to_drain(total - most, at, now)),
             delay: self.time_to_drain(late, at, now),
         };
-        (State { at: Timestamp::from_micros(self.start_of(at)), used: kept }, standing)
+        (State { at: shown(state, now), used: kept }, standing)
     }
 
     pub(super) fn settle(
@@ -139,7 +141,7 @@ impl Level {
                 used.saturating_sub(units.saturating_mul(Self::UNIT).saturating_sub(come_back))
             }
         };
-        Some(State { at: Timestamp::from_micros(self.start_of(at)), used })
+        Some(State { at: shown(state, now), used })
     }
 
     pub(super) fn fresh_at(&self, state: State) -> Timestamp {
@@ -179,6 +181,11 @@ impl Level {
     fn time_to_drain(&self, used: u64, at: i64, now: Timestamp) -> Duration {
         if used == 0 { Duration::ZERO } else { until(self.drained_at(used, at), now) }
     }
+}
+
+/// The latest time that was counted in. It is kept to the microsecond: under another limit it may lie in another tick.
+fn shown(state: Option<State>, now: Timestamp) -> Timestamp {
+    state.map_or(now, |state| state.at.max(now))
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use super::{Adjustment, Frame, Limit, Standing, State, part_of, until};
 /// Two windows in two cells: what this window has used, and of what the one before has used the part that still lies within a
 /// window's length of now, as if it had been used evenly.
 ///
-/// The part is counted in millionths of the window, rounded up, so it is never too small. Over any stretch as long as the window no
-/// more than the capacity is given to callers that spread evenly, and less than twice of it to those that do not.
+/// The part is counted in millionths of the window, rounded up. It is too large where the window before was used early, and too small
+/// where it was used late: over any stretch as long as the window less than twice the capacity is given, and who spreads evenly what it
+/// uses is given at most one unit more than the capacity. Where windows are not equally long (days when clocks change, months), that
+/// holds for a stretch as long as the shortest of those it touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingWindow {
     capacity: u64,
@@ -27,7 +29,8 @@ struct Cells {
 }
 
 impl Limit {
-    /// Sliding window counter: at most `capacity` units over the window's length, of which the earlier window is estimated.
+    /// Sliding window counter: `capacity` units over the window's length, of which the earlier window's part is estimated. See
+    /// [`SlidingWindow`] for how much that can be at most.
     ///
     /// `None` when the capacity is zero or above [`SlidingWindow::MAX`], or the windows are not whole seconds long.
     #[must_use]
@@ -112,15 +115,15 @@ impl SlidingWindow {
         adjustment: Adjustment,
     ) -> Option<State> {
         let cells = self.current(state, now);
-        let of = self.frame.window_at(charged);
+        let charged_until = self.frame.window_of(charged).map(|of| of.end);
         let cells = match adjustment {
             Adjustment::Add(units) => {
                 Cells { current: cells.current.saturating_add(units).min(Self::MAX), ..cells }
             }
-            Adjustment::Return(units) if of.end == cells.window.end => {
+            Adjustment::Return(units) if charged_until == Some(cells.window.end) => {
                 Cells { current: cells.current.saturating_sub(units), ..cells }
             }
-            Adjustment::Return(units) if of.end == cells.window.start => {
+            Adjustment::Return(units) if charged_until == Some(cells.window.start) => {
                 Cells { before: cells.before.saturating_sub(units), ..cells }
             }
             // What was charged to a window that does not count any more went with it.
@@ -130,8 +133,11 @@ impl SlidingWindow {
     }
 
     pub(super) fn fresh_at(&self, state: State) -> Timestamp {
-        let (_, current) = Self::cells(state.used);
-        if current == 0 { state.at } else { Timestamp::from_micros(self.ending(state.at).next_end) }
+        match Self::cells(state.used) {
+            (0, 0) => Timestamp::MIN,
+            (_, 0) => state.at,
+            _ => Timestamp::from_micros(self.frame.window_ending(state.at).next_end),
+        }
     }
 
     /// The first instant at which `cost` fits, as far as nobody else uses anything.
@@ -153,23 +159,14 @@ impl SlidingWindow {
         let window = self.frame.window_at(now);
         let Some(state) = state else { return Cells { window, before: 0, current: 0 } };
         let (before, current) = Self::cells(state.used);
-        if state.at.micros() >= window.end {
+        if state.at >= window.end() {
             // A later end means that this clock is behind the one that wrote it: the later window stays open.
-            Cells { window: self.ending(state.at), before, current }
-        } else if state.at.micros() == window.start {
+            Cells { window: self.frame.window_ending(state.at), before, current }
+        } else if state.at == window.start() {
             Cells { window, before: current, current: 0 }
         } else {
             Cells { window, before: 0, current: 0 }
         }
-    }
-
-    /// The window that ends at an instant; where the frame knows none, one as long as those it knows.
-    fn ending(&self, end: Timestamp) -> Bounds {
-        self.frame.window_ending(end).unwrap_or_else(|| {
-            let known = self.frame.window_at(end);
-            let (end, length) = (end.micros(), known.end.saturating_sub(known.start));
-            Bounds { start: end.saturating_sub(length), end, next_end: end.saturating_add(length) }
-        })
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use stanchion_calendar::{Window, Zone};
 
 use super::*;
+use crate::algorithm::tests::{Counter, Stated, most_within};
 use crate::{Edges, Limit};
 use std::num::NonZeroU64;
 
@@ -85,6 +86,68 @@ fn what_is_no_window_does_not_construct() {
     assert_eq!(Limit::FixedWindow(every(10, 60)).share(4), Limit::FixedWindow(every(2, 60)));
 }
 
+#[test]
+fn the_largest_window_is_counted_without_loss() {
+    let (window, mut state) = (every(FixedWindow::MAX, 60), None);
+    let now = at("2026-03-01T12:00:00Z");
+    assert_eq!(charge(window, &mut state, now, FixedWindow::MAX - 1).remaining, 1);
+    assert!(!charge(window, &mut state, now, 2).fits && charge(window, &mut state, now, 1).fits);
+    state = window.settle(state, now, now, Adjustment::Add(u64::MAX));
+    assert_eq!(state.map(|state| state.used), Some(FixedWindow::MAX));
+}
+
+#[test]
+fn what_is_given_back_is_given_back_within_its_window_only() {
+    let (window, mut state) = (every(10, 60), None);
+    let (charged, last) = (at("2026-03-01T12:00:30Z"), at("2026-03-01T12:00:59.999999Z"));
+    charge(window, &mut state, charged, 8);
+    let returned = |state, now, units| window.settle(state, now, charged, Adjustment::Return(units));
+    assert_eq!(window.charge(returned(state, last, 3), last, 0).1.remaining, 5);
+    assert_eq!(window.charge(returned(state, last, u64::MAX), last, 0).1.remaining, 10);
+    // The next window has never seen them.
+    let next = at("2026-03-01T12:01:00Z");
+    charge(window, &mut state, next, 4);
+    assert_eq!(returned(state, next, 3), state);
+}
+
+#[test]
+fn what_was_added_beyond_the_capacity_ends_with_the_window() {
+    let (window, mut state) = (every(10, 60), None);
+    let now = at("2026-03-01T12:00:30Z");
+    charge(window, &mut state, now, 4);
+    state = window.settle(state, now, now, Adjustment::Add(100));
+    let refused = window.charge(state, now, 1).1;
+    assert_eq!((refused.remaining, refused.retry_after), (0, Some(Duration::from_secs(30))));
+    assert_eq!(window.charge(state, at("2026-03-01T12:01:00Z"), 0).1.remaining, 10);
+}
+
+#[test]
+fn a_clock_that_is_behind_gives_nothing_back_that_it_did_not_charge() {
+    let (window, mut state) = (every(10, 60), None);
+    charge(window, &mut state, at("2026-03-01T12:01:00Z"), 4);
+    // In which of the two windows this one counts, nobody can tell afterwards.
+    let behind = at("2026-03-01T12:00:59Z");
+    charge(window, &mut state, behind, 2);
+    let after = window.settle(state, behind, behind, Adjustment::Return(2));
+    assert_eq!(window.charge(after, behind, 0).1.remaining, 4);
+}
+
+#[test]
+fn over_the_edge_of_two_windows_twice_the_capacity_is_given_and_over_a_short_month_three_times() {
+    let mut counter = Counter::of(Limit::FixedWindow(every(5, 60)));
+    let both = [(at("2026-03-01T12:00:59.999999Z"), 5), (at("2026-03-01T12:01:00Z"), 5)];
+    assert!(both.iter().all(|(now, cost)| counter.charge(*now, *cost).fits));
+    assert_eq!(most_within(&both, Duration::from_micros(2)), 10);
+    let months =
+        Stated::Calendar { limit: Limit::fixed_window, capacity: 5, window: Window::MONTH, zone: Zone::UTC };
+    let mut counter = Counter::new(months);
+    let three =
+        [(at("2026-01-31T23:59:59Z"), 5), (at("2026-02-14T00:00:00Z"), 5), (at("2026-03-01T00:00:00Z"), 5)];
+    assert!(three.iter().all(|(now, cost)| counter.charge(*now, *cost).fits));
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    assert_eq!((most_within(&three, days(31)), most_within(&three, days(28))), (15, 10));
+}
+
 proptest! {
     /// The definition, taken literally: one sum per window.
     #[test]
@@ -117,5 +180,21 @@ proptest! {
         let taken = steps.iter().filter(|step| charge(window, &mut state, Timestamp::from_micros(**step), 1).fits).count();
         let windows = steps.iter().map(|step| step / 1_000_000).collect::<std::collections::HashSet<_>>().len();
         prop_assert!(taken <= 2 * windows);
+    }
+
+    #[test]
+    fn no_stretch_gives_more_than_twice_the_capacity(
+        capacity in 1_u64..20, seconds in 1_u64..5,
+        steps in prop::collection::vec((prop_oneof![0_i64..1_500_000, Just(0)], 1_u64..20), 1..200),
+    ) {
+        let mut counter = Counter::of(Limit::FixedWindow(every(capacity, seconds)));
+        let (mut now, mut taken) = (at("2026-03-01T12:00:00Z"), Vec::new());
+        for (step, cost) in steps {
+            now = Timestamp::from_micros(now.micros() + step);
+            if counter.charge(now, cost).fits {
+                taken.push((now, cost));
+            }
+        }
+        prop_assert!(most_within(&taken, Duration::from_secs(seconds)) <= 2 * capacity);
     }
 }

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::Limit;
 
+mod settling;
+
 const NOON: i64 = 1_772_366_400_000_000; // 2026-03-01T12:00:00Z
 
 fn at(micros_after_noon: i64) -> Timestamp {
@@ -83,6 +85,17 @@ fn a_changed_limit_keeps_what_is_used_and_brings_it_back_at_the_new_pace() {
 }
 
 #[test]
+fn a_changed_window_gives_nothing_back_either() {
+    // A day in a million ticks of 86,400 µs. One unit is taken late in a tick; what is a tick there is 8 units at a hundred a second.
+    let mut state = None;
+    charge(bucket(10, 1, 86_400), &mut state, at(86_399), 8);
+    let faster = bucket(100, 100, 1);
+    assert_eq!(faster.charge(state, at(86_399), 0).1.remaining, 92);
+    assert_eq!(faster.charge(state, at(86_399 + 80_000), 0).1.reset_after, Duration::ZERO);
+    assert_eq!(faster.charge(state, at(86_399 + 79_999), 0).1.reset_after, Duration::from_micros(1));
+}
+
+#[test]
 fn a_lowered_limit_holds_at_most_its_capacity_twice_against_what_was_used_before() {
     // 100 a minute, used up; then ten a minute: of the hundred twenty count, and the eleventh is back after eleven times six seconds.
     let mut state = None;
@@ -133,50 +146,109 @@ fn what_is_no_bucket_does_not_construct() {
 }
 
 #[test]
+fn what_may_be_late_is_bounded_by_what_is_counted() {
+    // Of 2^53 − 1 millionths one unit is the capacity.
+    const REST: u64 = (1 << 53) - 1 - 1_000_000;
+    let one = bucket(1, 1, 1);
+    assert_eq!(one.with_late(REST).map(|level| level.late()), Some(REST));
+    assert_eq!(one.with_late(REST + 1), None);
+    assert_eq!(one.with_late(u64::MAX), None);
+    assert_eq!(one.with_delay(Duration::MAX).late(), REST);
+    // A delay is rounded down to ticks: of an hour, 3,600 µs, each of which brings 60 millionths.
+    let hour = bucket(1, 60, 3_600);
+    assert_eq!(hour.with_delay(Duration::from_micros(3_599)).late(), 0);
+    assert_eq!(hour.with_delay(Duration::from_micros(7_200)).late(), 120);
+}
+
+#[test]
+fn the_most_that_is_held_against_anybody_is_the_capacity_twice_and_what_may_be_late() {
+    assert_eq!(bucket(10, 1, 1).ceiling(), 20_000_000);
+    assert_eq!(bucket(10, 1, 1).with_late(500_000).unwrap().ceiling(), 20_500_000);
+    assert_eq!(bucket(Level::MAX, 1, 1).ceiling(), (1 << 53) - 1);
+    assert_eq!(bucket(1, 1, 1).with_delay(Duration::MAX).ceiling(), (1 << 53) - 1);
+}
+
+#[test]
+fn a_throttle_admits_late_within_its_bound_and_refuses_beyond() {
+    // Ten a second, and nobody waits longer than 250 ms: two and a half more.
+    let throttle = bucket(10, 10, 1).with_delay(Duration::from_millis(250));
+    let mut state = None;
+    assert_eq!(charge(throttle, &mut state, at(0), 10).delay, Duration::ZERO);
+    assert_eq!(charge(throttle, &mut state, at(0), 1).delay, Duration::from_millis(100));
+    assert_eq!(charge(throttle, &mut state, at(0), 1).delay, Duration::from_millis(200));
+    let refused = charge(throttle, &mut state, at(0), 1);
+    assert_eq!((refused.fits, refused.delay, refused.remaining), (false, Duration::ZERO, 0));
+    assert_eq!(refused.retry_after, Some(Duration::from_millis(50)));
+    assert_eq!(charge(throttle, &mut state, at(50_000), 1).delay, Duration::from_millis(250));
+    // What asks for nothing waits for nobody.
+    assert_eq!(charge(throttle, &mut state, at(50_000), 0).delay, Duration::ZERO);
+}
+
+#[test]
 fn a_share_is_rounded_down_and_never_nothing() {
     let limit = Limit::Level(bucket(70, 60, 60));
     assert_eq!(limit.share(4), Limit::Level(bucket(17, 15, 60)));
     assert_eq!(limit.share(100), Limit::Level(bucket(1, 1, 60)));
 }
 
-/// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used. A refusal leaves no
-/// trace, so a clock that went back after it has shown nothing.
+/// The definition, taken literally: each tick that begins gives back `refill` millionths, until nothing is used; what was used under a
+/// higher limit is held up to twice the capacity and what may be late. A refusal leaves no trace, so a clock that went back after it has
+/// shown nothing.
 #[derive(Clone, Copy, Default)]
 struct Reference {
     used: u64,
-    tick: Option<i64>,
+    at: Option<Timestamp>,
 }
 
 impl Reference {
-    fn charge(&mut self, bucket: Level, now: Timestamp, cost: u64) -> (bool, u64) {
-        let length = i64::from(bucket.window_seconds());
-        let mut used = self.used;
-        let mut tick = self.tick.unwrap_or(now.micros().div_euclid(length));
-        while (tick + 1) * length <= now.micros() {
+    /// Whether it fits, what is left, and how long it is late.
+    fn charge(&mut self, level: Level, now: Timestamp, cost: u64) -> (bool, u64, Duration) {
+        let length = i64::from(level.window_seconds());
+        let at = self.at.unwrap_or(now).max(now);
+        let mut tick = self.at.unwrap_or(now).micros().div_euclid(length);
+        let full = level.capacity() * 1_000_000;
+        let mut used = self.used.min(2 * full + level.late());
+        while (tick + 1) * length <= at.micros() {
             tick += 1;
-            used = used.saturating_sub(bucket.refill());
+            used = used.saturating_sub(level.refill());
         }
-        let fits = used + cost * 1_000_000 <= bucket.capacity() * 1_000_000;
+        let fits = cost == 0 || used + cost * 1_000_000 <= full + level.late();
         if fits {
             used += cost * 1_000_000;
-            *self = Self { used, tick: Some(tick) };
+            *self = Self { used, at: Some(at) };
         }
-        (fits, (bucket.capacity() * 1_000_000 - used) / 1_000_000)
+        let left = full.saturating_sub(used) / 1_000_000;
+        // It goes on as soon as it would have fitted without being late.
+        let mut above = if fits && cost > 0 { used } else { 0 };
+        let is_late = above > full;
+        while above > full {
+            tick += 1;
+            above = above.saturating_sub(level.refill());
+        }
+        let turn = if is_late { Timestamp::from_micros(tick * length) } else { now };
+        (fits, left, turn.since(now))
     }
+}
+
+fn levels() -> impl Strategy<Value = Level> {
+    (1_u64..8, 1_u64..2_000_000, 1_u64..100, prop_oneof![Just(0), 0_u64..5_000_000]).prop_map(
+        |(capacity, refill, window, late)| bucket(capacity, refill, window).with_late(late).unwrap(),
+    )
 }
 
 proptest! {
     #[test]
-    fn it_counts_like_its_definition(
-        capacity in 1_u64..8, refill in 1_u64..2_000_000, window in 1_u64..100,
-        steps in prop::collection::vec((-50_i64..5_000, 0_u64..4), 1..60),
+    fn it_counts_like_its_definition_also_where_the_limit_changes(
+        levels in prop::collection::vec(levels(), 1..4),
+        steps in prop::collection::vec((-50_i64..5_000, 0_u64..4, 0_usize..40), 1..60),
     ) {
-        let bucket = bucket(capacity, refill, window);
-        let (mut state, mut now, mut reference) = (None, at(0), Reference::default());
-        for (step, cost) in steps {
+        let (mut state, mut now, mut reference, mut level) = (None, at(0), Reference::default(), levels[0]);
+        for (step, cost, change) in steps {
+            level = *levels.get(change).unwrap_or(&level);
             now = Timestamp::from_micros(now.micros() + step);
-            let standing = charge(bucket, &mut state, now, cost);
-            prop_assert_eq!((standing.fits, standing.remaining), reference.charge(bucket, now, cost));
+            let standing = charge(level, &mut state, now, cost);
+            let expected = reference.charge(level, now, cost);
+            prop_assert_eq!((standing.fits, standing.remaining, standing.delay), expected);
         }
     }
 
@@ -198,6 +270,26 @@ proptest! {
         prop_assert!(fresh(now.plus(reset)));
         prop_assert!(!fresh(now.plus(reset - Duration::from_micros(1))));
         prop_assert_eq!(bucket.fresh_at(state.unwrap()), now.plus(reset));
+    }
+
+    #[test]
+    fn a_throttle_delays_at_most_as_long_as_it_may_and_refuses_only_what_would_have_to_wait_longer(
+        capacity in 1_u64..20, refill in 1_u64..20, window in 1_u64..100, most in 0_u64..30_000_000,
+        steps in prop::collection::vec((0_i64..1_000_000, 1_u64..5), 1..100),
+    ) {
+        let most = Duration::from_micros(most);
+        let patient = bucket(capacity, refill, window).with_delay(Duration::MAX);
+        let throttle = patient.with_delay(most);
+        let (mut state, mut now) = (None, at(0));
+        for (step, cost) in steps {
+            now = Timestamp::from_micros(now.micros() + step);
+            let standing = charge(throttle, &mut state, now, cost);
+            prop_assert!(standing.delay <= most);
+            if !standing.fits {
+                let wait = patient.charge(state, now, cost).1.delay;
+                prop_assert!(wait + Duration::from_micros(window) > most, "{:?} {:?}", wait, most);
+            }
+        }
     }
 
     #[test]

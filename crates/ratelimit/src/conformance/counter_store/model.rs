@@ -76,7 +76,7 @@ impl Model {
                 })
                 .collect();
             let hold = (self.below(3) == 0).then(|| Duration::from_millis(self.below(5_000) + 1));
-            let id = CallId::new(u128::from(self.seed) << 64 | u128::from(step) + 1);
+            let id = CallId::new((u128::from(self.seed) << 64) | (u128::from(step) + 1));
             let call = Call { charges: &charges, id, hold, now: Some(self.now) };
             let context = format!("seed {}, step {step}, {slot}: {call:?}", self.seed);
             match self.below(12) {
