@@ -6,12 +6,11 @@ use stanchion_tower::{RateLimitFields, RateLimitPolicy};
 pub(crate) fn rate_limit_fields(decision: &Decision) -> RateLimitFields {
     let mut policies = Vec::with_capacity(8);
     let told = decision.rules().filter(|rule| !rule.shadow && rule.action != Action::Allow).map(|rule| {
+        let name = Text::from(rule.rule.shared());
         RateLimitPolicy {
-            name: Text::from(rule.rule.shared()),
-            limit: rule.limit,
-            remaining: rule.remaining,
-            window: rule.window,
-            reset_after: rule.reset_after,
+            window: Some(rule.window),
+            retry_after: rule.retry_after,
+            ..RateLimitPolicy::new(name, rule.limit, rule.remaining, rule.reset_after)
         }
     });
     policies.extend(told);
@@ -25,5 +24,5 @@ pub(crate) fn rate_limit_fields(decision: &Decision) -> RateLimitFields {
         Verdict::Admitted => None,
         Verdict::Refused { retry_after, .. } => retry_after,
     };
-    RateLimitFields { policies, retry_after }
+    RateLimitFields { policies, retry_after, ..RateLimitFields::default() }
 }

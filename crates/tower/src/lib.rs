@@ -5,7 +5,7 @@
 //! * [`problem_response`] writes every refusal as a problem document (RFC 9457);
 //! * [`ClientAddress`] finds out who is calling behind proxies that you trust, and behind nobody else;
 //! * [`check_request_head`], [`clean_request_head`] and [`clean_response_head`] take away what must not cross a proxy (RFC 9110 §7.6.1);
-//! * [`RateLimitFields`] writes `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*` and `Retry-After`;
+//! * [`RateLimitFields`] writes `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*` and `Retry-After`, in the [`Dialects`] you choose;
 //! * [`GovernLayer`] asks a [`Gate`] before each request and tells its [`Permit`] how the exchange ended, exactly once, also when the
 //!   client went away.
 //!
@@ -35,4 +35,4 @@ pub use hygiene::{
 };
 pub use layer::{CountedBody, Govern, GovernLayer};
 pub use problem::{problem_body, problem_response};
-pub use rate_limit::{RateLimitFields, RateLimitPolicy};
+pub use rate_limit::{Dialect, Dialects, InvalidDialects, QuotaUnit, RateLimitFields, RateLimitPolicy};
