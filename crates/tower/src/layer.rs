@@ -11,7 +11,7 @@ use stanchion_core::BoxFuture;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::body::Exchange;
+use crate::body::{Exchange, Watch};
 use crate::{Ending, Gate, GovernedBody, PeerAddress, Permit, Refusal};
 
 /// Puts a [`Gate`] in front of a service.
