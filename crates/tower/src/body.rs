@@ -18,6 +18,17 @@ pub(crate) trait Watch {
     fn end(&mut self, ending: Ending);
 }
 
+#[cfg(feature = "ratelimit")]
+impl<W: Watch> Watch for Box<W> {
+    fn sent(&mut self, bytes: u64) {
+        (**self).sent(bytes);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        (**self).end(ending);
+    }
+}
+
 pin_project_lite::pin_project! {
     /// A service's body with its watch, or the body of a refusal.
     #[derive(Debug)]

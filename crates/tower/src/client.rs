@@ -45,7 +45,10 @@ impl ClientAddress {
         client
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Tells whether a connection from this address is one of a trusted proxy.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.trusted.iter().any(|network| network.contains(&address))
     }
 }

@@ -6,8 +6,10 @@
 //! * [`ClientAddress`] finds out who is calling behind proxies that you trust, and behind nobody else;
 //! * [`check_request_head`], [`clean_request_head`] and [`clean_response_head`] take away what must not cross a proxy (RFC 9110 §7.6.1);
 //! * [`RateLimitFields`] writes `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*` and `Retry-After`, in the [`Dialects`] you choose;
+//! * [`grpc_response`] answers a gRPC call as its clients expect it;
 //! * [`GovernLayer`] asks a [`Gate`] before each request and tells its [`Permit`] how the exchange ended, exactly once, also when the
-//!   client went away.
+//!   client went away;
+//! * `RateLimitLayer`, with the feature `ratelimit`, asks rate limits and nothing else.
 //!
 //! ```
 //! use stanchion_core::{Problem, ProblemCode};
@@ -17,22 +19,69 @@
 //! assert_eq!(response.status(), 403);
 //! assert_eq!(response.headers()["content-type"], "application/problem+json");
 //! ```
+//!
+//! # Rate limits in your own service
+//!
+//! `RateLimitLayer` goes in front of an axum router, a tonic server or any other service of HTTP requests. It asks a
+//! `stanchion_ratelimit::Engine`, which may count in memory, in Redis or in Postgres; the layer does not know. What has to be said is
+//! how a request is identified, as far as its connection and the principal in its extensions do not say it.
+//!
+//! ```
+//! # #[cfg(feature = "ratelimit")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use axum::Router;
+//! use axum::extract::MatchedPath;
+//! use stanchion_calendar::Window;
+//! use stanchion_core::{Author, Scope, SystemClock, SystemRandom};
+//! use stanchion_ratelimit::{Config, Dimension, Engine, MemoryCounterStore, MemoryRuleStore, Rule, RuleId};
+//! use stanchion_tower::{ClientAddress, RateLimitLayer};
+//!
+//! let clock = Arc::new(SystemClock);
+//! let counters = Arc::new(MemoryCounterStore::new(100_000, clock.clone()));
+//! let rules = Arc::new(MemoryRuleStore::new(None));
+//! let engine = Engine::new(rules, counters, clock, Arc::new(SystemRandom::default()), Config::default());
+//! let rule = Rule::new(RuleId::new("by-address")?, Dimension::Ip, 100, Window::MINUTE);
+//! engine.put_rule(&Author::system("example"), Scope::Platform, rule, None).await?;
+//!
+//! let layer = RateLimitLayer::new(Arc::new(engine))
+//!     .clients(ClientAddress::behind(vec!["10.0.0.0/8".parse()?]))
+//!     .extension(|path: &MatchedPath, identity| identity.route = Some(path.as_str().to_owned().into()));
+//! let application: Router = Router::new().layer(layer);
+//! # let _ = application;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "ratelimit"))]
+//! # fn main() {}
+//! ```
+//!
+//! The address of a connection is the [`PeerAddress`] in a request's extensions, or what `RateLimitLayer::peer` finds there. No field
+//! that a client can write is believed: `X-Forwarded-For` and `RateLimitLayer::proxy_header` count on connections from proxies that
+//! [`ClientAddress`] trusts, and on no others. `examples/rate_limit.rs` is a whole application.
 
 mod body;
 mod client;
 mod gate;
+mod grpc;
 mod hygiene;
 mod layer;
+#[cfg(feature = "ratelimit")]
+mod limit;
 mod problem;
 mod rate_limit;
 
 pub use body::GovernedBody;
 pub use client::{ClientAddress, PeerAddress};
 pub use gate::{Completion, Ending, Gate, Permit, Refusal};
+pub use grpc::{grpc_response, is_grpc};
 pub use hygiene::{
     REQUEST_ID, SUBJECT_ID, TENANT_ID, UntrustworthyHead, check_request_head, clean_request_head,
     clean_response_head, set_forwarded,
 };
 pub use layer::{CountedBody, Govern, GovernLayer};
+#[cfg(feature = "ratelimit")]
+pub use limit::{Ended, Identity, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, limit_problem};
 pub use problem::{problem_body, problem_response};
 pub use rate_limit::{Dialect, Dialects, InvalidDialects, QuotaUnit, RateLimitFields, RateLimitPolicy};

@@ -106,6 +106,13 @@ pub struct RateLimitFields {
     pub dialects: Dialects,
 }
 
+/// What becomes of fields that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Present {
+    Replace,
+    Join,
+}
+
 impl RateLimitFields {
     /// Puts off every time to come back by the same random part of `most`, so that not all clients come back at the same moment.
     pub fn spread(&mut self, most: Duration, random: &dyn Random) {
@@ -126,7 +133,19 @@ impl RateLimitFields {
     /// Seconds are rounded up, so that a client that waits as told is not refused again. `Retry-After` is at least one second, and
     /// not earlier than any limit that refuses says it has more.
     pub fn write(&self, headers: &mut HeaderMap, now: Timestamp) {
-        if let (Some(dialect), Some(tightest)) = (self.dialects.legacy(), self.policies.first()) {
+        self.put(headers, now, Present::Replace);
+    }
+
+    /// Writes the fields as [`write`](Self::write) does, beside those of limits further in: lists go on, and of the tightest limits
+    /// the tighter stays.
+    pub fn join(&self, headers: &mut HeaderMap, now: Timestamp) {
+        self.put(headers, now, Present::Join);
+    }
+
+    fn put(&self, headers: &mut HeaderMap, now: Timestamp, present: Present) {
+        if let (Some(dialect), Some(tightest)) = (self.dialects.legacy(), self.policies.first())
+            && (present == Present::Replace || !is_as_tight(headers, tightest))
+        {
             let reset = match dialect {
                 Dialect::LegacyDelta => seconds(tightest.reset_after),
                 _ => {
@@ -139,8 +158,16 @@ impl RateLimitFields {
             headers.insert(RESET, reset.into());
         }
         if let Some((limits, policies)) = self.dialects.standard().and_then(|dialect| self.lists(dialect)) {
-            headers.insert(RATE_LIMIT, limits);
-            headers.insert(RATE_LIMIT_POLICY, policies);
+            match present {
+                Present::Replace => {
+                    headers.insert(RATE_LIMIT, limits);
+                    headers.insert(RATE_LIMIT_POLICY, policies);
+                }
+                Present::Join => {
+                    headers.append(RATE_LIMIT, limits);
+                    headers.append(RATE_LIMIT_POLICY, policies);
+                }
+            }
         }
         if let Some(retry_after) = self.retry_after {
             let refusing = self.policies.iter().filter(|policy| policy.retry_after.is_some());
@@ -179,6 +206,13 @@ impl RateLimitFields {
         limit_list.finish().zip(policy_list.finish())?;
         HeaderValue::try_from(limits).ok().zip(HeaderValue::try_from(policies).ok())
     }
+}
+
+/// Whether `X-RateLimit-*` tell already of a limit that is as tight as this one.
+fn is_as_tight(headers: &HeaderMap, policy: &RateLimitPolicy) -> bool {
+    let number = |name| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+    let Some((limit, remaining)) = number(LIMIT).zip(number(REMAINING)) else { return false };
+    u128::from(remaining) * u128::from(policy.limit) <= u128::from(policy.remaining) * u128::from(limit)
 }
 
 fn integer(value: u64) -> Integer {

@@ -129,6 +129,30 @@ fn a_client_that_waits_as_told_is_not_early() {
 }
 
 #[test]
+fn limits_further_in_are_replaced_or_joined() {
+    let inner = RateLimitFields { policies: vec![policy("inner", 10, 4, 60, 5_000)], ..half_used() };
+    let check = |outer: RateLimitPolicy, tightest: &str| {
+        let outer = RateLimitFields { policies: vec![outer], ..half_used() };
+        let mut headers = HeaderMap::new();
+        inner.write(&mut headers, NOW);
+        outer.join(&mut headers, NOW);
+        let lines: Vec<_> = headers.get_all("ratelimit").iter().collect();
+        assert_eq!(lines, [r#""inner";r=4;t=5"#, r#""outer";r=50;t=30"#]);
+        assert_eq!(read(&headers, "ratelimit-policy").len(), 2);
+        assert_eq!(headers["x-ratelimit-limit"], tightest);
+        assert_eq!(headers.get_all("x-ratelimit-limit").iter().count(), 1);
+        outer.write(&mut headers, NOW);
+        assert_eq!(read(&headers, "ratelimit").len(), 1);
+        assert_eq!(headers["x-ratelimit-limit"].to_str().unwrap(), outer.policies[0].limit.to_string());
+        RateLimitFields::default().write(&mut headers, NOW);
+        assert_eq!(headers.len(), 5, "what is there stays where there is nothing to say");
+    };
+    check(policy("outer", 100, 50, 60, 30_000), "10");
+    check(policy("outer", 200, 50, 60, 30_000), "200");
+    check(policy("outer", 125, 50, 60, 30_000), "10");
+}
+
+#[test]
 fn a_limit_that_gives_no_time_promises_none() {
     let fields =
         RateLimitFields { policies: vec![policy("burst", 5, 5, 1, 0)], ..RateLimitFields::default() };
@@ -210,8 +234,8 @@ prop_compose! {
 
 /// A field as an independent reader of RFC 9651 sees it.
 fn read(headers: &HeaderMap, name: &str) -> Vec<Item> {
-    let Some(field) = headers.get(name) else { return Vec::new() };
-    let list: List = Parser::new(field.as_bytes()).parse().unwrap();
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let list: List = Parser::new(&lines.join(&b", "[..])).parse().unwrap();
     let item = |entry| match entry {
         ListEntry::Item(item) => item,
         ListEntry::InnerList(_) => panic!("an inner list"),

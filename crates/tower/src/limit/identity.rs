@@ -1,0 +1,61 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use stanchion_core::{KeyId, Principal, Slug, SubjectRef, TenantId, Text};
+use stanchion_ratelimit::Request;
+
+/// What a [`RateLimitLayer`](crate::RateLimitLayer) knows of a request: a [`Request`] that owns what it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The tenant the credential is bound to.
+    pub tenant: Option<TenantId>,
+    /// Who calls.
+    pub subject: Option<SubjectRef>,
+    /// With which API key.
+    pub key: Option<KeyId>,
+    /// From where.
+    pub ip: Option<IpAddr>,
+    /// The id of the route; a pattern such as `/users/{id}`, never the raw path.
+    pub route: Option<Text>,
+    /// The labels of that route.
+    pub labels: Arc<[Slug]>,
+    /// How much the request counts.
+    pub cost: u64,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            tenant: None,
+            subject: None,
+            key: None,
+            ip: None,
+            route: None,
+            labels: Arc::default(),
+            cost: 1,
+        }
+    }
+}
+
+impl Identity {
+    /// Takes over who an authenticated caller is.
+    pub fn set_principal(&mut self, principal: &Principal) {
+        self.tenant = principal.tenant();
+        self.subject = Some(principal.subject.clone());
+        self.key = principal.authentication.key;
+    }
+
+    /// Borrows it as the engine asks for it.
+    #[must_use]
+    pub fn as_request(&self) -> Request<'_> {
+        Request {
+            tenant: self.tenant,
+            subject: self.subject.as_ref(),
+            key: self.key,
+            ip: self.ip,
+            route: self.route.as_ref().map(Text::as_str),
+            labels: &self.labels,
+            cost: self.cost,
+        }
+    }
+}
