@@ -12,7 +12,6 @@ use stanchion_tower::{
     check_request_head, clean_request_head, set_forwarded,
 };
 
-use crate::fields::rate_limit_fields;
 use crate::{Exchange, NormalPath, Pipeline, RequestHead};
 
 /// What `Allow` says where no route is to be asked; a route may take other methods too.
@@ -84,7 +83,7 @@ impl Permit for Exchange {
                 allow: None,
             }));
         }
-        rate_limit_fields(self.limits()).write(headers, self.at());
+        RateLimitFields::of([self.limits()]).write(headers, self.at());
         if let Ok(id) = HeaderValue::try_from(self.request().to_string()) {
             headers.insert(REQUEST_ID, id);
         }

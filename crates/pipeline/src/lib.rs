@@ -18,7 +18,6 @@
 
 mod credential;
 mod exchange;
-mod fields;
 mod gate;
 mod path;
 mod pipeline;

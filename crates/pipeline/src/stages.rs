@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex};
 use stanchion_audit::Draft;
 use stanchion_core::{Actor, Principal, Problem, ProblemCode, RequestId, Scope, TenantId, Text, Timestamp};
 use stanchion_identity as identity;
-use stanchion_ratelimit::{self as ratelimit, Action, Charged, Reason, RuleId, Verdict};
+use stanchion_ratelimit::{self as ratelimit, Charged};
 use stanchion_rbac as rbac;
 use stanchion_tenancy::TenantStatus;
 use stanchion_tower::{RateLimitFields, Refusal, TENANT_ID};
 
 use crate::exchange::{Access as AccessRecord, State};
-use crate::fields::rate_limit_fields;
 use crate::{Access, AuditMode, Exchange, Matched, Pipeline, RequestHead, Route, credential};
 
 /// A request as far as it is known, on its way through the stages.
@@ -80,7 +79,7 @@ impl Pipeline {
         let limits = self.limits(&known, tenant, &mut charged).await?;
         let role = match self.authorize(&known).await {
             Ok(role) => role,
-            Err(denial) => return Err(Denial { rate_limit: rate_limit_fields(&limits), ..denial }),
+            Err(denial) => return Err(Denial { rate_limit: RateLimitFields::of([&limits]), ..denial }),
         };
         if request.head.content_length.is_some_and(|length| length > route.config().max_body_bytes) {
             let limit = route.config().max_body_bytes;
@@ -135,7 +134,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.reject(request, Some(route), limit_problem(&decision), "edge_limit");
-        Err(Denial { rate_limit: rate_limit_fields(&decision), ..denial })
+        Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
     }
 
     async fn authenticate(&self, request: &Request<'_>, route: &Route) -> Result<Arc<Principal>, Denial> {
@@ -214,7 +213,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.deny(known, limit_problem(&decision), "limit");
-        Err(Denial { rate_limit: rate_limit_fields(&decision), ..denial })
+        Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
     }
 
     /// Returns the role that permits the request, if the route asks for a permission.
@@ -359,25 +358,7 @@ fn limits_request<'a>(
 }
 
 fn limit_problem(decision: &ratelimit::Decision) -> Problem {
-    let Verdict::Refused { action, rule, reason, .. } = &decision.verdict else {
-        return ProblemCode::RateLimited.into();
-    };
-    let name = rule.as_ref().map_or("", RuleId::as_str);
-    match (reason, action) {
-        (Reason::BackendFailure, _) => ProblemCode::BackendUnavailable.into(),
-        (Reason::MissingIdentifier, _) => Problem::new(
-            ProblemCode::Forbidden,
-            format!("the limit `{name}` needs an identity that this request lacks"),
-        ),
-        (Reason::Quarantined, _) | (Reason::Exceeded, Action::Quarantine) => ProblemCode::Quarantined.into(),
-        (Reason::Exceeded, Action::Captcha) => Problem::new(
-            ProblemCode::ChallengeRequired,
-            format!("the limit `{name}` is used up; a solved challenge clears it"),
-        ),
-        (Reason::Exceeded, _) => {
-            Problem::new(ProblemCode::RateLimited, format!("the limit `{name}` is used up"))
-        }
-    }
+    stanchion_tower::limit_problem(&decision.verdict).unwrap_or_else(|| ProblemCode::RateLimited.into())
 }
 
 fn method_name(method: &http::Method) -> Text {

@@ -27,6 +27,17 @@ impl Charged {
         self.receipts.extend(decision.receipt.take());
     }
 
+    /// Tells whether nothing is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.receipts.is_empty()
+    }
+
+    /// Gives back everything that was charged and can be: the request was not served.
+    pub fn release(mut self) {
+        self.is_waiting = true;
+    }
+
     /// Waits for the request's turn. Dropped meanwhile, the request gives its place back.
     pub async fn wait(&mut self, delay: Duration, clock: &dyn Clock, timer: &dyn Timer) {
         if !delay.is_zero() {
@@ -36,8 +47,11 @@ impl Charged {
         }
     }
 
-    /// Tells how the request ended.
+    /// Tells how the request ended. One that still waited for its turn has not been served, and gives everything back.
     pub fn end(mut self, outcome: RequestOutcome) {
+        if self.is_waiting {
+            return;
+        }
         for receipt in self.receipts.drain(..) {
             self.engine.record_outcome_soon(*receipt, outcome);
         }

@@ -126,6 +126,8 @@ pub struct RuleState<'a> {
     pub exceeded: bool,
     /// Whether the rule only watches: a shadow rule.
     pub shadow: bool,
+    /// Whether it counts what goes on at the same time, and not what begins in a window.
+    pub concurrent: bool,
     /// What the rule does beyond its limit.
     pub action: Action,
 }
@@ -224,6 +226,7 @@ impl Asked {
             window: Duration::from_secs(self.window_seconds),
             exceeded: !self.standing.fits,
             shadow: rule.shadow,
+            concurrent: rule.leases,
             action: rule.action,
         }
     }

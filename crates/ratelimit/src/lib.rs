@@ -57,14 +57,33 @@
 //!
 //! # Counting
 //!
-//! [`algorithm`] holds the arithmetic: pure functions over whole microseconds, the same for every store. A [`TokenBucket`] starts full
-//! and refills steadily; a [`FixedWindow`] gives its limit anew in each window of the calendar, which may be a month in Tokyo. Usage
-//! survives a changed limit. [`Standing::retry_after`] is exact: an obedient client is admitted when it comes back, as far as nobody
-//! else used the same counters meanwhile. A clock that goes backwards gives nothing back.
+//! [`algorithm`] holds the arithmetic: pure functions over whole microseconds, the same for every store, and a guide to the eight
+//! [`Algorithm`]s. Usage survives a changed limit. [`Standing::retry_after`] is exact: an obedient client is admitted when it comes
+//! back, as far as nobody else used the same counters meanwhile. A clock that goes backwards gives nothing back.
 //!
 //! A counter is known by its whole key, not by a hash of it, since a collision would make one caller pay for another. Behind its
 //! tenant a key begins with the rule's epoch, the revision at which the rule's counters began: a number per rule and reset, so that
-//! [`Engine::reset_rule`] costs one write however many counters there are.
+//! [`Engine::reset_rule`], [`Engine::reset_caller`] and [`Engine::reset_all`] cost one write however many counters there are.
+//!
+//! # Beyond a limit
+//!
+//! A rule says what happens then ([`Action`]): its requests go on and are only noted, go on late within a bound, have to solve a
+//! [`Challenge`], are refused, or their caller is shut out of everything for a while. A [ladder](Rule::ladder) makes it worse for
+//! those who come again and again. Of several violated rules the most severe action decides, so no throttle ever masks a block.
+//!
+//! A [`Decision`] may have a [`delay`](Decision::delay) to wait, and a [`Receipt`] when something has to be given back. [`Charged`]
+//! keeps both beside a request and does the right thing however it ends. What decisions set going is done by [`Engine::run`].
+//!
+//! # Costs that are not known yet
+//!
+//! [`Engine::reserve`] charges an estimate; [`Engine::commit`] settles it by what it has really cost, once; [`Engine::release`] gives
+//! it back. A decision that was asked to be [refundable](Request::refundable) is corrected by [`Engine::settle`].
+//!
+//! # Single callers
+//!
+//! [`Override`]s give a caller another limit, [`Quarantine`]s shut it out, [`Reset`]s begin its counters anew. They are kept with the
+//! rules and known wherever those are: here with the next decision, elsewhere as soon as a follower has told. Leases that are held
+//! while their counter is reset go on, and are not counted any more.
 //!
 //! # When something does not answer
 //!

@@ -1,11 +1,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use stanchion_ratelimit::{Decision, Stage};
+use stanchion_core::{Clock, Timer};
+use stanchion_ratelimit::{Charged, Decision, Engine, RequestOutcome, Stage};
 
 use crate::body::{Watch, Watched};
 use crate::{Ended, Ending, Identity, Observe};
@@ -18,20 +20,26 @@ pub(crate) struct Admission {
     identity: Identity,
     edge: Option<Decision>,
     inner: Option<Decision>,
+    /// What the request owes the limits until it has ended.
+    charged: Option<Charged>,
     status: Option<StatusCode>,
     response_bytes: u64,
 }
 
 impl Admission {
-    pub(super) const fn new(identity: Identity, observer: Option<Arc<dyn Observe>>) -> Self {
-        Self { observer, identity, edge: None, inner: None, status: None, response_bytes: 0 }
+    pub(super) fn new(identity: Identity, engine: &Arc<Engine>, observer: Option<Arc<dyn Observe>>) -> Self {
+        let charged = Some(Charged::new(engine));
+        Self { observer, identity, edge: None, inner: None, charged, status: None, response_bytes: 0 }
     }
 
     pub(super) const fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    pub(super) fn add(&mut self, stage: Stage, decision: Decision) {
+    pub(super) fn add(&mut self, stage: Stage, mut decision: Decision) {
+        if let Some(charged) = &mut self.charged {
+            charged.add(&mut decision);
+        }
         match stage {
             Stage::Edge => self.edge = Some(decision),
             Stage::Inner => self.inner = Some(decision),
@@ -46,14 +54,36 @@ impl Admission {
         self.status = Some(status);
     }
 
+    /// Waits for the request's turn, where a limit lets it through late.
+    pub(super) async fn wait(&mut self, clock: &dyn Clock, timer: &dyn Timer) {
+        let delay = self.delay();
+        if let Some(charged) = &mut self.charged {
+            charged.wait(delay, clock, timer).await;
+        }
+    }
+
+    /// How late it is let through.
+    pub(super) fn delay(&self) -> Duration {
+        self.decisions().map(|decision| decision.delay).max().unwrap_or(Duration::ZERO)
+    }
+
+    /// Nobody can wait for its turn: its place is given back.
+    pub(super) fn release(mut self) {
+        self.observer = None;
+        if let Some(charged) = self.charged.take() {
+            charged.release();
+        }
+    }
+
     /// The request goes no further: there is no exchange whose end could be told.
     pub(super) fn withdraw(&mut self) {
         self.observer = None;
     }
 
-    /// Returns what is to be kept until the body has ended; most often there is nobody to tell.
+    /// Returns what is to be kept until the body has ended; most often nothing is owed and nobody to be told.
     pub(super) fn kept(self) -> Option<Box<Self>> {
-        self.observer.is_some().then(|| Box::new(self))
+        let is_owed = self.charged.as_ref().is_some_and(|charged| !charged.is_empty());
+        (is_owed || self.observer.is_some()).then(|| Box::new(self))
     }
 }
 
@@ -63,6 +93,11 @@ impl Watch for Admission {
     }
 
     fn end(&mut self, ending: Ending) {
+        if let Some(charged) = self.charged.take() {
+            let is_success =
+                ending == Ending::Complete && self.status.is_some_and(|status| status.as_u16() < 400);
+            charged.end(if is_success { RequestOutcome::Success } else { RequestOutcome::Failure });
+        }
         if let Some(observer) = self.observer.take() {
             observer.ended(&Ended {
                 identity: &self.identity,

@@ -19,6 +19,8 @@ pub struct Identity {
     pub route: Option<Text>,
     /// The labels of that route.
     pub labels: Arc<[Slug]>,
+    /// What else is known of it, by name, for rules with conditions.
+    pub attributes: Vec<(Text, Text)>,
     /// How much the request counts.
     pub cost: u64,
 }
@@ -32,6 +34,7 @@ impl Default for Identity {
             ip: None,
             route: None,
             labels: Arc::default(),
+            attributes: Vec::new(),
             cost: 1,
         }
     }
@@ -45,9 +48,9 @@ impl Identity {
         self.key = principal.authentication.key;
     }
 
-    /// Borrows it as the engine asks for it.
+    /// Borrows it as the engine asks for it, with its attributes as the caller has laid them out.
     #[must_use]
-    pub fn as_request(&self) -> Request<'_> {
+    pub fn request<'a>(&'a self, attributes: &'a [(&'a str, &'a str)]) -> Request<'a> {
         Request {
             tenant: self.tenant,
             subject: self.subject.as_ref(),
@@ -55,7 +58,9 @@ impl Identity {
             ip: self.ip,
             route: self.route.as_ref().map(Text::as_str),
             labels: &self.labels,
+            attributes,
             cost: self.cost,
+            ..Request::default()
         }
     }
 }

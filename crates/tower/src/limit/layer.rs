@@ -8,7 +8,7 @@ use http::header::HeaderName;
 use http::request::Parts;
 use http::{Extensions, Request, Response};
 use http_body::Body;
-use stanchion_core::{BoxFuture, Clock, Random, SystemClock};
+use stanchion_core::{BoxFuture, Clock, Random, SystemClock, Timer};
 use stanchion_ratelimit::Engine;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -37,6 +37,7 @@ impl RateLimitLayer {
         let settings = Settings {
             engine,
             clock: Arc::new(SystemClock),
+            timer: None,
             clients: ClientAddress::default(),
             peer: Arc::new(|extensions| extensions.get::<PeerAddress>().map(|peer| peer.0)),
             identify: Vec::new(),
@@ -130,6 +131,13 @@ impl RateLimitLayer {
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         self.with(|settings| settings.clock = clock)
+    }
+
+    /// Lets requests wait by `timer` that a limit admits late: a throttled one, or one in a queue. A request that is dropped while it
+    /// waits gives its place back. Without a timer such requests are refused.
+    #[must_use]
+    pub fn timer(self, timer: Arc<dyn Timer>) -> Self {
+        self.with(|settings| settings.timer = Some(timer))
     }
 
     fn identify_seen(self, identify: impl Fn(&Seen<'_>, &mut Identity) + Send + Sync + 'static) -> Self {

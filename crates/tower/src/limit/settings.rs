@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Extensions, Response};
-use stanchion_core::{Clock, Principal, Problem, ProblemCode, Random, RequestId};
-use stanchion_ratelimit::{Decision, Engine, Error, Request, Stage};
+use smallvec::SmallVec;
+use stanchion_core::{Clock, Principal, Problem, ProblemCode, Random, RequestId, Timer};
+use stanchion_ratelimit::{Decision, Engine, Error, Stage};
 
 use super::admission::Admission;
 use crate::{
@@ -51,6 +52,7 @@ pub(super) type Identify = Arc<dyn Fn(&Seen<'_>, &mut Identity) + Send + Sync>;
 pub(super) struct Settings {
     pub(super) engine: Arc<Engine>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) timer: Option<Arc<dyn Timer>>,
     pub(super) clients: ClientAddress,
     pub(super) peer: FindPeer,
     pub(super) identify: Vec<Identify>,
@@ -63,9 +65,9 @@ pub(super) struct Settings {
 impl Settings {
     /// Asks the limits, one stage after the other.
     pub(super) async fn admit(&self, head: &Parts) -> Result<Admission, Response<bytes::Bytes>> {
-        let mut admission = Admission::new(self.identity(head), self.observer.clone());
+        let mut admission = Admission::new(self.identity(head), &self.engine, self.observer.clone());
         for stage in self.stages.each() {
-            let decided = self.decide(*stage, &admission.identity().as_request()).await;
+            let decided = self.decide(*stage, admission.identity()).await;
             let problem = match decided {
                 Ok(decision) => {
                     let problem = limit_problem(&decision.verdict);
@@ -87,18 +89,31 @@ impl Settings {
                 return Err(self.refusal(head, &problem, &admission));
             }
         }
+        match &self.timer {
+            Some(timer) => admission.wait(&*self.clock, &**timer).await,
+            None if !admission.delay().is_zero() => {
+                let problem = Problem::new(ProblemCode::RateLimited, "it is not this request's turn yet");
+                let refusal = self.refusal(head, &problem, &admission);
+                admission.release();
+                return Err(refusal);
+            }
+            None => {}
+        }
         Ok(admission)
     }
 
-    async fn decide(&self, stage: Stage, request: &Request<'_>) -> Result<Decision, Error> {
+    async fn decide(&self, stage: Stage, identity: &Identity) -> Result<Decision, Error> {
+        let attributes: SmallVec<[(&str, &str); 4]> =
+            identity.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = identity.request(&attributes);
         let kept = match stage {
-            Stage::Edge => self.engine.try_decide_edge(request),
-            Stage::Inner => self.engine.try_decide(request),
+            Stage::Edge => self.engine.try_decide_edge(&request),
+            Stage::Inner => self.engine.try_decide(&request),
         };
         match (kept, stage) {
             (Some(decision), _) => Ok(decision),
-            (None, Stage::Edge) => self.engine.decide_edge(request).await,
-            (None, Stage::Inner) => self.engine.decide(request).await,
+            (None, Stage::Edge) => self.engine.decide_edge(&request).await,
+            (None, Stage::Inner) => self.engine.decide(&request).await,
         }
     }
 

@@ -1,14 +1,16 @@
 use stanchion_core::{Problem, ProblemCode, Scope, Text};
-use stanchion_ratelimit::{Action, Decision, Reason, RuleState, Verdict};
+use stanchion_ratelimit::{Action, Decision, Reason, RuleId, RuleState, Verdict};
 
-use crate::{RateLimitFields, RateLimitPolicy};
+use crate::{QuotaUnit, RateLimitFields, RateLimitPolicy};
 
 /// Says to a caller why the limits refuse its request; `None` when they do not.
 #[must_use]
 pub fn limit_problem(verdict: &Verdict) -> Option<Problem> {
     let Verdict::Refused { action, rule, reason, .. } = verdict else { return None };
+    let rule = rule.as_ref().map_or("", RuleId::as_str);
     Some(match (reason, action) {
         (Reason::BackendFailure, _) => ProblemCode::BackendUnavailable.into(),
+        (Reason::Quarantined, _) => ProblemCode::Quarantined.into(),
         (Reason::MissingIdentifier, _) => Problem::new(
             ProblemCode::Forbidden,
             format!("the limit `{rule}` needs an identity that this request lacks"),
@@ -63,7 +65,8 @@ impl From<RuleState<'_>> for Told {
     fn from(rule: RuleState<'_>) -> Self {
         let name = Text::from(rule.rule.shared());
         let policy = RateLimitPolicy {
-            window: Some(rule.window),
+            unit: if rule.concurrent { QuotaUnit::ConcurrentRequests } else { QuotaUnit::Requests },
+            window: (!rule.concurrent).then_some(rule.window),
             retry_after: rule.retry_after,
             ..RateLimitPolicy::new(name, rule.limit, rule.remaining, rule.reset_after)
         };
@@ -89,14 +92,12 @@ fn tell_apart(told: &mut [Told]) {
 mod tests {
     use std::time::Duration;
 
-    use stanchion_ratelimit::RuleId;
-
     use super::*;
 
     #[test]
     fn each_refusal_has_its_code_and_names_its_rule() {
         let check = |action, reason, code, named| {
-            let rule = RuleId::new("burst").unwrap();
+            let rule = Some(RuleId::new("burst").unwrap());
             let retry_after = Some(Duration::from_secs(1));
             let verdict = Verdict::Refused { action, rule, scope: Scope::Platform, reason, retry_after };
             let problem = limit_problem(&verdict).unwrap();
@@ -109,6 +110,7 @@ mod tests {
         }
         check(Action::Captcha, Reason::Exceeded, ProblemCode::ChallengeRequired, true);
         check(Action::Quarantine, Reason::Exceeded, ProblemCode::Quarantined, true);
+        check(Action::Quarantine, Reason::Quarantined, ProblemCode::Quarantined, false);
         for action in [Action::Block, Action::Captcha, Action::Quarantine] {
             check(action, Reason::MissingIdentifier, ProblemCode::Forbidden, true);
             check(action, Reason::BackendFailure, ProblemCode::BackendUnavailable, false);

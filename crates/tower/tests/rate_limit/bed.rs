@@ -88,6 +88,7 @@ impl Log {
 impl Observe for Log {
     fn refused(&self, identity: &Identity, decision: &Decision) {
         let Verdict::Refused { rule, .. } = &decision.verdict else { panic!("not refused") };
+        let rule = rule.as_ref().map_or("", RuleId::as_str);
         self.add(format!("refused {rule} cost={}", identity.cost));
     }
 

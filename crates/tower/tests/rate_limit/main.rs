@@ -9,3 +9,4 @@ mod ends;
 mod failing;
 mod grpc;
 mod services;
+mod turns;
