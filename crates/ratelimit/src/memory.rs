@@ -1,6 +1,11 @@
 mod counters;
 mod entries;
 mod holds;
+#[cfg(not(test))]
+mod lock;
+#[cfg(test)]
+#[path = "memory/lock/scheduled.rs"]
+mod lock;
 mod name;
 mod rules;
 mod shard;

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,13 +8,16 @@ use smallvec::SmallVec;
 use stanchion_core::{Clock, StoreError, StoreErrorKind, Timestamp};
 
 use super::holds::Holds;
-use super::name::SlotBytes;
+use super::lock::{Guard, Lock};
+use super::name::{SlotBytes, Wanted};
 use super::shard::{Place, Shard};
 use crate::charge::Standings;
 use crate::{
     Call, Capabilities, Charge, CounterStore, Entry, Kernel, Limit, Mode, Outcome, Settled, Settlement, Slot,
     State,
 };
+
+mod settling;
 
 const SHARDS: usize = 64;
 
@@ -26,9 +29,9 @@ const SHARDS: usize = 64;
 /// are as good as new make room for others; where a part has none, the decision fails with `Unavailable`, and nothing in use is
 /// forgotten.
 pub struct MemoryCounterStore {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Lock<Shard>]>,
     /// Locked before any shard.
-    holds: Mutex<Holds>,
+    holds: Lock<Holds>,
     capacity: usize,
     hasher: DefaultHashBuilder,
     clock: Arc<dyn Clock>,
@@ -50,7 +53,8 @@ struct Seat {
 }
 
 type Seats = SmallVec<[Seat; 8]>;
-type Guards<'a> = SmallVec<[MutexGuard<'a, Shard>; 8]>;
+type Guards<'a> = SmallVec<[Guard<'a, Shard>; 8]>;
+type Rooms = SmallVec<[Option<Place>; 8]>;
 
 impl MemoryCounterStore {
     /// Makes an empty store for at most about `capacity` counters (at least 64). `clock` decides where callers leave the time to the
@@ -58,15 +62,15 @@ impl MemoryCounterStore {
     #[must_use]
     pub fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
         let of_shard = capacity.div_ceil(SHARDS).max(1);
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(of_shard))).collect();
+        let shards = (0..SHARDS).map(|_| Lock::new(Shard::new(of_shard))).collect();
         let capacity = of_shard.saturating_mul(SHARDS);
-        Self { shards, holds: Mutex::default(), capacity, hasher: DefaultHashBuilder::default(), clock }
+        Self { shards, holds: Lock::default(), capacity, hasher: DefaultHashBuilder::default(), clock }
     }
 
     /// Returns how many counters and entries there are, those that are as good as new included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Tells whether there are none.
@@ -121,7 +125,7 @@ impl MemoryCounterStore {
         lasts: Duration,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let mut holds = self.holds();
+        let mut holds = self.holds.lock();
         if !holds.has_room(self.capacity, now) {
             return Err(full());
         }
@@ -145,41 +149,6 @@ impl MemoryCounterStore {
             self.take(slot, call, now, &seats, &mut guards)?;
         }
         Ok(Outcome::from_standings(admitted, now, standings))
-    }
-
-    fn settle_all(
-        &self,
-        slot: Slot,
-        call: Settled,
-        corrections: &[Settlement<'_>],
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let mut holds = call.hold.then(|| self.holds());
-        if holds.as_mut().is_some_and(|holds| !holds.end(slot, call.id, now)) {
-            return Ok(false);
-        }
-        let slot = SlotBytes::from(slot);
-        for correction in corrections {
-            let wanted = slot.with(correction.key);
-            let hash = wanted.hash(&self.hasher);
-            let mut shard = self.lock(shard_of(hash));
-            if let Limit::Entries(limit) = correction.limit {
-                let until = limit.until(now);
-                shard.entries.settle(wanted, call.id, until, correction.adjustment, now);
-                continue;
-            }
-            let mut place = shard.find(hash, wanted);
-            let before = place.and_then(|place| shard.state(place));
-            let Some(after) = correction.limit.settle(before, now, call.at, correction.adjustment) else {
-                continue;
-            };
-            if place.is_none() {
-                place = shard.allocate(now, &self.hasher, |_| false);
-                shard.fill(place.ok_or_else(full)?, hash, wanted, &self.hasher);
-            }
-            shard.set(place.ok_or_else(full)?, after, correction.limit.fresh_at(after));
-        }
-        Ok(true)
     }
 
     /// Finds each key's shard and locks them, lowest first, so that no two decisions wait for each other.
@@ -216,13 +185,31 @@ impl MemoryCounterStore {
         seats: &Seats,
         guards: &mut Guards<'_>,
     ) -> Result<(), StoreError> {
+        let rooms = self.make_room(now, seats, guards)?;
+        for ((seat, room), charge) in seats.iter().zip(rooms).zip(call.charges) {
+            let Some(shard) = guards.get_mut(seat.guard).filter(|_| seat.writes) else { continue };
+            let wanted = slot.with(charge.key);
+            match (charge.limit, room) {
+                (Limit::Entries(limit), _) => {
+                    let entry = Entry { until: limit.until(now), id: call.id, amount: seat.amount };
+                    shard.entries.add(wanted, entry, now);
+                }
+                (limit, Some(place)) => self.write(shard, place, seat, wanted, limit.fresh_at(seat.after)),
+                (_, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds room for all that is written and not there yet: each seat's place, where it has one.
+    fn make_room(&self, now: Timestamp, seats: &Seats, guards: &mut Guards<'_>) -> Result<Rooms, StoreError> {
         for (number, shard) in guards.iter_mut().enumerate() {
             let entries = seats.iter().filter(|seat| seat.guard == number && seat.amount > 0).count();
             if entries > 0 && !shard.entries.has_room(entries, now) {
                 return Err(full());
             }
         }
-        let mut rooms: SmallVec<[Option<Place>; 8]> = SmallVec::new();
+        let mut rooms = Rooms::new();
         for seat in seats {
             let Some(shard) = guards.get_mut(seat.guard) else { continue };
             let is_new = seat.place.is_none() && seat.writes && seat.after.used > 0;
@@ -239,33 +226,20 @@ impl MemoryCounterStore {
             }
             rooms.push(room);
         }
-        for ((seat, room), charge) in seats.iter().zip(rooms).zip(call.charges) {
-            let Some(shard) = guards.get_mut(seat.guard).filter(|_| seat.writes) else { continue };
-            let wanted = slot.with(charge.key);
-            match (charge.limit, room) {
-                (Limit::Entries(limit), _) => {
-                    let entry = Entry { until: limit.until(now), id: call.id, amount: seat.amount };
-                    shard.entries.add(wanted, entry, now);
-                }
-                (_, Some(place)) => {
-                    if seat.place.is_none() {
-                        shard.fill(place, seat.hash, wanted, &self.hasher);
-                    }
-                    shard.set(place, seat.after, charge.limit.fresh_at(seat.after));
-                }
-                (_, None) => {}
-            }
+        Ok(rooms)
+    }
+
+    /// Writes a counter into its place, under its name if it is new there.
+    fn write(&self, shard: &mut Shard, place: Place, seat: &Seat, wanted: Wanted<'_>, fresh_at: Timestamp) {
+        if seat.place.is_none() {
+            shard.fill(place, seat.hash, wanted, &self.hasher);
         }
-        Ok(())
+        shard.set(place, seat.after, fresh_at);
     }
 
     #[expect(clippy::indexing_slicing, reason = "`shard_of` is less than the number of shards")]
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard])
-    }
-
-    fn holds(&self) -> MutexGuard<'_, Holds> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, shard: usize) -> Guard<'_, Shard> {
+        self.shards[shard].lock()
     }
 
     fn time(&self, now: Option<Timestamp>) -> Timestamp {
@@ -341,10 +315,6 @@ fn full() -> StoreError {
         .with_source("every counter there is room for is in use")
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[async_trait]
 impl CounterStore for MemoryCounterStore {
     fn capabilities(&self) -> Capabilities {
@@ -407,5 +377,7 @@ impl fmt::Debug for MemoryCounterStore {
     }
 }
 
+#[cfg(test)]
+mod schedules;
 #[cfg(test)]
 mod tests;

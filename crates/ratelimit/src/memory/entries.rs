@@ -31,6 +31,12 @@ impl EntryTable {
         }
     }
 
+    /// Tells whether a call's entry is there and counts.
+    pub(super) fn has(&self, wanted: Wanted<'_>, id: CallId, now: Timestamp) -> bool {
+        let entries = self.counters.get(&*wanted.to_bytes()).map_or(&[][..], Entries::as_slice);
+        entries.iter().any(|entry| entry.id == id && entry.until > now)
+    }
+
     /// Tells whether so many more entries can be kept, and lets go of what has ended if that is what it takes.
     pub(super) fn has_room(&mut self, entries: usize, now: Timestamp) -> bool {
         if self.len + entries > self.capacity && self.full_until <= now {

@@ -39,8 +39,12 @@ impl Holds {
         self.made.push_back((slot, id));
     }
 
-    /// Ends a hold, and tells whether it still lasted.
-    pub(super) fn end(&mut self, slot: Slot, id: CallId, now: Timestamp) -> bool {
-        self.until.remove(&(slot, id)).is_some_and(|until| until > now)
+    /// Tells whether a hold was made and has not ended.
+    pub(super) fn lasts(&self, slot: Slot, id: CallId, now: Timestamp) -> bool {
+        self.until.get(&(slot, id)).is_some_and(|until| *until > now)
+    }
+
+    pub(super) fn end(&mut self, slot: Slot, id: CallId) {
+        self.until.remove(&(slot, id));
     }
 }

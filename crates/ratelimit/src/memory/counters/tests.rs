@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use stanchion_core::{IdGen, ManualClock, SeededRandom};
 
 use super::*;
-use crate::Limit;
+use crate::{Adjustment, CallId, Limit};
 
 fn store(capacity: usize) -> MemoryCounterStore {
     MemoryCounterStore::new(capacity, Arc::new(ManualClock::default()))
@@ -121,6 +122,35 @@ fn a_counter_of_the_call_makes_no_room_for_another_of_it() {
         assert!(remaining == [1, 1] || (remaining == [2, 2] && full > 0), "{number}: {remaining:?}");
     }
     assert!(full > 0, "no two keys fell into one part");
+}
+
+#[test]
+fn a_settlement_that_finds_no_room_corrects_nothing_and_can_be_tried_again() {
+    let store = store(64);
+    let day = Limit::token_bucket(100, 1, 86_400).unwrap();
+    let ask = |key: &[u8], cost, hold| {
+        let charges = [Charge::new(key, day, cost)];
+        let call = Call { id: CallId::new(1), hold, ..Call::new(&charges, Some(at(0))) };
+        store.charge(Slot::Edge, &call).map(|outcome| outcome.standings()[0].remaining)
+    };
+    assert_eq!(ask(b"known", 1, Some(Duration::from_secs(60))).unwrap(), 99);
+    // Fill every part, and take a counter that found no room, though not for the one that is held.
+    let shard = |key: &[u8]| shard_of(SlotBytes::from(Slot::Edge).with(key).hash(&store.hasher));
+    let keys: Vec<[u8; 4]> = (0..4_000_u32).map(u32::to_be_bytes).collect();
+    let full: Vec<_> = keys.iter().filter(|key| ask(&key[..], 1, None).is_err()).collect();
+    let unknown = full.iter().find(|key| shard(&key[..]) != shard(b"known")).unwrap();
+
+    let add = |key| Settlement { key, limit: day, adjustment: Adjustment::Add(7) };
+    let call = Settled { id: CallId::new(1), at: at(0), hold: true };
+    let settle = || store.settle_all(Slot::Edge, call, &[add(b"known"), add(&unknown[..])], at(1));
+    assert_eq!(settle().map_err(|error| error.kind()), Err(StoreErrorKind::Unavailable));
+    assert_eq!((ask(b"known", 0, None).unwrap(), ask(&unknown[..], 0, None).unwrap()), (99, 100));
+    for key in &keys {
+        store.reset(Slot::Edge, key).now_or_never().unwrap().unwrap();
+    }
+    assert!(settle().unwrap());
+    assert_eq!((ask(b"known", 0, None).unwrap(), ask(&unknown[..], 0, None).unwrap()), (92, 93));
+    assert!(!settle().unwrap(), "once");
 }
 
 #[test]
