@@ -3,6 +3,7 @@
 mod document;
 mod problem;
 mod read;
+mod rules;
 mod secret;
 mod storage;
 mod validate;
@@ -56,6 +57,10 @@ pub struct Config {
     /// The platform's rate limits: they hold for every tenant. Of those that the admin API has put under the same id they take the
     /// place, at the start and at each reload.
     pub limits: Vec<ratelimit::Rule>,
+    /// Presets of limits that are added to `limits`: `default`. A limit of `limits` takes the place of one with its id.
+    pub limit_presets: Vec<String>,
+    /// Files with more limits, a list `rules` in each, as TOML or, if their name ends in `.json`, as JSON.
+    pub limit_files: Vec<PathBuf>,
     /// What is counted for billing, and what it costs.
     pub metering: MeteringConfig,
     /// How tenants are kept in memory.
@@ -218,9 +223,11 @@ impl Config {
         let mut document = document::Document::parse(path, text, environment)?;
         let mut problems = Vec::new();
         let config = read::read(&mut document, &mut problems);
-        let config = config.and_then(|config| validate::settings(config, &mut document, &mut problems));
-        if let Some(config) = &config {
+        let mut config = config.and_then(|config| validate::settings(config, &mut document, &mut problems));
+        if let Some(config) = &mut config {
+            rules::from_files(config, path, &document, &mut problems);
             validate::together(config, &document, &mut problems);
+            rules::from_presets(config, &document, &mut problems);
             if secrets == Secrets::Required {
                 validate::secrets(config, &document, environment, path, &mut problems);
             }

@@ -347,3 +347,35 @@ peppers = { 1 = "env:PEPPER" }
     stanchion.toml:7: `identity.peppers.1`: the variable `PEPPER` is not set
     "#);
 }
+
+#[test]
+fn limits_come_from_presets_and_files_and_the_configuration_has_the_last_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("more.toml", "[[rules]]\nid = \"more\"\nkey = [\"ip\"]\nlimit = 5\nwindow = \"1m\"\n");
+    write("more.json", r#"{"rules":[{"id":"json","key":["ip"],"limit":6,"window":"1m"}]}"#);
+    write("bad.toml", "[[rules]]\nid = \"bad\"\nkey = [\"ip\"]\nlimit = 5\nwindow = \"0s\"\n");
+    let parse = |text: &str| {
+        let path = directory.path().join("stanchion.toml");
+        Config::parse(&path, text, &Environment::default(), Secrets::Required)
+    };
+    let text = "limit_presets = [\"default\"]\nlimit_files = [\"more.toml\", \"more.json\"]\n\
+                [[limits]]\nid = \"ip_per_minute\"\nkey = [\"ip\"]\nlimit = 9\nwindow = \"1m\"\n";
+    let config = parse(text).unwrap();
+    let ids: Vec<&str> = config.limits.iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(ids.len(), 10, "{ids:?}");
+    assert_eq!(ids[..3], ["ip_per_minute", "more", "json"]);
+    assert_eq!(config.limits[0].limit, 9);
+
+    let wrong = "limit_presets = [\"strict\"]\nlimit_files = [\"bad.toml\", \"none.toml\", \"more.toml\", \"more.toml\"]\n";
+    let problems: Vec<String> =
+        parse(wrong).unwrap_err().iter().map(|problem| problem.message.clone()).collect();
+    for expected in [
+        "`limit_presets`: there is no preset `strict`: use one of default",
+        "`limit_files`: bad.toml: `rules[0].window`: `0s` is not a window",
+        "`limit_files`: none.toml: cannot be read",
+        "`limit_files`: more.toml: limit `more` stands elsewhere too",
+    ] {
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}: {problems:?}");
+    }
+}
