@@ -7,14 +7,15 @@ use hashbrown::DefaultHashBuilder;
 use smallvec::SmallVec;
 use stanchion_core::{Clock, StoreError, StoreErrorKind, Timestamp};
 
+use super::entries::Hashed;
 use super::holds::Holds;
 use super::lock::{Guard, Lock};
-use super::name::{SlotBytes, Wanted};
+use super::name::{SlotId, Wanted};
 use super::shard::{Place, Shard};
 use crate::charge::Standings;
 use crate::{
     Call, Capabilities, Charge, CounterStore, Entry, Kernel, Limit, Mode, Outcome, Settled, Settlement, Slot,
-    State,
+    Standing, State,
 };
 
 mod settling;
@@ -24,10 +25,10 @@ const SHARDS: usize = 64;
 /// Counters in the memory of one process; a restart forgets them.
 ///
 /// Exact under any number of threads: a decision holds the locks of all the parts it touches, taken in their order. Memory is
-/// bounded: a counter takes about 75 bytes (names of more than 38 bytes take their length besides), and there are at most as many as
-/// the store was made for, an equal number in each of 64 parts; as many entries of logs and leases, and as many holds. Counters that
-/// are as good as new make room for others; where a part has none, the decision fails with `Unavailable`, and nothing in use is
-/// forgotten.
+/// bounded: a counter takes about 75 bytes (a tenant's key of more than 22 bytes, or another slot's of more than 37, takes its length
+/// besides), and there are at most as many as the store was made for, an equal number in each of 64 parts; as many entries of logs
+/// and leases, and as many holds. Counters that are as good as new make room for others; where a part has none, the decision fails
+/// with `Unavailable`, and nothing in use is forgotten.
 pub struct MemoryCounterStore {
     shards: Box<[Lock<Shard>]>,
     /// Locked before any shard.
@@ -46,6 +47,7 @@ struct Seat {
     guard: usize,
     place: Option<Place>,
     after: State,
+    fresh_at: Timestamp,
     /// How much an entry is to take.
     amount: u64,
     /// Whether anything is to be written.
@@ -80,39 +82,41 @@ impl MemoryCounterStore {
     }
 
     /// Decides, without waiting.
+    #[inline]
     pub(crate) fn charge(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
         let now = self.time(call.now);
         match call.hold {
             Some(lasts) => self.charge_held(slot, call, lasts, now),
             None => match call.charges {
                 [charge] if charge.limit.kernel() != Kernel::Entries && !charge.charge_denied => {
-                    self.charge_one(SlotBytes::from(slot), charge, now)
+                    self.charge_one(SlotId::from(slot), charge, now)
                 }
-                _ => self.charge_all(SlotBytes::from(slot), call, now),
+                _ => self.charge_all(SlotId::from(slot), call, now),
             },
         }
     }
 
     /// One rule is the usual case, and needs none of the book-keeping.
-    fn charge_one(
-        &self,
-        slot: SlotBytes,
-        charge: &Charge<'_>,
-        now: Timestamp,
-    ) -> Result<Outcome, StoreError> {
+    fn charge_one(&self, slot: SlotId, charge: &Charge<'_>, now: Timestamp) -> Result<Outcome, StoreError> {
         let wanted = slot.with(charge.key);
         let hash = wanted.hash(&self.hasher);
         let mut shard = self.lock(shard_of(hash));
-        let mut place = shard.find(hash, wanted);
-        let before = place.and_then(|place| shard.state(place));
+        let found = shard.find_mut(hash, wanted);
+        let before = found.as_ref().map(|counter| counter.state);
         let (after, standing) = charge.limit.charge(before, now, charge.cost);
-        if standing.fits && (before.is_some() || after.used > 0) {
-            if place.is_none() {
-                place = shard.allocate(now, &self.hasher, |_| false);
-                shard.fill(place.ok_or_else(full)?, hash, wanted, &self.hasher);
+        if standing.fits {
+            let fresh_at = fresh_at(&charge.limit, after, now, &standing);
+            match found {
+                Some(counter) => (counter.state, counter.fresh_at) = (after, fresh_at),
+                None if after.used > 0 => {
+                    let place = shard.allocate(now, &self.hasher, |_| false).ok_or_else(full)?;
+                    shard.fill(place, hash, wanted, &self.hasher);
+                    shard.set(place, after, fresh_at);
+                }
+                None => {}
             }
-            shard.set(place.ok_or_else(full)?, after, charge.limit.fresh_at(after));
         }
+        drop(shard);
         let admitted = standing.fits || charge.mode == Mode::Observe;
         Ok(Outcome::of_one(admitted, now, standing))
     }
@@ -136,7 +140,7 @@ impl MemoryCounterStore {
         Ok(outcome)
     }
 
-    fn charge_all(&self, slot: SlotBytes, call: &Call<'_>, now: Timestamp) -> Result<Outcome, StoreError> {
+    fn charge_all(&self, slot: SlotId, call: &Call<'_>, now: Timestamp) -> Result<Outcome, StoreError> {
         let (mut seats, mut guards, mut standings) =
             (Seats::new(), Guards::new(), Standings::with_capacity(call.charges.len()));
         let keys = call.charges.iter().map(|charge| charge.key);
@@ -154,32 +158,34 @@ impl MemoryCounterStore {
     /// Finds each key's shard and locks them, lowest first, so that no two decisions wait for each other.
     fn sit<'a, 'k>(
         &'a self,
-        slot: SlotBytes,
+        slot: SlotId,
         keys: impl Iterator<Item = &'k [u8]>,
         seats: &mut Seats,
         guards: &mut Guards<'a>,
     ) {
-        let mut shards = SmallVec::<[usize; 8]>::new();
+        // One bit for each shard: their order, and the place of each among those that are locked, come for nothing.
+        let mut touched = 0_u64;
         for key in keys {
             let hash = slot.with(key).hash(&self.hasher);
-            let (shard, after) = (shard_of(hash), State { at: Timestamp::EPOCH, used: 0 });
-            seats.push(Seat { hash, shard, guard: 0, place: None, after, amount: 0, writes: false });
-            shards.push(shard);
+            let (shard, place, after) = (shard_of(hash), None, State { at: Timestamp::EPOCH, used: 0 });
+            let fresh_at = Timestamp::EPOCH;
+            seats.push(Seat { hash, shard, guard: 0, place, after, fresh_at, amount: 0, writes: false });
+            touched |= 1 << shard;
         }
-        shards.sort_unstable();
-        shards.dedup();
         for seat in seats {
-            seat.guard = shards.iter().position(|shard| *shard == seat.shard).unwrap_or(0);
+            let before = touched & ((1 << seat.shard) - 1);
+            seat.guard = usize::try_from(before.count_ones()).unwrap_or(usize::MAX);
         }
-        for shard in shards {
-            guards.push(self.lock(shard));
+        while touched != 0 {
+            guards.push(self.lock(usize::try_from(touched.trailing_zeros()).unwrap_or(0)));
+            touched &= touched - 1;
         }
     }
 
     /// Writes what was evaluated: first all the room that it takes, then everything.
     fn take(
         &self,
-        slot: SlotBytes,
+        slot: SlotId,
         call: &Call<'_>,
         now: Timestamp,
         seats: &Seats,
@@ -192,9 +198,10 @@ impl MemoryCounterStore {
             match (charge.limit, room) {
                 (Limit::Entries(limit), _) => {
                     let entry = Entry { until: limit.until(now), id: call.id, amount: seat.amount };
-                    shard.entries.add(wanted, entry, now);
+                    let name = Hashed { wanted, hash: seat.hash, hasher: &self.hasher };
+                    shard.entries.add(name, entry, now);
                 }
-                (limit, Some(place)) => self.write(shard, place, seat, wanted, limit.fresh_at(seat.after)),
+                (_, Some(place)) => self.write(shard, place, seat, wanted, seat.fresh_at),
                 (_, None) => {}
             }
         }
@@ -203,7 +210,8 @@ impl MemoryCounterStore {
 
     /// Finds room for all that is written and not there yet: each seat's place, where it has one.
     fn make_room(&self, now: Timestamp, seats: &Seats, guards: &mut Guards<'_>) -> Result<Rooms, StoreError> {
-        for (number, shard) in guards.iter_mut().enumerate() {
+        let adds_entries = seats.iter().any(|seat| seat.amount > 0);
+        for (number, shard) in guards.iter_mut().enumerate().filter(|_| adds_entries) {
             let entries = seats.iter().filter(|seat| seat.guard == number && seat.amount > 0).count();
             if entries > 0 && !shard.entries.has_room(entries, now) {
                 return Err(full());
@@ -249,26 +257,31 @@ impl MemoryCounterStore {
 
 /// Computes what each charge would do, and whether all of them together may.
 fn evaluate(
-    slot: SlotBytes,
+    slot: SlotId,
     charges: &[Charge<'_>],
     now: Timestamp,
     seats: &mut Seats,
     guards: &Guards<'_>,
     standings: &mut Standings,
 ) -> bool {
+    // All are found before any is computed, so that the processor waits for several counters at a time.
+    for (seat, charge) in seats.iter_mut().zip(charges) {
+        if let Some(shard) = guards.get(seat.guard).filter(|_| charge.limit.kernel() != Kernel::Entries) {
+            seat.place = shard.find(seat.hash, slot.with(charge.key));
+        }
+    }
     let mut admitted = true;
     for (seat, charge) in seats.iter_mut().zip(charges) {
         let Some(shard) = guards.get(seat.guard) else { continue };
         let wanted = slot.with(charge.key);
-        let standing = if let Limit::Entries(limit) = charge.limit {
-            let in_use = shard.entries.in_use(wanted, &limit, now, charge.cost);
+        let standing = if let Limit::Entries(limit) = &charge.limit {
+            let in_use = shard.entries.in_use(seat.hash, wanted, limit, now, charge.cost);
             seat.amount = charge.cost;
             limit.standing(&in_use, now, charge.cost)
         } else {
-            seat.place = shard.find(seat.hash, wanted);
             let before = seat.place.and_then(|place| shard.state(place));
             let (after, standing) = charge.limit.charge(before, now, charge.cost);
-            seat.after = after;
+            (seat.after, seat.fresh_at) = (after, fresh_at(&charge.limit, after, now, &standing));
             standing
         };
         admitted &= standing.fits || charge.mode == Mode::Observe;
@@ -283,7 +296,7 @@ fn evaluate(
 
 /// Turns to what is left of a refused call: charges that refusals take too, and how the others stand when nothing is taken.
 fn leave(
-    slot: SlotBytes,
+    slot: SlotId,
     charges: &[Charge<'_>],
     now: Timestamp,
     seats: &mut Seats,
@@ -295,12 +308,26 @@ fn leave(
             continue;
         };
         (seat.writes, seat.amount) = (false, 0);
-        *standing = if let Limit::Entries(limit) = charge.limit {
-            limit.standing(&shard.entries.in_use(slot.with(charge.key), &limit, now, 0), now, 0)
+        *standing = if let Limit::Entries(limit) = &charge.limit {
+            let in_use = shard.entries.in_use(seat.hash, slot.with(charge.key), limit, now, 0);
+            limit.standing(&in_use, now, 0)
         } else {
             let before = seat.place.and_then(|place| shard.state(place));
             charge.limit.charge(before, now, 0).1
         };
+    }
+}
+
+/// When a state that has just been charged is as good as new. The standing of a level tells it, which saves two divisions.
+#[inline]
+fn fresh_at(limit: &Limit, after: State, now: Timestamp, standing: &Standing) -> Timestamp {
+    match limit {
+        Limit::Level(_) if after.used > 0 => {
+            let fresh_at = now.plus(standing.reset_after);
+            debug_assert_eq!(fresh_at, limit.fresh_at(after), "{limit:?} {after:?}");
+            fresh_at
+        }
+        _ => limit.fresh_at(after),
     }
 }
 
@@ -362,11 +389,11 @@ impl CounterStore for MemoryCounterStore {
     }
 
     async fn reset(&self, slot: Slot, key: &[u8]) -> Result<(), StoreError> {
-        let wanted = SlotBytes::from(slot).with(key);
+        let wanted = SlotId::from(slot).with(key);
         let hash = wanted.hash(&self.hasher);
         let mut shard = self.lock(shard_of(hash));
         shard.remove(hash, wanted);
-        shard.entries.remove(wanted);
+        shard.entries.remove(hash, wanted);
         Ok(())
     }
 }

@@ -4,123 +4,134 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::Slot;
 
-const SHORT: usize = 38;
-const TENANT: u8 = 2;
-const TENANT_LENGTH: usize = 17;
+const TENANT_KEY: usize = 22;
+const OTHER_KEY: usize = 37;
 
-/// The whole name of a counter, slot and key, as one run of bytes. Names up to 38 bytes need no allocation: a tenant's key by user
-/// id, API key or address usually is as short.
+/// The whole name of a counter, slot and key. Keys of tenants up to 22 bytes, and of the other slots up to 37, need no allocation:
+/// one by user id, API key or address usually is as short.
 #[derive(Debug, Default)]
 pub(super) enum Name {
     /// No counter has this place.
     #[default]
     Free,
-    Short {
+    OfTenant {
         length: u8,
-        bytes: [u8; SHORT],
+        id: [u8; 16],
+        key: [u8; TENANT_KEY],
     },
-    Long(Box<[u8]>),
+    Other {
+        kind: SlotKind,
+        length: u8,
+        key: [u8; OTHER_KEY],
+    },
+    Long {
+        kind: SlotKind,
+        id: [u8; 16],
+        key: Box<[u8]>,
+    },
 }
 
 /// A name that is looked for.
-#[derive(Clone, Copy, Debug)]
+///
+/// Every name there is reads as one, so that what is looked for and what is there cannot be compared or hashed differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted<'a> {
-    pub(super) slot: SlotBytes,
-    pub(super) key: &'a [u8],
+    slot: SlotId,
+    key: &'a [u8],
 }
 
-/// A slot as the bytes that begin a name. They tell their own length: 17 for a tenant's, else 1.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SlotBytes([u8; TENANT_LENGTH]);
+/// A slot as two plain numbers, which stay in registers where a [`Slot`] of 17 bytes is copied piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SlotId {
+    kind: SlotKind,
+    id: u128,
+}
 
-impl From<Slot> for SlotBytes {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotKind {
+    Edge,
+    Platform,
+    Tenant,
+}
+
+impl From<Slot> for SlotId {
+    #[inline]
     fn from(slot: Slot) -> Self {
-        let (tag, id) = match slot {
-            Slot::Edge => (0, [0; 16]),
-            Slot::Platform => (1, [0; 16]),
-            Slot::Tenant(tenant) => (TENANT, tenant.uuid().into_bytes()),
-        };
-        let mut bytes = [tag; TENANT_LENGTH];
-        if let Some(rest) = bytes.last_chunk_mut() {
-            *rest = id;
+        match slot {
+            Slot::Edge => Self { kind: SlotKind::Edge, id: 0 },
+            Slot::Platform => Self { kind: SlotKind::Platform, id: 0 },
+            Slot::Tenant(tenant) => Self { kind: SlotKind::Tenant, id: tenant.uuid().as_u128() },
         }
-        Self(bytes)
     }
 }
 
-impl SlotBytes {
+impl SlotId {
     pub(super) const fn with(self, key: &[u8]) -> Wanted<'_> {
         Wanted { slot: self, key }
-    }
-
-    /// Reads the slot off the front of a name.
-    fn split(name: &[u8]) -> Option<(Self, &[u8])> {
-        match name.split_first_chunk() {
-            Some((bytes, key)) if bytes.first() == Some(&TENANT) => Some((Self(*bytes), key)),
-            _ => {
-                let (tag, key) = name.split_first()?;
-                let mut bytes = [0; TENANT_LENGTH];
-                let [first, ..] = &mut bytes;
-                *first = *tag;
-                Some((Self(bytes), key))
-            }
-        }
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        let [tag, ..] = &self.0;
-        if *tag == TENANT { &self.0 } else { std::slice::from_ref(tag) }
     }
 }
 
 impl Wanted<'_> {
+    #[inline]
     pub(super) fn hash(self, builder: &DefaultHashBuilder) -> u64 {
         let mut hasher = builder.build_hasher();
-        let [tag, id @ ..] = self.slot.0;
-        hasher.write_u128(u128::from_ne_bytes(id));
-        hasher.write_u8(tag);
+        // The slot comes last, and mixes the key once more: else short keys that are alike crowd into few parts. Which kind of slot it
+        // is only decides between equal hashes.
         hasher.write(self.key);
+        hasher.write_u128(self.slot.id);
         hasher.finish()
     }
 }
 
 impl Name {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Free => &[],
-            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Self::Long(bytes) => bytes,
-        }
-    }
-
     pub(super) const fn is_free(&self) -> bool {
         matches!(self, Self::Free)
     }
 
+    #[inline]
     pub(super) fn is(&self, wanted: Wanted<'_>) -> bool {
-        SlotBytes::split(self.bytes()).is_some_and(|(slot, key)| slot.0 == wanted.slot.0 && key == wanted.key)
+        self.read() == Some(wanted)
     }
 
     pub(super) fn hash(&self, builder: &DefaultHashBuilder) -> u64 {
-        SlotBytes::split(self.bytes()).map_or(0, |(slot, key)| slot.with(key).hash(builder))
+        self.read().map_or(0, |name| name.hash(builder))
+    }
+
+    #[inline]
+    fn read(&self) -> Option<Wanted<'_>> {
+        let (kind, id, key) = match self {
+            Self::Free => return None,
+            Self::OfTenant { length, id, key } => (SlotKind::Tenant, *id, key.get(..usize::from(*length))?),
+            Self::Other { kind, length, key } => (*kind, [0; 16], key.get(..usize::from(*length))?),
+            Self::Long { kind, id, key } => (*kind, *id, &**key),
+        };
+        Some(SlotId { kind, id: u128::from_ne_bytes(id) }.with(key))
     }
 }
 
 impl From<Wanted<'_>> for Name {
     fn from(wanted: Wanted<'_>) -> Self {
-        let (slot, key) = (wanted.slot.as_bytes(), wanted.key);
-        let length = slot.len() + key.len();
-        match u8::try_from(length) {
-            Ok(short) if length <= SHORT => {
-                let mut bytes = [0; SHORT];
-                for (to, from) in bytes.iter_mut().zip(slot.iter().chain(key)) {
-                    *to = *from;
-                }
-                Self::Short { length: short, bytes }
-            }
-            _ => Self::Long([slot, key].concat().into()),
+        let Wanted { slot: SlotId { kind, id }, key } = wanted;
+        let id = id.to_ne_bytes();
+        if kind == SlotKind::Tenant
+            && let Some((length, key)) = padded(key)
+        {
+            Self::OfTenant { length, id, key }
+        } else if kind != SlotKind::Tenant
+            && let Some((length, key)) = padded(key)
+        {
+            Self::Other { kind, length, key }
+        } else {
+            Self::Long { kind, id, key: key.into() }
         }
     }
+}
+
+/// A key that fits, with its length.
+fn padded<const ROOM: usize>(key: &[u8]) -> Option<(u8, [u8; ROOM])> {
+    let mut bytes = [0; ROOM];
+    bytes.get_mut(..key.len())?.copy_from_slice(key);
+    Some((u8::try_from(key.len()).ok()?, bytes))
 }
 
 #[cfg(test)]
@@ -133,9 +144,9 @@ mod tests {
     fn a_name_is_its_slot_and_its_key_and_nothing_else() {
         let random = SeededRandom::new(1);
         let tenants = [(); 2].map(|()| Slot::Tenant(random.tenant_id(Timestamp::EPOCH)));
-        let slots = [Slot::Edge, Slot::Platform, tenants[0], tenants[1]].map(SlotBytes::from);
+        let slots = [Slot::Edge, Slot::Platform, tenants[0], tenants[1]].map(SlotId::from);
         let keys: Vec<Vec<u8>> =
-            [0, 1, 16, 21, 22, 37, 38, 300].into_iter().map(|length| vec![2; length]).collect();
+            [0, 1, 16, 21, 22, 23, 36, 37, 38, 300].into_iter().map(|length| vec![2; length]).collect();
         let all: Vec<Wanted<'_>> =
             slots.iter().flat_map(|slot| keys.iter().map(|key| slot.with(key))).collect();
         let builder = DefaultHashBuilder::default();

@@ -33,10 +33,10 @@ pub(super) struct Shard {
 /// One counter: a cache line.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Counter {
+pub(super) struct Counter {
     name: Name,
-    state: State,
-    fresh_at: Timestamp,
+    pub(super) state: State,
+    pub(super) fresh_at: Timestamp,
 }
 
 const _: () = assert!(size_of::<Counter>() == 64);
@@ -52,11 +52,20 @@ impl Shard {
         self.table.len() + self.entries.len()
     }
 
+    #[inline]
     pub(super) fn find(&self, hash: u64, wanted: Wanted<'_>) -> Option<Place> {
         let is_wanted = |place: &Place| self.counter(*place).is_some_and(|counter| counter.name.is(wanted));
         self.table.find(hash, is_wanted).copied()
     }
 
+    /// The counter of a name, to be read and written in one look-up.
+    #[inline]
+    pub(super) fn find_mut(&mut self, hash: u64, wanted: Wanted<'_>) -> Option<&mut Counter> {
+        let place = self.find(hash, wanted)?;
+        self.counter_mut(place)
+    }
+
+    #[inline]
     pub(super) fn state(&self, place: Place) -> Option<State> {
         self.counter(place).map(|counter| counter.state)
     }
@@ -177,16 +186,19 @@ impl Shard {
         self.chunks.len().saturating_sub(1) * CHUNK + last
     }
 
+    #[inline]
     fn counter(&self, place: Place) -> Option<&Counter> {
         counter(&self.chunks, place)
     }
 
+    #[inline]
     fn counter_mut(&mut self, place: Place) -> Option<&mut Counter> {
         let place = usize::try_from(place).ok()?;
         self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 }
 
+#[inline]
 fn counter(chunks: &[Box<[Counter]>], place: Place) -> Option<&Counter> {
     let place = usize::try_from(place).ok()?;
     chunks.get(place / CHUNK)?.get(place % CHUNK)

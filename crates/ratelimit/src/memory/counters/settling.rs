@@ -1,7 +1,8 @@
 use stanchion_core::{StoreError, Timestamp};
 
 use super::{Guards, MemoryCounterStore, Seats};
-use crate::memory::name::SlotBytes;
+use crate::memory::entries::Hashed;
+use crate::memory::name::SlotId;
 use crate::{Adjustment, Limit, Settled, Settlement, Slot};
 
 impl MemoryCounterStore {
@@ -18,16 +19,20 @@ impl MemoryCounterStore {
             return Ok(false);
         }
         let (mut seats, mut guards) = (Seats::new(), Guards::new());
-        let bytes = SlotBytes::from(slot);
-        self.sit(bytes, corrections.iter().map(|correction| correction.key), &mut seats, &mut guards);
+        let slot_id = SlotId::from(slot);
+        self.sit(slot_id, corrections.iter().map(|correction| correction.key), &mut seats, &mut guards);
         for (seat, correction) in seats.iter_mut().zip(corrections) {
             let Some(shard) = guards.get(seat.guard) else { continue };
-            let wanted = bytes.with(correction.key);
+            let wanted = slot_id.with(correction.key);
             if let Limit::Entries(_) = correction.limit {
                 seat.writes = true;
                 // What is added to an entry that has ended begins another.
                 if let Adjustment::Add(amount) = correction.adjustment
-                    && !shard.entries.has(wanted, call.id, now)
+                    && !shard.entries.has(
+                        Hashed { wanted, hash: seat.hash, hasher: &self.hasher },
+                        call.id,
+                        now,
+                    )
                 {
                     seat.amount = amount;
                 }
@@ -42,11 +47,12 @@ impl MemoryCounterStore {
         let rooms = self.make_room(now, &seats, &mut guards)?;
         for ((seat, room), correction) in seats.iter().zip(rooms).zip(corrections) {
             let Some(shard) = guards.get_mut(seat.guard).filter(|_| seat.writes) else { continue };
-            let wanted = bytes.with(correction.key);
+            let wanted = slot_id.with(correction.key);
             match (correction.limit, room) {
                 (Limit::Entries(limit), _) => {
                     let until = limit.until(now);
-                    shard.entries.settle(wanted, call.id, until, correction.adjustment, now);
+                    let name = Hashed { wanted, hash: seat.hash, hasher: &self.hasher };
+                    shard.entries.settle(name, call.id, until, correction.adjustment, now);
                 }
                 (limit, Some(place)) => self.write(shard, place, seat, wanted, limit.fresh_at(seat.after)),
                 (_, None) => {}

@@ -50,6 +50,21 @@ fn counters_as_good_as_new_make_room() {
 }
 
 #[test]
+fn keys_that_are_alike_spread_over_all_parts() {
+    for _ in 0..300 {
+        let store = store(640);
+        let mut parts = [0; SHARDS];
+        for key in 0..3_000_u32 {
+            let key = key.to_be_bytes();
+            parts[shard_of(SlotId::from(Slot::Edge).with(&key).hash(&store.hasher))] += 1;
+        }
+        // 47 on average; more than 100 come about by chance once in ten million runs.
+        let most = parts.into_iter().max().unwrap();
+        assert!(most <= 100, "{most} in one part");
+    }
+}
+
+#[test]
 fn a_full_store_admits_the_first_that_finds_a_counter_as_good_as_new() {
     // In every part one counter is used once, and so new after half a second, among 99 that are used twice.
     let store = store(6_400);
