@@ -22,7 +22,7 @@ impl Places {
     fn new() -> Self {
         let hasher = DefaultHashBuilder::default();
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        let shard = |key: &[u8]| shard_of(SlotBytes::from(Slot::Edge).with(key).hash(&hasher));
+        let shard = |key: &[u8]| shard_of(SlotId::from(Slot::Edge).with(key).hash(&hasher));
         for number in 0..1_000_u32 {
             let key = number.to_be_bytes().to_vec();
             if keys.len() < 3 && keys.iter().all(|other| shard(other) != shard(&key)) {

@@ -150,7 +150,7 @@ fn a_settlement_that_finds_no_room_corrects_nothing_and_can_be_tried_again() {
     };
     assert_eq!(ask(b"known", 1, Some(Duration::from_secs(60))).unwrap(), 99);
     // Fill every part, and take a counter that found no room, though not for the one that is held.
-    let shard = |key: &[u8]| shard_of(SlotBytes::from(Slot::Edge).with(key).hash(&store.hasher));
+    let shard = |key: &[u8]| shard_of(SlotId::from(Slot::Edge).with(key).hash(&store.hasher));
     let keys: Vec<[u8; 4]> = (0..4_000_u32).map(u32::to_be_bytes).collect();
     let full: Vec<_> = keys.iter().filter(|key| ask(&key[..], 1, None).is_err()).collect();
     let unknown = full.iter().find(|key| shard(&key[..]) != shard(b"known")).unwrap();
