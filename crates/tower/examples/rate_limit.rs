@@ -45,13 +45,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .peer(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()))
         // Here the only proxy is on this machine. What it writes is believed, what anybody else writes is not.
         .clients(ClientAddress::behind(vec!["127.0.0.0/8".parse()?]))
-        .proxy_header(HeaderName::from_static("x-user"), |name, identity| {
-            identity.subject = SubjectRef::user(name.to_owned()).ok();
+        .proxy_header(HeaderName::from_static("x-user"), |name, request| {
+            request.subject = SubjectRef::user(name.to_owned()).ok();
         })
-        .extension(move |path: &MatchedPath, identity| {
-            identity.route = Some(path.as_str().to_owned().into());
+        .extension(move |path: &MatchedPath, request| {
+            request.route = Some(path.as_str().to_owned().into());
             if path.as_str().starts_with("/reports") {
-                identity.labels = Arc::clone(&report);
+                request.labels = Arc::clone(&report);
             }
         });
     let application = Router::new()

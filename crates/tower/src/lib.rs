@@ -48,7 +48,7 @@
 //!
 //! let layer = RateLimitLayer::new(Arc::new(engine))
 //!     .clients(ClientAddress::behind(vec!["10.0.0.0/8".parse()?]))
-//!     .extension(|path: &MatchedPath, identity| identity.route = Some(path.as_str().to_owned().into()));
+//!     .extension(|path: &MatchedPath, request| request.route = Some(path.as_str().to_owned().into()));
 //! let application: Router = Router::new().layer(layer);
 //! # let _ = application;
 //! # Ok(())
@@ -82,6 +82,8 @@ pub use hygiene::{
 };
 pub use layer::{CountedBody, Govern, GovernLayer};
 #[cfg(feature = "ratelimit")]
-pub use limit::{Ended, Identity, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, limit_problem};
+pub use limit::{
+    CountedRequest, Ended, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, limit_problem,
+};
 pub use problem::{problem_body, problem_response};
 pub use rate_limit::{Dialect, Dialects, InvalidDialects, QuotaUnit, RateLimitFields, RateLimitPolicy};

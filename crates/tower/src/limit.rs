@@ -1,13 +1,13 @@
 mod admission;
-mod identity;
 mod layer;
 mod observe;
+mod request;
 mod settings;
 mod verdict;
 
 pub use admission::LimitedBody;
-pub use identity::Identity;
 pub use layer::{RateLimit, RateLimitLayer};
 pub use observe::{Ended, Observe};
+pub use request::CountedRequest;
 pub use settings::Stages;
 pub use verdict::limit_problem;

@@ -19,7 +19,11 @@ pub(crate) fn from_files(
             Ok(rules) => {
                 for rule in rules {
                     if config.limits.iter().any(|other| other.id == rule.id) {
-                        let twice = format!("{}: limit `{}` stands elsewhere too: leave one out", file.display(), rule.id);
+                        let twice = format!(
+                            "{}: limit `{}` stands elsewhere too: leave one out",
+                            file.display(),
+                            rule.id
+                        );
                         problems.push(problem(document, "limit_files", index, &twice));
                     } else {
                         config.limits.push(rule);
@@ -42,9 +46,8 @@ pub(crate) fn from_presets(config: &mut Config, document: &Document<'_>, problem
                 let free: Vec<Rule> = rules.into_iter().filter(is_free).collect();
                 config.limits.extend(free);
             }
-            Err(invalid) => problems.extend(
-                invalid.problems().map(|message| problem(document, "limit_presets", index, message)),
-            ),
+            Err(invalid) => problems
+                .extend(invalid.problems().map(|message| problem(document, "limit_presets", index, message))),
         }
     }
 }

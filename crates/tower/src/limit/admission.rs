@@ -10,14 +10,14 @@ use stanchion_core::{Clock, Timer};
 use stanchion_ratelimit::{Charged, Decision, Engine, RequestOutcome, Stage};
 
 use crate::body::{Watch, Watched};
-use crate::{Ended, Ending, Identity, Observe};
+use crate::{CountedRequest, Ended, Ending, Observe};
 
 /// A request between its first decision and its end. Whatever becomes of it, its end is told once; without another word it was
 /// abandoned.
 #[derive(Debug)]
 pub(crate) struct Admission {
     observer: Option<Arc<dyn Observe>>,
-    identity: Identity,
+    request: CountedRequest,
     edge: Option<Decision>,
     inner: Option<Decision>,
     /// What the request owes the limits until it has ended.
@@ -27,13 +27,17 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(identity: Identity, engine: &Arc<Engine>, observer: Option<Arc<dyn Observe>>) -> Self {
+    pub(super) fn new(
+        request: CountedRequest,
+        engine: &Arc<Engine>,
+        observer: Option<Arc<dyn Observe>>,
+    ) -> Self {
         let charged = Some(Charged::new(engine));
-        Self { observer, identity, edge: None, inner: None, charged, status: None, response_bytes: 0 }
+        Self { observer, request, edge: None, inner: None, charged, status: None, response_bytes: 0 }
     }
 
-    pub(super) const fn identity(&self) -> &Identity {
-        &self.identity
+    pub(super) const fn request(&self) -> &CountedRequest {
+        &self.request
     }
 
     pub(super) fn add(&mut self, stage: Stage, mut decision: Decision) {
@@ -100,7 +104,7 @@ impl Watch for Admission {
         }
         if let Some(observer) = self.observer.take() {
             observer.ended(&Ended {
-                identity: &self.identity,
+                request: &self.request,
                 edge: self.edge.as_ref(),
                 inner: self.inner.as_ref(),
                 status: self.status,

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::settings::{Seen, Settings};
 use crate::body::Watch;
-use crate::{ClientAddress, Dialects, Ending, Identity, LimitedBody, Observe, PeerAddress, Stages};
+use crate::{ClientAddress, CountedRequest, Dialects, Ending, LimitedBody, Observe, PeerAddress, Stages};
 
 /// Puts rate limits in front of a service.
 ///
@@ -72,19 +72,19 @@ impl RateLimitLayer {
     ///
     /// A field that the client wrote says what the client likes: see [`proxy_header`](Self::proxy_header).
     #[must_use]
-    pub fn identify(self, identify: impl Fn(&Parts, &mut Identity) + Send + Sync + 'static) -> Self {
-        self.identify_seen(move |seen, identity| identify(seen.head, identity))
+    pub fn identify(self, identify: impl Fn(&Parts, &mut CountedRequest) + Send + Sync + 'static) -> Self {
+        self.identify_seen(move |seen, request| identify(seen.head, request))
     }
 
     /// Identifies a request by an extension that somebody in front of the layer has left, such as axum's `MatchedPath`.
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(
         self,
-        identify: impl Fn(&T, &mut Identity) + Send + Sync + 'static,
+        identify: impl Fn(&T, &mut CountedRequest) + Send + Sync + 'static,
     ) -> Self {
-        self.identify_seen(move |seen, identity| {
+        self.identify_seen(move |seen, request| {
             if let Some(extension) = seen.head.extensions.get::<T>() {
-                identify(extension, identity);
+                identify(extension, request);
             }
         })
     }
@@ -95,14 +95,14 @@ impl RateLimitLayer {
     pub fn proxy_header(
         self,
         name: HeaderName,
-        identify: impl Fn(&str, &mut Identity) + Send + Sync + 'static,
+        identify: impl Fn(&str, &mut CountedRequest) + Send + Sync + 'static,
     ) -> Self {
-        self.identify_seen(move |seen, identity| {
+        self.identify_seen(move |seen, request| {
             let mut fields = seen.head.headers.get_all(&name).iter();
             if let (true, Some(field), None) = (seen.from_proxy, fields.next(), fields.next())
                 && let Ok(value) = field.to_str()
             {
-                identify(value, identity);
+                identify(value, request);
             }
         })
     }
@@ -140,7 +140,10 @@ impl RateLimitLayer {
         self.with(|settings| settings.timer = Some(timer))
     }
 
-    fn identify_seen(self, identify: impl Fn(&Seen<'_>, &mut Identity) + Send + Sync + 'static) -> Self {
+    fn identify_seen(
+        self,
+        identify: impl Fn(&Seen<'_>, &mut CountedRequest) + Send + Sync + 'static,
+    ) -> Self {
         self.with(|settings| settings.identify.push(Arc::new(identify)))
     }
 

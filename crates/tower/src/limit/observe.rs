@@ -3,18 +3,18 @@ use std::fmt;
 use http::StatusCode;
 use stanchion_ratelimit::{Decision, Error};
 
-use crate::{Ending, Identity};
+use crate::{CountedRequest, Ending};
 
 /// Learns what a [`RateLimitLayer`](crate::RateLimitLayer) does, for metrics and logs. It must not block.
 pub trait Observe: fmt::Debug + Send + Sync + 'static {
     /// A request was refused.
-    fn refused(&self, identity: &Identity, decision: &Decision) {
-        let _ = (identity, decision);
+    fn refused(&self, request: &CountedRequest, decision: &Decision) {
+        let _ = (request, decision);
     }
 
     /// The limits could not be asked, and the request was answered with 503.
-    fn failed(&self, identity: &Identity, error: &Error) {
-        let _ = (identity, error);
+    fn failed(&self, request: &CountedRequest, error: &Error) {
+        let _ = (request, error);
     }
 
     /// An admitted request has ended; told once for each, also when its caller went away.
@@ -27,7 +27,7 @@ pub trait Observe: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
     /// What was known of it.
-    pub identity: &'a Identity,
+    pub request: &'a CountedRequest,
     /// What the limits before authentication said, if they were asked.
     pub edge: Option<&'a Decision>,
     /// What all other limits said, if they were asked.

@@ -11,7 +11,7 @@ use stanchion_ratelimit::{Decision, Engine, Error, Stage};
 
 use super::admission::Admission;
 use crate::{
-    ClientAddress, Dialects, Identity, Observe, RateLimitFields, grpc_response, is_grpc, limit_problem,
+    ClientAddress, CountedRequest, Dialects, Observe, RateLimitFields, grpc_response, is_grpc, limit_problem,
     problem_response,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Seen<'a> {
 }
 
 pub(super) type FindPeer = Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>;
-pub(super) type Identify = Arc<dyn Fn(&Seen<'_>, &mut Identity) + Send + Sync>;
+pub(super) type Identify = Arc<dyn Fn(&Seen<'_>, &mut CountedRequest) + Send + Sync>;
 
 /// What all services behind one layer share.
 #[derive(Clone)]
@@ -65,21 +65,21 @@ pub(super) struct Settings {
 impl Settings {
     /// Asks the limits, one stage after the other.
     pub(super) async fn admit(&self, head: &Parts) -> Result<Admission, Response<bytes::Bytes>> {
-        let mut admission = Admission::new(self.identity(head), &self.engine, self.observer.clone());
+        let mut admission = Admission::new(self.identified(head), &self.engine, self.observer.clone());
         for stage in self.stages.each() {
-            let decided = self.decide(*stage, admission.identity()).await;
+            let decided = self.decide(*stage, admission.request()).await;
             let problem = match decided {
                 Ok(decision) => {
                     let problem = limit_problem(&decision.verdict);
                     if let (Some(_), Some(observer)) = (&problem, &self.observer) {
-                        observer.refused(admission.identity(), &decision);
+                        observer.refused(admission.request(), &decision);
                     }
                     admission.add(*stage, decision);
                     problem
                 }
                 Err(error) => {
                     if let Some(observer) = &self.observer {
-                        observer.failed(admission.identity(), &error);
+                        observer.failed(admission.request(), &error);
                     }
                     Some(ProblemCode::BackendUnavailable.into())
                 }
@@ -102,10 +102,10 @@ impl Settings {
         Ok(admission)
     }
 
-    async fn decide(&self, stage: Stage, identity: &Identity) -> Result<Decision, Error> {
+    async fn decide(&self, stage: Stage, counted: &CountedRequest) -> Result<Decision, Error> {
         let attributes: SmallVec<[(&str, &str); 4]> =
-            identity.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let request = identity.request(&attributes);
+            counted.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = counted.as_request(&attributes);
         let kept = match stage {
             Stage::Edge => self.engine.try_decide_edge(&request),
             Stage::Inner => self.engine.try_decide(&request),
@@ -117,19 +117,19 @@ impl Settings {
         }
     }
 
-    fn identity(&self, head: &Parts) -> Identity {
+    fn identified(&self, head: &Parts) -> CountedRequest {
         let (ip, from_proxy) = match (self.peer)(&head.extensions) {
             Some(peer) => (self.clients.resolve(peer, &head.headers), self.clients.trusts(peer)),
             None => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
         };
-        let mut identity = Identity { ip: Some(ip), ..Identity::default() };
+        let mut request = CountedRequest { ip: Some(ip), ..CountedRequest::default() };
         if let Some(principal) = principal(&head.extensions) {
-            identity.set_principal(principal);
+            request.set_principal(principal);
         }
         for identify in &self.identify {
-            identify(&Seen { head, from_proxy }, &mut identity);
+            identify(&Seen { head, from_proxy }, &mut request);
         }
-        identity
+        request
     }
 
     /// Answers instead of the service.
@@ -147,7 +147,7 @@ impl Settings {
     /// Writes into a response what the limits said.
     pub(super) fn tell<B>(&self, admission: &Admission, response: &mut Response<B>) {
         let mut fields = RateLimitFields::of(admission.decisions());
-        fields.cost = Some(admission.identity().cost);
+        fields.cost = Some(admission.request().cost);
         fields.dialects = self.dialects;
         if let Some((random, most)) = &self.spread {
             fields.spread(*most, &**random);

@@ -19,7 +19,7 @@ async fn application() -> (Bed, Router) {
     let layer = bed
         .layer()
         .peer(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()))
-        .extension(|path: &MatchedPath, identity| identity.route = Some(path.as_str().to_owned().into()));
+        .extension(|path: &MatchedPath, request| request.route = Some(path.as_str().to_owned().into()));
     let router = Router::new()
         .route("/users/{id}", get(async |Path(id): Path<String>| id))
         .route("/health", get(async || StatusCode::NO_CONTENT))

@@ -18,7 +18,7 @@ use stanchion_ratelimit::{
     Call, Capabilities, Config, CounterStore, Decision, Dimension, Engine, Error, MemoryCounterStore,
     MemoryRuleStore, Outcome, Rule, RuleId, Settled, Settlement, Slot, Verdict,
 };
-use stanchion_tower::{Ended, Identity, LimitedBody, Observe, PeerAddress, RateLimitLayer};
+use stanchion_tower::{CountedRequest, Ended, LimitedBody, Observe, PeerAddress, RateLimitLayer};
 use tower::Service;
 
 /// 1 772 366 400 in Unix seconds.
@@ -86,13 +86,13 @@ impl Log {
 }
 
 impl Observe for Log {
-    fn refused(&self, identity: &Identity, decision: &Decision) {
+    fn refused(&self, request: &CountedRequest, decision: &Decision) {
         let Verdict::Refused { rule, .. } = &decision.verdict else { panic!("not refused") };
         let rule = rule.as_ref().map_or("", RuleId::as_str);
-        self.add(format!("refused {rule} cost={}", identity.cost));
+        self.add(format!("refused {rule} cost={}", request.cost));
     }
 
-    fn failed(&self, _identity: &Identity, _error: &Error) {
+    fn failed(&self, _identity: &CountedRequest, _error: &Error) {
         self.add("failed".to_owned());
     }
 

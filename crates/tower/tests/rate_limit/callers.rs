@@ -94,9 +94,9 @@ async fn a_header_counts_only_from_a_trusted_proxy_and_only_once() {
     let bed =
         Bed::new([Rule { on_missing_identifier: deny, ..per_minute("by-user", Dimension::User, 1) }]).await;
     let tenant = bed.tenant;
-    let layer = bed.layer().clients(behind("10.0.0.0/8")).proxy_header(USER, move |name, identity| {
-        identity.tenant = Some(tenant);
-        identity.subject = SubjectRef::user(name.to_owned()).ok();
+    let layer = bed.layer().clients(behind("10.0.0.0/8")).proxy_header(USER, move |name, request| {
+        request.tenant = Some(tenant);
+        request.subject = SubjectRef::user(name.to_owned()).ok();
     });
     let service = layer.layer(Hello::default());
     let status = async |request| ask(&service, request).await.status().as_u16();
@@ -141,8 +141,8 @@ async fn a_tenants_own_rules_are_asked_for_its_callers() {
     let bed = Bed::new([]).await;
     bed.put(Scope::Tenant(bed.tenant), per_minute("own", Dimension::Tenant, 1)).await;
     let tenant = bed.tenant;
-    let service = bed.layer().identify(move |head, identity| {
-        identity.tenant = head.headers.contains_key("x-ours").then_some(tenant);
+    let service = bed.layer().identify(move |head, request| {
+        request.tenant = head.headers.contains_key("x-ours").then_some(tenant);
     });
     let service = service.layer(Hello::default());
     let ours = || with("203.0.113.7", [("x-ours", "yes")]);
@@ -157,9 +157,9 @@ async fn rules_are_for_routes_by_their_labels() {
         Rule { labels: vec!["write".parse().unwrap()], ..per_minute("writes", Dimension::Global, 1) };
     let bed = Bed::new([writes]).await;
     let label: std::sync::Arc<[_]> = [("write".parse().unwrap())].into();
-    let layer = bed.layer().identify(move |head, identity| {
+    let layer = bed.layer().identify(move |head, request| {
         if head.method == http::Method::POST {
-            identity.labels = std::sync::Arc::clone(&label);
+            request.labels = std::sync::Arc::clone(&label);
         }
     });
     let service = layer.layer(Hello::default());

@@ -100,7 +100,7 @@ async fn a_refused_request_has_no_end_even_if_one_stage_had_admitted_it() {
         Bed::new([per_minute("burst", Dimension::Global, 9), per_minute("edge", Dimension::Ip, 2)]).await;
     let tenant = bed.tenant;
     bed.put(stanchion_core::Scope::Tenant(tenant), per_minute("own", Dimension::Tenant, 1)).await;
-    let layer = bed.layer().identify(move |_, identity| identity.tenant = Some(tenant));
+    let layer = bed.layer().identify(move |_, request| request.tenant = Some(tenant));
     let service = layer.layer(Hello::default());
     text(ask(&service, from("10.0.0.1")).await).await;
     text(ask(&service, from("10.0.0.1")).await).await;

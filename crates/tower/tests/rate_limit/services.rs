@@ -170,9 +170,9 @@ async fn the_limit_that_refuses_is_told_before_a_tighter_one_that_does_not() {
     let few = Rule { routes: vec!["dear".parse().unwrap()], ..per_minute("few", Dimension::Global, 5) };
     let bed = Bed::new([few, per_minute("many", Dimension::Ip, 100)]).await;
     let ask_for = async |route: &'static str, cost| {
-        let layer = bed.layer().identify(move |_, identity| {
-            identity.route = Some(route.into());
-            identity.cost = cost;
+        let layer = bed.layer().identify(move |_, request| {
+            request.route = Some(route.into());
+            request.cost = cost;
         });
         ask(&layer.layer(Hello::default()), from("10.0.0.1")).await
     };

@@ -6,7 +6,7 @@ use stanchion_ratelimit::Request;
 
 /// What a [`RateLimitLayer`](crate::RateLimitLayer) knows of a request: a [`Request`] that owns what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct CountedRequest {
     /// The tenant the credential is bound to.
     pub tenant: Option<TenantId>,
     /// Who calls.
@@ -25,7 +25,7 @@ pub struct Identity {
     pub cost: u64,
 }
 
-impl Default for Identity {
+impl Default for CountedRequest {
     fn default() -> Self {
         Self {
             tenant: None,
@@ -40,7 +40,7 @@ impl Default for Identity {
     }
 }
 
-impl Identity {
+impl CountedRequest {
     /// Takes over who an authenticated caller is.
     pub fn set_principal(&mut self, principal: &Principal) {
         self.tenant = principal.tenant();
@@ -50,7 +50,7 @@ impl Identity {
 
     /// Borrows it as the engine asks for it, with its attributes as the caller has laid them out.
     #[must_use]
-    pub fn request<'a>(&'a self, attributes: &'a [(&'a str, &'a str)]) -> Request<'a> {
+    pub fn as_request<'a>(&'a self, attributes: &'a [(&'a str, &'a str)]) -> Request<'a> {
         Request {
             tenant: self.tenant,
             subject: self.subject.as_ref(),
