@@ -104,19 +104,21 @@ pub struct Problem {
     pub code: ProblemCode,
     /// One sentence on this occurrence: what, where, and how to fix it.
     pub detail: Option<Text>,
+    /// Further members of the document, for the caller's program.
+    pub members: Vec<(Text, Text)>,
 }
 
 impl Problem {
     /// States a problem and what to do about it.
     #[must_use]
     pub fn new(code: ProblemCode, detail: impl Into<Text>) -> Self {
-        Self { code, detail: Some(detail.into()) }
+        Self { code, detail: Some(detail.into()), members: Vec::new() }
     }
 }
 
 impl From<ProblemCode> for Problem {
     fn from(code: ProblemCode) -> Self {
-        Self { code, detail: None }
+        Self { code, detail: None, members: Vec::new() }
     }
 }
 

@@ -104,7 +104,7 @@ mod tests {
     fn all_reasons_look_the_same_from_outside() {
         for reason in RejectionReason::ALL {
             let problem = Problem::from(Rejection::of_nobody(*reason));
-            assert_eq!(problem, Problem { code: ProblemCode::Unauthenticated, detail: None });
+            assert_eq!(problem, Problem::from(ProblemCode::Unauthenticated));
         }
     }
 }

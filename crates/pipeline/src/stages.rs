@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use stanchion_audit::Draft;
 use stanchion_core::{Actor, Principal, Problem, ProblemCode, RequestId, Scope, TenantId, Text, Timestamp};
 use stanchion_identity as identity;
-use stanchion_ratelimit::{self as ratelimit, Charged};
+use stanchion_ratelimit::{self as ratelimit, Action, Charged, Stage, Verdict};
 use stanchion_rbac as rbac;
 use stanchion_tenancy::TenantStatus;
-use stanchion_tower::{RateLimitFields, Refusal, TENANT_ID};
+use stanchion_tower::{CHALLENGE_PROOF, RateLimitFields, Refusal, TENANT_ID, add_challenge, limit_problem};
 
 use crate::exchange::{Access as AccessRecord, State};
 use crate::{Access, AuditMode, Exchange, Matched, Pipeline, RequestHead, Route, credential};
@@ -122,18 +122,21 @@ impl Pipeline {
         let attributes = attributes(request);
         let asked = limits_request(request, route, &attributes, None);
         let engine = &self.inner.engines.ratelimit;
-        let mut decision = match engine.try_decide_edge(&asked) {
-            Some(decision) => decision,
-            None => engine
-                .decide_edge(&asked)
-                .await
-                .map_err(|error| self.failed(request, Some(route), "edge limits", &error))?,
+        let decide = async || match engine.try_decide_edge(&asked) {
+            Some(decision) => Ok(decision),
+            None => engine.decide_edge(&asked).await,
         };
+        let failed = |error| self.failed(request, Some(route), "edge limits", &error);
+        let mut decision = decide().await.map_err(failed)?;
+        if self.is_proved(Stage::Edge, request, &asked, &decision).await.map_err(failed)? {
+            decision = decide().await.map_err(failed)?;
+        }
         charged.add(&mut decision);
         if decision.is_admitted() {
             return Ok(decision);
         }
-        let denial = self.reject(request, Some(route), limit_problem(&decision), "edge_limit");
+        let problem = self.limit_problem(Stage::Edge, &asked, &decision);
+        let denial = self.reject(request, Some(route), problem, "edge_limit");
         Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
     }
 
@@ -201,19 +204,52 @@ impl Pipeline {
         let attributes = attributes(known.request);
         let asked = limits_request(known.request, known.route, &attributes, Some((tenant, known.principal)));
         let engine = &self.inner.engines.ratelimit;
-        let mut decision = match engine.try_decide(&asked) {
-            Some(decision) => decision,
-            None => engine
-                .decide(&asked)
-                .await
-                .map_err(|error| self.failed(known.request, Some(known.route), "limits", &error))?,
+        let decide = async || match engine.try_decide(&asked) {
+            Some(decision) => Ok(decision),
+            None => engine.decide(&asked).await,
         };
+        let failed = |error| self.failed(known.request, Some(known.route), "limits", &error);
+        let mut decision = decide().await.map_err(failed)?;
+        if self.is_proved(Stage::Inner, known.request, &asked, &decision).await.map_err(failed)? {
+            decision = decide().await.map_err(failed)?;
+        }
         charged.add(&mut decision);
         if decision.is_admitted() {
             return Ok(decision);
         }
-        let denial = self.deny(known, limit_problem(&decision), "limit");
+        let denial = self.deny(known, self.limit_problem(Stage::Inner, &asked, &decision), "limit");
         Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
+    }
+
+    /// Tells whether a request that a limit challenges has brought a proof, and the proof is good.
+    async fn is_proved(
+        &self,
+        stage: Stage,
+        request: &Request<'_>,
+        asked: &ratelimit::Request<'_>,
+        decision: &ratelimit::Decision,
+    ) -> Result<bool, ratelimit::Error> {
+        let is_challenged = matches!(decision.verdict, Verdict::Refused { action: Action::Captcha, .. });
+        let proof = request.head.headers.get(CHALLENGE_PROOF).filter(|_| is_challenged);
+        match proof.and_then(|proof| proof.to_str().ok()) {
+            Some(proof) => self.inner.engines.ratelimit.prove(stage, asked, proof).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Says why a limit refuses, and what to solve where that would help.
+    fn limit_problem(
+        &self,
+        stage: Stage,
+        asked: &ratelimit::Request<'_>,
+        decision: &ratelimit::Decision,
+    ) -> Problem {
+        let problem = limit_problem(&decision.verdict);
+        let mut problem = problem.unwrap_or_else(|| ProblemCode::RateLimited.into());
+        if let Some(challenge) = self.inner.engines.ratelimit.challenge(stage, asked, decision) {
+            add_challenge(&mut problem, challenge);
+        }
+        problem
     }
 
     /// Returns the role that permits the request, if the route asks for a permission.
@@ -355,10 +391,6 @@ fn limits_request<'a>(
         attributes,
         ..ratelimit::Request::default()
     }
-}
-
-fn limit_problem(decision: &ratelimit::Decision) -> Problem {
-    stanchion_tower::limit_problem(&decision.verdict).unwrap_or_else(|| ProblemCode::RateLimited.into())
 }
 
 fn method_name(method: &http::Method) -> Text {

@@ -71,8 +71,41 @@ pub struct Config {
     pub rbac: rbac::Config,
     /// How rate limits are kept and counted.
     pub ratelimit: ratelimit::Config,
+    /// What callers have to solve that a limit challenges (`action = "captcha"`).
+    pub challenge: ChallengeConfig,
     /// How the audit ledger is signed and written.
     pub audit: AuditConfig,
+}
+
+/// What callers have to solve that a limit challenges: to find a number with which SHA-256 of a token begins with so many zero bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChallengeConfig {
+    /// The secrets that tokens are made with, by version; the highest makes, all are understood. Left out, one is made at each start,
+    /// which is of use for one replica only.
+    pub keys: KeyVersions,
+    /// How many zero bits, 1 to 30: each doubles the work. A browser does 20 in a second or two.
+    pub bits: u32,
+    /// For how many seconds a token can be solved, 1 to 86,400.
+    pub lifetime_seconds: u32,
+}
+
+impl Default for ChallengeConfig {
+    fn default() -> Self {
+        Self { keys: KeyVersions::default(), bits: 20, lifetime_seconds: 120 }
+    }
+}
+
+impl ChallengeConfig {
+    fn validate(&self) -> Result<(), String> {
+        if !(1..=30).contains(&self.bits) {
+            return Err("`bits` must be 1 to 30".to_owned());
+        }
+        if !(1..=86_400).contains(&self.lifetime_seconds) {
+            return Err("`lifetime_seconds` must be 1 to 86400".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// The listener of the admin API.
@@ -253,6 +286,7 @@ impl Config {
             ("identity", self.identity != in_force.identity),
             ("rbac", self.rbac != in_force.rbac),
             ("ratelimit", self.ratelimit != in_force.ratelimit),
+            ("challenge", self.challenge != in_force.challenge),
             ("audit", self.audit != in_force.audit),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()

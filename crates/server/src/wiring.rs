@@ -10,7 +10,7 @@ use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, Sy
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
 use stanchion_identity as identity;
 use stanchion_pipeline::{Engines, Pipeline, RouteTable};
-use stanchion_ratelimit as ratelimit;
+use stanchion_ratelimit::{self as ratelimit, ProofOfWork};
 use stanchion_rbac as rbac;
 use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay, RelayTrouble};
 use stanchion_tenancy as tenancy;
@@ -69,6 +69,7 @@ struct Keys {
     peppers: KeyRing,
     signing: KeyRing,
     pages: KeyRing,
+    challenges: KeyRing,
 }
 
 impl Platform {
@@ -103,13 +104,17 @@ impl Platform {
             Arc::clone(&random) as _,
             config.rbac.clone(),
         ));
-        let ratelimit = Arc::new(ratelimit::Engine::new(
+        let challenge = &config.challenge;
+        let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
+            .ok_or_else(|| invalid("the challenge is out of its range"))?;
+        let ratelimit = ratelimit::Engine::new(
             Arc::clone(&stores.rules),
             Arc::clone(&stores.counters),
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.ratelimit.clone(),
-        ));
+        );
+        let ratelimit = Arc::new(ratelimit.with_challenges(Arc::new(challenge)));
         let (audit, sequencer) = Ledger::new(
             Arc::clone(&stores.ledger),
             keys.signing,
@@ -329,6 +334,7 @@ impl Keys {
             peppers: resolve(&config.identity.peppers)?,
             signing: resolve(&config.audit.signing_keys)?,
             pages: resolve(&config.admin.page_keys)?,
+            challenges: resolve(&config.challenge.keys)?,
         })
     }
 }

@@ -9,6 +9,8 @@ use http::header::{
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `x-tenant-id`: the tenant of the credential. A client may send it to confirm the tenant, never to choose it.
 pub const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+/// `x-challenge-proof`: proves that a challenge was solved that a limit has asked for.
+pub const CHALLENGE_PROOF: HeaderName = HeaderName::from_static("x-challenge-proof");
 /// `x-subject-id`: the subject of the credential, `user:alice`.
 pub const SUBJECT_ID: HeaderName = HeaderName::from_static("x-subject-id");
 
@@ -34,10 +36,19 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Fields that say who is calling or from where: ours to write, so never the client's to send through, and never to be removed by
-/// naming them in `Connection`.
-const IDENTITY: [HeaderName; 8] =
-    [REQUEST_ID, TENANT_ID, SUBJECT_ID, FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REAL_IP];
+/// Fields that say who is calling or from where, or prove something to us: never the client's to send through, and never to be removed
+/// by naming them in `Connection`.
+const IDENTITY: [HeaderName; 9] = [
+    REQUEST_ID,
+    TENANT_ID,
+    SUBJECT_ID,
+    CHALLENGE_PROOF,
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    REAL_IP,
+];
 
 /// The head of a request that says one thing to us and might say another to the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

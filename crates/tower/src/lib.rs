@@ -77,13 +77,14 @@ pub use client::{ClientAddress, PeerAddress};
 pub use gate::{Completion, Ending, Gate, Permit, Refusal};
 pub use grpc::{grpc_response, is_grpc};
 pub use hygiene::{
-    REQUEST_ID, SUBJECT_ID, TENANT_ID, UntrustworthyHead, check_request_head, clean_request_head,
-    clean_response_head, set_forwarded,
+    CHALLENGE_PROOF, REQUEST_ID, SUBJECT_ID, TENANT_ID, UntrustworthyHead, check_request_head,
+    clean_request_head, clean_response_head, set_forwarded,
 };
 pub use layer::{CountedBody, Govern, GovernLayer};
 #[cfg(feature = "ratelimit")]
 pub use limit::{
-    CountedRequest, Ended, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, limit_problem,
+    CountedRequest, Ended, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, add_challenge,
+    limit_problem,
 };
 pub use problem::{problem_body, problem_response};
 pub use rate_limit::{Dialect, Dialects, InvalidDialects, QuotaUnit, RateLimitFields, RateLimitPolicy};

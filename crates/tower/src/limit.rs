@@ -10,4 +10,4 @@ pub use layer::{RateLimit, RateLimitLayer};
 pub use observe::{Ended, Observe};
 pub use request::CountedRequest;
 pub use settings::Stages;
-pub use verdict::limit_problem;
+pub use verdict::{add_challenge, limit_problem};

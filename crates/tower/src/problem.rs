@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use serde::Serialize;
-use stanchion_core::{Problem, ProblemCode, RequestId};
+use serde::{Serialize, Serializer};
+use stanchion_core::{Problem, ProblemCode, RequestId, Text};
 
 use crate::REQUEST_ID;
 
@@ -16,9 +16,21 @@ struct Document<'a> {
     detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<RequestId>,
+    #[serde(flatten)]
+    members: Members<'a>,
 }
 
-/// Writes a problem document (RFC 9457): `type`, `title`, `status`, the stable `code`, and `detail` and `request_id` where known.
+/// Further members, in their order.
+struct Members<'a>(&'a [(Text, Text)]);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
+/// Writes a problem document (RFC 9457): `type`, `title`, `status`, the stable `code`, `detail` and `request_id` where known, and the
+/// problem's further members.
 #[must_use]
 pub fn problem_body(problem: &Problem, request: Option<RequestId>) -> Bytes {
     let document = Document {
@@ -28,6 +40,7 @@ pub fn problem_body(problem: &Problem, request: Option<RequestId>) -> Bytes {
         code: problem.code.as_str(),
         detail: problem.detail.as_ref().map(AsRef::as_ref),
         request_id: request,
+        members: Members(&problem.members),
     };
     // Strings and a number always serialize; an empty body would still carry the status.
     serde_json::to_vec(&document).unwrap_or_default().into()

@@ -62,6 +62,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["identity", "api_keys"]), one(config.identity.api_keys.validate())),
         (keys(&["rbac"]), one(config.rbac.validate())),
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
+        (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
     ]
@@ -229,7 +230,8 @@ pub(crate) fn secrets(
     problems: &mut Vec<Problem>,
 ) {
     addresses(config, document, environment, path, problems);
-    let rings: [(&[&str], &KeyVersions); 3] = [
+    let rings: [(&[&str], &KeyVersions); 4] = [
+        (&["challenge", "keys"], &config.challenge.keys),
         (&["admin", "page_keys"], &config.admin.page_keys),
         (&["identity", "peppers"], &config.identity.peppers),
         (&["audit", "signing_keys"], &config.audit.signing_keys),

@@ -1,5 +1,5 @@
 use stanchion_core::{Problem, ProblemCode, Scope, Text};
-use stanchion_ratelimit::{Action, Decision, Reason, RuleId, RuleState, Verdict};
+use stanchion_ratelimit::{Action, Challenge, Decision, Reason, RuleId, RuleState, Verdict};
 
 use crate::{QuotaUnit, RateLimitFields, RateLimitPolicy};
 
@@ -27,6 +27,13 @@ pub fn limit_problem(verdict: &Verdict) -> Option<Problem> {
             Problem::new(ProblemCode::RateLimited, format!("the limit `{rule}` is used up"))
         }
     })
+}
+
+/// Adds to a problem what its caller has to solve: `challenge`, the kind, and `challenge_…`, what solving it takes.
+pub fn add_challenge(problem: &mut Problem, challenge: Challenge) {
+    problem.members.push(("challenge".into(), challenge.kind));
+    let named = |(name, value)| (Text::from(format!("challenge_{name}")), value);
+    problem.members.extend(challenge.details.into_iter().map(named));
 }
 
 /// A policy that is told, on its way into order.
