@@ -7,7 +7,6 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::cast_possible_truncation,
     reason = "a benchmark stops at whatever goes wrong, and prints"
 )]
 

@@ -80,6 +80,6 @@ pub(crate) fn over_admission(rounds: usize, limit: usize, ask: impl Fn(usize) ->
 pub(crate) fn report(figure: &str, peer: &str, compared: Comparison) {
     let Comparison { ours, theirs, ratio } = compared;
     println!(
-        "BENCH ratelimit.{figure} value={ours:.1} unit=ns peer={peer} peer_value={theirs:.1} ratio={ratio:.2}"
+        "BENCH ratelimit.{figure} value={ours:.1} unit=ns peer={peer} peer_value={theirs:.1} ratio={ratio:.3}"
     );
 }

@@ -82,7 +82,6 @@ impl MemoryCounterStore {
     }
 
     /// Decides, without waiting.
-    #[inline]
     pub(crate) fn charge(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
         let now = self.time(call.now);
         match call.hold {

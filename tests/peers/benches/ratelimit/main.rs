@@ -7,12 +7,6 @@
 //!
 //! The ruler and the questions are those of our own benchmark.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "a benchmark stops at whatever goes wrong, and prints"
-)]
-
 #[path = "../../../../crates/ratelimit/benches/ratelimit/measure.rs"]
 mod measure;
 #[path = "../../../../crates/ratelimit/benches/ratelimit/workload.rs"]

@@ -15,7 +15,7 @@ pub(crate) fn compare_bytes() {
     for peer in ["governor", "limitador"] {
         let theirs = bytes_of(peer);
         println!(
-            "BENCH ratelimit.bytes_per_key value={ours:.1} unit=bytes peer={peer} peer_value={theirs:.1} ratio={:.2}",
+            "BENCH ratelimit.bytes_per_key value={ours:.1} unit=bytes peer={peer} peer_value={theirs:.1} ratio={:.3}",
             ours / theirs
         );
     }
