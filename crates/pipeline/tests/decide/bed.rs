@@ -55,6 +55,8 @@ impl Bed {
         let rules = Arc::new(MemoryRuleStore::new(None));
         let ratelimit =
             ratelimit::Engine::new(rules, counters, now.clone(), ids.clone(), ratelimit::Config::default());
+        let work = ratelimit::ProofOfWork::new(ring(3), 4, 60).unwrap();
+        let ratelimit = ratelimit.with_challenges(Arc::new(work));
         let store = Arc::new(MemoryTenantStore::new(None));
         let tenancy = tenancy::Engine::new(store, now.clone(), ids.clone(), tenancy::Config::default());
         let store = Arc::new(MemoryKeyStore::new(None));

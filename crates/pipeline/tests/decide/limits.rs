@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use stanchion_core::ProblemCode;
 
 use super::bed::Bed;
-use super::{code, complete, get};
+use super::{ask, code, complete, get};
 
 #[tokio::test]
 async fn a_throttled_request_waits_for_its_turn_and_who_leaves_gives_it_back() {
@@ -85,4 +85,28 @@ async fn conditions_ask_for_the_method_the_host_and_the_path() {
     assert!(get(&bed, "/durable", &key).await.is_ok() && get(&bed, "/durable", &key).await.is_ok());
     assert!(get(&bed, "/read", &key).await.is_ok());
     assert_eq!(code(get(&bed, "/read", &key).await), ProblemCode::RateLimited);
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_solve_and_a_proof_of_it_goes_through_once() {
+    let bed = Bed::new().await;
+    let acme = bed.tenant("acme").await;
+    let key = bed.reader(acme, "alice").await;
+    bed.rule(r#"{"id":"human","key":["user"],"limit":1,"window":"1h","action":"captcha"}"#).await;
+    assert!(get(&bed, "/read", &key).await.is_ok());
+    let refusal = get(&bed, "/read", &key).await.unwrap_err();
+    assert_eq!(refusal.problem.code, ProblemCode::ChallengeRequired);
+    let member = |name: &str| {
+        let found = refusal.problem.members.iter().find(|(known, _)| known.as_str() == name);
+        found.map(|(_, value)| value.to_string()).unwrap()
+    };
+    assert_eq!((member("challenge"), member("challenge_bits")), ("proof_of_work".into(), "4".into()));
+    let proof = stanchion_ratelimit::ProofOfWork::solve(&member("challenge_token"), 4);
+    let with = async |proof: &str| {
+        let fields = [("x-api-key", key.as_str()), ("x-challenge-proof", proof)];
+        ask(&bed.pipeline, http::Method::GET, "/read", &fields).await
+    };
+    assert_eq!(code(with("nonsense").await), ProblemCode::ChallengeRequired);
+    assert!(with(&proof).await.is_ok());
+    assert_eq!(code(with(&proof).await), ProblemCode::ChallengeRequired, "it was taken");
 }
