@@ -1,4 +1,8 @@
-//! The admin API: administration over HTTP, authenticated, authorized and audited.
+//! The front ends of the program beside the data plane: the admin API over HTTP, and the services that proxies ask over gRPC.
+//!
+//! # The admin API
+//!
+//! Administration over HTTP, authenticated, authorized and audited.
 //!
 //! [`router`] makes an `axum` router over the engines of a [`Pipeline`](stanchion_pipeline::Pipeline); the owner of a listener serves
 //! it. Everything that has to hold for all operations is written once, around them:
@@ -30,12 +34,18 @@
 //!         ids: Arc::new(SystemRandom::default()),
 //!         page_keys,
 //!         readiness,
+//!         envoy: None,
 //!         listeners: Vec::new(),
 //!         client: ClientAddress::default(),
 //!         refresh: Refresh::default(),
 //!     })
 //! }
 //! ```
+//!
+//! # gRPC
+//!
+//! [`Grpc`] answers rate-limit requests of Envoy (`envoy.service.ratelimit.v3`) by the limits of the same engines, see
+//! [`EnvoyRateLimits`] and [`EnvoyConfig`], and health checks. It authenticates nobody: its listener is for proxies only.
 
 mod answer;
 mod assignments;
@@ -46,7 +56,9 @@ mod check;
 mod cloud_event;
 mod denials;
 mod document;
+mod envoy;
 mod failure;
+mod grpc;
 mod idempotency;
 mod keys;
 mod limits;
@@ -66,6 +78,8 @@ mod tenants;
 mod usage;
 mod wire;
 
+pub use envoy::{DomainConfig, EntryUse, EnvoyConfig, EnvoyRateLimits, TenantName};
+pub use grpc::Grpc;
 pub use readiness::{Part, Phase, Readiness};
 pub use router::router;
 pub use state::{ApiState, ListenerCounts, ListenerSource, Refresh};

@@ -40,6 +40,7 @@ impl Collector for Counts {
         self.gateway(&mut page)?;
         self.pipeline(&mut page)?;
         self.ratelimit(&mut page)?;
+        self.envoy(&mut page)?;
         self.audit(&mut page)?;
         self.metering(&mut page)?;
         self.api(&mut page)
@@ -151,6 +152,33 @@ impl Counts {
             "stanchion_ratelimit_store_failures",
             "Decisions during which the counters could not be reached.",
             stats.backend_failures,
+        )
+    }
+
+    fn envoy(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(envoy) = &self.0.state.envoy else { return Ok(()) };
+        let (stats, domains) = envoy.stats();
+        let of = |name: &String| ("domain", name.clone());
+        let requests = domains.iter().flat_map(|(name, stats)| {
+            let row =
+                move |(outcome, count): (&str, u64)| (vec![of(name), ("outcome", outcome.to_owned())], count);
+            stats.outcomes().into_iter().map(row)
+        });
+        page.counters("stanchion_envoy_requests", "Rate-limit requests of Envoy, by outcome.", requests)?;
+        page.counter(
+            "stanchion_envoy_unknown_domain_requests",
+            "Rate-limit requests of Envoy for a domain that is not configured.",
+            stats.unknown_domains(),
+        )?;
+        page.counters(
+            "stanchion_envoy_unusable_entries",
+            "Entries of descriptors that were not what their key says: no address, no tenant.",
+            domains.iter().map(|(name, stats)| (vec![of(name)], stats.unusable_entries())),
+        )?;
+        page.counters(
+            "stanchion_envoy_ignored_limits",
+            "Descriptors that brought a limit of their own, which is not looked at.",
+            domains.iter().map(|(name, stats)| (vec![of(name)], stats.ignored_limits())),
         )
     }
 

@@ -11,7 +11,7 @@ use stanchion_tower::ClientAddress;
 use crate::idempotency::{Bounds, Replays};
 use crate::operation::Operation;
 use crate::page_token::PageTokens;
-use crate::{Readiness, openapi};
+use crate::{EnvoyRateLimits, Readiness, openapi};
 
 /// What the admin API works on.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct ApiState {
     pub page_keys: KeyRing,
     /// Whether the process should be sent requests.
     pub readiness: Readiness,
+    /// The rate-limit service for Envoy, if it is served: its counts are metrics.
+    pub envoy: Option<EnvoyRateLimits>,
     /// The listeners whose connections are to be measured.
     pub listeners: Vec<ListenerSource>,
     /// Whose word on a client's address counts on the admin listener.
@@ -81,7 +83,7 @@ pub struct ListenerCounts {
 }
 
 impl ListenerSource {
-    /// Names a listener, `gateway` or `admin`, and tells how to read its counts.
+    /// Names a listener, such as `gateway` or `admin`, and tells how to read its counts.
     pub fn new(name: &'static str, counts: impl Fn() -> ListenerCounts + Send + Sync + 'static) -> Self {
         Self { name, counts: Arc::new(counts) }
     }

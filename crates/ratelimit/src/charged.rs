@@ -38,6 +38,11 @@ impl Charged {
         self.is_waiting = true;
     }
 
+    /// Leaves everything charged: how the request ends is not known here, and its leases end by themselves.
+    pub fn keep(mut self) {
+        self.receipts.clear();
+    }
+
     /// Waits for the request's turn. Dropped meanwhile, the request gives its place back.
     pub async fn wait(&mut self, delay: Duration, clock: &dyn Clock, timer: &dyn Timer) {
         if !delay.is_zero() {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stanchion_api::EnvoyConfig;
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
 use stanchion_core::{KeyRing, KeyVersion, Secret};
@@ -44,6 +45,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The listener of the admin API.
     pub admin: AdminConfig,
+    /// The rate-limit service for Envoy, and for Istio, Contour and others that are built on it. How to set it up: [envoy.md](../envoy.md).
+    pub envoy: EnvoyConfig,
     /// What the process says of itself.
     pub log: LogConfig,
     /// How the process ends.
@@ -276,9 +279,11 @@ impl Config {
     /// Names the sections that differ from what is in force and that only a restart puts in force.
     #[must_use]
     pub fn needs_restart(&self, in_force: &Self) -> Vec<&'static str> {
+        let listens = |envoy: &EnvoyConfig| envoy.enabled.then_some(envoy.listen);
         let changed = [
             ("gateway", self.gateway != in_force.gateway),
             ("admin", self.admin != in_force.admin),
+            ("envoy", listens(&self.envoy) != listens(&in_force.envoy)),
             ("log.format", self.log.format != in_force.log.format),
             ("storage", self.storage != in_force.storage),
             ("metering.recording", self.metering.recording != in_force.metering.recording),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use stanchion_api::ListenerCounts;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -22,12 +23,28 @@ const CONNECTIONS: usize = 512;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long exchanges may go on once the listener is to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many exchanges there may be at once on a connection of HTTP/2.
+const STREAMS: u32 = 1_000;
+/// The largest head on a connection of HTTP/2, in bytes.
+const HEAD: u32 = 16 * 1024;
+/// How often a connection of HTTP/2 is asked whether somebody is still there, and how long the answer may take.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// A small HTTP/1.1 listener for what is not the data plane: the admin API, and the service of the quickstart.
+/// A small listener for what is not the data plane: the admin API, the services that proxies ask, and the service of the quickstart.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    protocol: Protocol,
     counts: Arc<Counts>,
+}
+
+/// What is spoken on a listener, without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 from the first byte, as gRPC has it.
+    Http2,
 }
 
 /// What a listener has counted since it began.
@@ -46,8 +63,8 @@ impl Counts {
 }
 
 impl Listener {
-    pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, counts: Arc::default() })
+    pub(crate) async fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, protocol, counts: Arc::default() })
     }
 
     /// Returns where it listens, with the port the system chose if it was asked for 0.
@@ -83,9 +100,9 @@ impl Listener {
                 (place, accepted) = accept => match accepted {
                     Ok((stream, peer)) => {
                         let (answer, drain) = (answer.clone(), drain.clone());
-                        let counts = self.counts();
+                        let (protocol, counts) = (self.protocol, self.counts());
                         tasks.spawn(async move {
-                            connection(stream, peer, answer, drain, &counts).await;
+                            connection(stream, protocol, peer, answer, drain, &counts).await;
                             drop(place);
                         });
                     }
@@ -108,9 +125,10 @@ impl Listener {
 
 async fn connection<A, F, B>(
     stream: TcpStream,
+    protocol: Protocol,
     peer: SocketAddr,
     answer: A,
-    mut drain: watch::Receiver<bool>,
+    drain: watch::Receiver<bool>,
     counts: &Counts,
 ) where
     A: Fn(IpAddr, Request<Incoming>) -> F + Send + 'static,
@@ -125,17 +143,25 @@ async fn connection<A, F, B>(
         let answer = answer(peer_ip, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let told = async { drain.wait_for(|draining| *draining).await.map(drop) };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = told => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // Small answers in several parts would otherwise wait for each other; a socket that cannot be told will do.
+    let _ = stream.set_nodelay(true);
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            until(connection, drain).await
+        }
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS)
+                .max_header_list_size(HEAD)
+                .keep_alive_interval(PING.0)
+                .keep_alive_timeout(PING.1)
+                .serve_connection(TokioIo::new(stream), service);
+            until(connection, drain).await
         }
     };
     if let Err(error) = ended {
@@ -143,4 +169,20 @@ async fn connection<A, F, B>(
         tracing::debug!(%peer, %error, "connection failed");
     }
     counts.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Serves a connection to its end; once the listener drains, to the end of the exchanges that have begun.
+async fn until<C: GracefulConnection>(
+    connection: C,
+    mut drain: watch::Receiver<bool>,
+) -> Result<(), C::Error> {
+    let mut connection = std::pin::pin!(connection);
+    let told = async { drain.wait_for(|draining| *draining).await.map(drop) };
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = told => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::config::{Config, Secrets};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
-use crate::listener::Listener;
+use crate::listener::{Listener, Protocol};
 use crate::log::{Log, LogConfig};
 use crate::quickstart::proof::Proof;
 use crate::quickstart::story::Places;
@@ -45,7 +45,7 @@ pub(crate) async fn run(options: Options, environment: &Environment) -> Result<(
         .map_err(|problems| serve::not_valid(path, &problems))?;
     (config.gateway.listen, config.admin.listen) = options.addresses()?;
 
-    let service = Listener::bind(loopback(0)).await.map_err(|error| no_port(0, &error))?;
+    let service = Listener::bind(loopback(0), Protocol::Http1).await.map_err(|error| no_port(0, &error))?;
     let address = service.address().map_err(|error| no_port(0, &error))?;
     for upstream in &mut config.upstreams {
         upstream.endpoints = vec![format!("http://{address}")];

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use stanchion_api::{EnvoyRateLimits, Grpc};
 use stanchion_gateway::Listener as GatewayListener;
 use stanchion_ratelimit::RuleId;
 use stanchion_tower::{GovernLayer, PeerAddress};
@@ -18,12 +19,13 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::limits;
-use crate::listener::Listener;
-use crate::wiring::{Platform, worker};
+use crate::listener::{Listener, Protocol};
+use crate::wiring::{Counted, Platform, worker};
 use crate::workers::{Death, Stop, Workers};
 
 const GATEWAY: &str = "gateway listener";
 const ADMIN: &str = "admin listener";
+const ENVOY: &str = "envoy listener";
 /// What a step of the shutdown may take beyond the time it is given anyway.
 const SLACK: Duration = Duration::from_secs(15);
 
@@ -34,18 +36,23 @@ pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where Envoy asks for rate limits, if it may.
+    pub(crate) envoy: Option<SocketAddr>,
+    limits: Option<EnvoyRateLimits>,
     workers: Workers,
+    /// Ends the listeners that others' requests wait for.
     stop_gateway: Stop,
     stop_admin: Stop,
 }
 
-/// The two listeners of a server, which do not answer yet.
+/// The listeners of a server, which do not answer yet.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     gateway: GatewayListener,
     gateway_address: SocketAddr,
     admin: Listener,
     admin_address: SocketAddr,
+    envoy: Option<(Listener, SocketAddr)>,
 }
 
 /// An address that cannot be listened on.
@@ -63,9 +70,17 @@ impl Listeners {
         let gateway = GatewayListener::bind(config.gateway.clone()).await.map_err(taken)?;
         let gateway_address = gateway.address().map_err(taken)?;
         let taken = |error| Taken { section: "admin", address: config.admin.listen, error };
-        let admin = Listener::bind(config.admin.listen).await.map_err(taken)?;
+        let admin = Listener::bind(config.admin.listen, Protocol::Http1).await.map_err(taken)?;
         let admin_address = admin.address().map_err(taken)?;
-        Ok(Self { gateway, gateway_address, admin, admin_address })
+        let envoy = if config.envoy.enabled {
+            let taken = |error| Taken { section: "envoy", address: config.envoy.listen, error };
+            let envoy = Listener::bind(config.envoy.listen, Protocol::Http2).await.map_err(taken)?;
+            let address = envoy.address().map_err(taken)?;
+            Some((envoy, address))
+        } else {
+            None
+        };
+        Ok(Self { gateway, gateway_address, admin, admin_address, envoy })
     }
 }
 
@@ -77,7 +92,7 @@ impl Server {
         environment: &Environment,
         listeners: Listeners,
     ) -> Result<Self, Failure> {
-        let Listeners { gateway, gateway_address, admin, admin_address } = listeners;
+        let Listeners { gateway, gateway_address, admin, admin_address, envoy } = listeners;
         let (platform, work) = Platform::open(&config, path, environment).await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
@@ -89,7 +104,14 @@ impl Server {
         )?;
 
         let (stop_gateway, stop_admin) = (Stop::default(), Stop::default());
-        let api = platform.api(&config, &gateway.stats(), &admin.counts());
+        let limits = envoy.is_some().then(|| platform.rate_limits(&config));
+        let envoy_address = envoy.as_ref().map(|(_, address)| *address);
+        let counts = Counted {
+            gateway: gateway.stats(),
+            admin: admin.counts(),
+            envoy: envoy.as_ref().map(|(listener, _)| listener.counts()),
+        };
+        let api = platform.api(&config, counts, limits.clone());
         let service = GovernLayer::new(Arc::new(platform.pipeline.clone())).layer(platform.proxy.clone());
         let stop = stop_gateway.wait();
         workers.spawn(GATEWAY, async move {
@@ -101,6 +123,14 @@ impl Server {
                 );
             }
         });
+        if let (Some((listener, _)), Some(limits)) = (envoy, limits.clone()) {
+            let grpc = Grpc::new(limits, platform.readiness.clone());
+            let answer = move |_, request| {
+                let grpc = grpc.clone();
+                async move { grpc.answer(request).await }
+            };
+            workers.spawn(ENVOY, listener.serve(answer, stop_gateway.wait()));
+        }
         let router = stanchion_api::router(api);
         let admin =
             admin.serve(move |peer, request| answer(router.clone(), peer, request), stop_admin.wait());
@@ -110,6 +140,8 @@ impl Server {
             config,
             gateway: gateway_address,
             admin: admin_address,
+            envoy: envoy_address,
+            limits,
             workers,
             stop_gateway,
             stop_admin,
@@ -124,7 +156,8 @@ impl Server {
     /// Says that requests may come.
     pub(crate) fn open(&self) {
         self.platform.readiness.serve();
-        tracing::info!(gateway = %self.gateway, admin = %self.admin, "serving");
+        let envoy = self.envoy.map(tracing::field::display);
+        tracing::info!(gateway = %self.gateway, admin = %self.admin, envoy, "serving");
     }
 
     /// Waits until something ends that must not.
@@ -138,7 +171,7 @@ impl Server {
         tokio::time::sleep(Duration::from_millis(self.config.shutdown.delay_ms)).await;
         self.stop_gateway.now();
         let drain = Duration::from_millis(self.config.gateway.drain_timeout_ms);
-        self.ended(&[GATEWAY], drain.saturating_add(SLACK)).await?;
+        self.ended(&[GATEWAY, ENVOY], drain.saturating_add(SLACK)).await?;
         self.stop_admin.now();
         self.ended(&[ADMIN], SLACK).await?;
         // Leases are given back before the events of what limits have written are relayed.
@@ -179,6 +212,9 @@ impl Server {
         self.platform.proxy.set_upstreams(upstreams);
         self.platform.pipeline.set_routes(routes);
         engines.metering.replace_catalog(catalog);
+        if let Some(limits) = &self.limits {
+            limits.configure(&next.envoy);
+        }
         for section in next.needs_restart(&self.config) {
             tracing::warn!(section, "this section has changed and is in force after a restart only");
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
+use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
 use stanchion_audit::{Ledger, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, SystemRandom, Text, Timer};
@@ -51,6 +51,14 @@ pub(crate) struct Work {
     sequencer: Sequencer,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
+}
+
+/// What the listeners count.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) gateway: Arc<ListenerStats>,
+    pub(crate) admin: Arc<Counts>,
+    pub(crate) envoy: Option<Arc<Counts>>,
 }
 
 /// The names of workers.
@@ -201,18 +209,28 @@ impl Platform {
         Relay::new(Arc::clone(&self.stores.outbox), ledger, clock, timer)
     }
 
+    /// Returns what answers Envoy's rate-limit requests.
+    pub(crate) fn rate_limits(&self, config: &Config) -> EnvoyRateLimits {
+        let Engines { ratelimit, tenancy, .. } = self.pipeline.engines();
+        let (ratelimit, tenancy) = (Arc::clone(ratelimit), Arc::clone(tenancy));
+        EnvoyRateLimits::new(ratelimit, tenancy, Arc::clone(&self.clock), &config.envoy)
+    }
+
     /// Returns what the admin API works on.
-    pub(crate) fn api(&self, config: &Config, gateway: &Arc<ListenerStats>, admin: &Arc<Counts>) -> ApiState {
-        let (gateway, admin) = (Arc::clone(gateway), Arc::clone(admin));
-        let listeners = vec![
-            ListenerSource::new("gateway", move || ListenerCounts {
-                open: u64::try_from(gateway.open()).unwrap_or(u64::MAX),
-                accepted: gateway.accepted(),
-                failed: gateway.failed(),
-            }),
-            ListenerSource::new("admin", move || admin.read()),
-        ];
+    pub(crate) fn api(&self, config: &Config, counted: Counted, envoy: Option<EnvoyRateLimits>) -> ApiState {
+        let gateway = counted.gateway;
+        let gateway = ListenerSource::new("gateway", move || ListenerCounts {
+            open: u64::try_from(gateway.open()).unwrap_or(u64::MAX),
+            accepted: gateway.accepted(),
+            failed: gateway.failed(),
+        });
+        let others = [("admin", Some(counted.admin)), ("envoy", counted.envoy)];
+        let others = others.into_iter().filter_map(|(name, counts)| {
+            counts.map(|counts| ListenerSource::new(name, move || counts.read()))
+        });
+        let listeners = [gateway].into_iter().chain(others).collect();
         ApiState {
+            envoy,
             pipeline: self.pipeline.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,

@@ -128,6 +128,7 @@ impl World {
             ids: id(),
             page_keys: ring(3),
             readiness: readiness.clone(),
+            envoy: None,
             listeners: vec![ListenerSource::new("gateway", counts)],
             client,
             refresh: stanchion_api::Refresh::default(),

@@ -235,6 +235,63 @@ currency = "EUR"
 }
 
 #[test]
+fn what_is_wrong_with_envoys_domains_is_told_where_it_stands() {
+    let text = r#"
+[envoy]
+enabled = true
+listen = "127.0.0.1:8081"
+heders = true
+[envoy.domains.edge]
+tenant = "Acme Inc"
+entries = { client_id = "usr", "" = "ip" }
+labels = ["login"]
+[envoy.domains.shop]
+tenent = "acme"
+routes = ["Not A Route"]
+[[limits]]
+id = "logins"
+key = ["ip"]
+limit = 1
+window = "1m"
+labels = ["login", "logn"]
+"#;
+    insta::assert_snapshot!(problems(text), @r"
+    stanchion.toml:4: the admin API and the service for Envoy cannot both listen on 127.0.0.1:8081
+    stanchion.toml:5: unknown key `heders` of `envoy`; did you mean `headers`?
+    stanchion.toml:7: `envoy.domains.edge.tenant`: `Acme Inc` is not a tenant: use 1 to 64 of a-z, 0-9, `_`, `-`, `.`, beginning with a letter or digit
+    stanchion.toml:8: `envoy.domains.edge.entries.client_id` is not `usr`; did you mean `user`?
+    stanchion.toml:8: `envoy`: domains.edge.entries: the key of an entry is not empty
+    stanchion.toml:11: unknown key `tenent` of `envoy.domains.shop`; did you mean `tenant`?
+    stanchion.toml:12: `envoy.domains.shop.routes`: `Not A Route` is not a name: use 1 to 64 of a-z, 0-9, `_`, `-`, `.`, beginning with a letter or digit
+    stanchion.toml:18: limit `logins`: there is no label of a route `logn`; did you mean `login`?
+    ");
+    let none = "[envoy]\nenabled = true\n";
+    insta::assert_snapshot!(problems(none), @"stanchion.toml:2: `envoy`: enabled: there is no domain, so every request would be refused: add `[envoy.domains.NAME]` with the name that Envoy's filter has as its `domain`");
+    assert!(parse("[envoy]\nlisten = \"127.0.0.1:8081\"\n", &[]).is_ok(), "nobody listens there");
+}
+
+#[test]
+fn a_limit_may_name_what_envoys_descriptors_bring() {
+    let text = r#"
+[envoy]
+enabled = true
+[envoy.domains.edge]
+routes = ["checkout"]
+labels = ["login"]
+[[limits]]
+id = "logins"
+key = ["ip"]
+limit = 1
+window = "1m"
+routes = ["checkout"]
+labels = ["login"]
+"#;
+    let config = parse(text, &[]).unwrap();
+    assert_eq!((config.envoy.listen.port(), config.envoy.headers), (8082, false));
+    assert!(config.envoy.listen.ip().is_loopback(), "what is not said is the loopback");
+}
+
+#[test]
 fn secrets_are_named_found_and_long_enough() {
     let text = r#"
 [identity]
@@ -328,6 +385,15 @@ fn what_only_a_restart_puts_in_force_is_named() {
         parse("[gateway]\nmax_headers = 7\n[log]\nformat = \"json\"\nlevel = \"debug\"\n", &[]).unwrap();
     assert_eq!(after.needs_restart(&before), ["gateway", "log.format"]);
     assert_eq!(before.needs_restart(&before), [""; 0]);
+    let envoy = |enabled, domain| {
+        parse(&format!("[envoy]\nenabled = {enabled}\n[envoy.domains.{domain}]\n"), &[]).unwrap()
+    };
+    assert_eq!(envoy(true, "a").needs_restart(&envoy(false, "a")), ["envoy"]);
+    assert_eq!(
+        envoy(true, "a").needs_restart(&envoy(true, "b")),
+        [""; 0],
+        "domains are put in force at once"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use stanchion_billing_metering as metering;
+use stanchion_core::Slug;
 use stanchion_gateway::Upstreams;
 use stanchion_pipeline::RouteTable;
 
@@ -47,6 +48,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
     let gateway = gateway.into_iter().map(|message| message.trim_start_matches("gateway.").to_owned());
     vec![
         (keys(&["gateway"]), gateway.collect()),
+        (keys(&["envoy"]), config.envoy.validate().err().unwrap_or_default()),
         (keys(&["log"]), one(config.log.validate())),
         (keys(&["shutdown"]), one(config.shutdown.validate())),
         (keys(&["storage", "memory"]), one(config.storage.memory.validate())),
@@ -95,11 +97,18 @@ pub(crate) fn together(config: &Config, document: &Document<'_>, problems: &mut 
 }
 
 fn listeners(config: &Config, document: &Document<'_>, find: &mut impl FnMut(Vec<Step>, String)) {
-    let address = config.admin.listen;
-    if address == config.gateway.listen && address.port() != 0 {
-        let paths = [keys(&["admin", "listen"]), keys(&["gateway", "listen"])];
+    let all = [
+        ("gateway", "the gateway", Some(config.gateway.listen)),
+        ("admin", "the admin API", Some(config.admin.listen)),
+        ("envoy", "the service for Envoy", config.envoy.enabled.then_some(config.envoy.listen)),
+    ];
+    for (index, (section, name, address)) in all.into_iter().enumerate() {
+        let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        let before = all.iter().take(index).find(|(.., other)| *other == Some(address));
+        let Some((other_section, other, _)) = before else { continue };
+        let paths = [keys(&[section, "listen"]), keys(&[other_section, "listen"])];
         let written = paths.into_iter().find(|path| document.contains(path));
-        let message = format!("the gateway and the admin API cannot both listen on {address}");
+        let message = format!("{other} and {name} cannot both listen on {address}");
         find(written.unwrap_or_default(), message);
     }
 }
@@ -180,9 +189,14 @@ fn routes(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
 }
 
 fn limits(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
-    let routes: Vec<&str> = config.routes.iter().map(|route| route.id.as_str()).collect();
+    // What Envoy's descriptors name is as good as what the routes here are called.
+    let domains = || config.envoy.domains.values();
+    let envoys_routes = domains().flat_map(|domain| &domain.routes).map(Slug::as_str);
+    let envoys_labels = domains().flat_map(|domain| &domain.labels);
+    let routes: Vec<&str> =
+        config.routes.iter().map(|route| route.id.as_str()).chain(envoys_routes).collect();
     let labels: Vec<&str> =
-        config.routes.iter().flat_map(|route| &route.labels).map(stanchion_core::Slug::as_str).collect();
+        config.routes.iter().flat_map(|route| &route.labels).chain(envoys_labels).map(Slug::as_str).collect();
     for (index, rule) in config.limits.iter().enumerate() {
         let at = |key: &str| item("limits", index, key);
         if let Err(invalid) = rule.validate() {

@@ -18,9 +18,9 @@ file, with its line. An unknown key is an error.
   it is none.
 * **Secrets** never stand in the file. They are named: `env:NAME` is a variable of the environment, `file:PATH` a file; a relative path
   begins at the directory of the configuration.
-* **Reload.** On SIGHUP the file is read again. Routes, upstreams, limits, meters, prices and the level of the log come into force at
-  once; what else has changed is named in the log and waits for a restart. A file that is not valid changes nothing, and the log says
-  why.
+* **Reload.** On SIGHUP the file is read again. Routes, upstreams, limits, Envoy's domains, meters, prices and the level of the log come
+  into force at once; what else has changed is named in the log and waits for a restart. A file that is not valid changes nothing, and
+  the log says why.
 ";
 
 /// Describes every setting on one page, in Markdown.
