@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
@@ -66,14 +67,26 @@ pub struct Charge<'a> {
     pub mode: Mode,
     /// Whether it is taken also when another charge refuses the call. Usually a refusal takes nothing.
     pub charge_denied: bool,
+    /// How a [`LeasedCounterStore`](crate::LeasedCounterStore) may decide it without the store that is shared. All others take no
+    /// notice of it.
+    pub lease: Option<Lease>,
 }
 
 impl<'a> Charge<'a> {
-    /// Asks for a charge that refuses the call when it does not fit, and that a refusal does not take.
+    /// Asks for a charge that refuses the call when it does not fit, that a refusal does not take, and that the shared store decides.
     #[must_use]
     pub const fn new(key: &'a [u8], limit: Limit, cost: u64) -> Self {
-        Self { key, limit, cost, mode: Mode::Enforce, charge_denied: false }
+        Self { key, limit, cost, mode: Mode::Enforce, charge_denied: false, lease: None }
     }
+}
+
+/// How much of a counter a replica takes at once, to give it out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// How many units it takes at a time; never more than the limit's capacity.
+    pub chunk: NonZeroU64,
+    /// How long units that nobody asks for are kept from the other replicas, and for how long a refusal is remembered at most.
+    pub ttl: Duration,
 }
 
 /// Whether a [`Charge`] can refuse.

@@ -112,6 +112,7 @@ mod error;
 mod files;
 mod identifiers;
 mod key;
+mod leased;
 mod memory;
 #[cfg(feature = "proof-of-work")]
 mod proof_of_work;
@@ -127,7 +128,7 @@ pub use algorithm::{
     SlidingWindow, Standing, State,
 };
 pub use challenge::{Challenge, ChallengeVerifier, Challenged};
-pub use charge::{Call, CallId, Charge, Mode, Outcome, Settled, Settlement};
+pub use charge::{Call, CallId, Charge, Lease, Mode, Outcome, Settled, Settlement};
 pub use charged::Charged;
 pub use condition::Condition;
 pub use config::{Config, InvalidConfig, TimeSource};
@@ -139,6 +140,7 @@ pub use error::Error;
 pub use files::{InvalidRuleFile, PRESETS, preset, rules_from_json, rules_from_toml};
 pub use identifiers::{Identifiers, InvalidIdentifiers};
 pub use key::{Dimension, InvalidKeySpec, KeySpec};
+pub use leased::{LeasedCounterStore, LeasedStats};
 pub use memory::{MemoryCounterStore, MemoryRuleStore};
 #[cfg(feature = "proof-of-work")]
 pub use proof_of_work::ProofOfWork;

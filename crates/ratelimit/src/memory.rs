@@ -6,7 +6,7 @@ mod lock;
 #[cfg(test)]
 #[path = "memory/lock/scheduled.rs"]
 mod lock;
-mod name;
+pub(crate) mod name;
 mod rules;
 mod shard;
 

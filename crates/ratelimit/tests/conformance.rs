@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stanchion_core::SystemClock;
 use stanchion_ratelimit::conformance::rule_store::Fixture;
-use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore};
+use stanchion_ratelimit::{CounterStore, LeasedCounterStore, MemoryCounterStore, MemoryRuleStore};
 use stanchion_replica::MemoryOutboxStore;
 
 async fn rules() -> Fixture {
@@ -16,5 +16,10 @@ async fn counters() -> Arc<dyn CounterStore> {
     Arc::new(MemoryCounterStore::new(10_000, Arc::new(SystemClock)))
 }
 
+async fn leased() -> Arc<dyn CounterStore> {
+    Arc::new(LeasedCounterStore::new(counters().await, 10_000, Arc::new(SystemClock)))
+}
+
 stanchion_ratelimit::rule_store_conformance!(mod memory_rule_store, rules());
 stanchion_ratelimit::counter_store_conformance!(mod memory_counter_store, counters());
+stanchion_ratelimit::counter_store_conformance!(mod leased_counter_store, leased());

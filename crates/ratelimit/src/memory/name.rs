@@ -10,7 +10,7 @@ const OTHER_KEY: usize = 37;
 /// The whole name of a counter, slot and key. Keys of tenants up to 22 bytes, and of the other slots up to 37, need no allocation:
 /// one by user id, API key or address usually is as short.
 #[derive(Debug, Default)]
-pub(super) enum Name {
+pub(crate) enum Name {
     /// No counter has this place.
     #[default]
     Free,
@@ -35,20 +35,20 @@ pub(super) enum Name {
 ///
 /// Every name there is reads as one, so that what is looked for and what is there cannot be compared or hashed differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     slot: SlotId,
     key: &'a [u8],
 }
 
 /// A slot as two plain numbers, which stay in registers where a [`Slot`] of 17 bytes is copied piece by piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SlotId {
+pub(crate) struct SlotId {
     kind: SlotKind,
     id: u128,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotKind {
+pub(crate) enum SlotKind {
     Edge,
     Platform,
     Tenant,
@@ -66,14 +66,14 @@ impl From<Slot> for SlotId {
 }
 
 impl SlotId {
-    pub(super) const fn with(self, key: &[u8]) -> Wanted<'_> {
+    pub(crate) const fn with(self, key: &[u8]) -> Wanted<'_> {
         Wanted { slot: self, key }
     }
 }
 
 impl Wanted<'_> {
     #[inline]
-    pub(super) fn hash(self, builder: &DefaultHashBuilder) -> u64 {
+    pub(crate) fn hash(self, builder: &DefaultHashBuilder) -> u64 {
         let mut hasher = builder.build_hasher();
         // The slot comes last, and mixes the key once more: else short keys that are alike crowd into few parts. Which kind of slot it
         // is only decides between equal hashes.
@@ -84,16 +84,21 @@ impl Wanted<'_> {
 }
 
 impl Name {
-    pub(super) const fn is_free(&self) -> bool {
+    pub(crate) const fn is_free(&self) -> bool {
         matches!(self, Self::Free)
     }
 
     #[inline]
-    pub(super) fn is(&self, wanted: Wanted<'_>) -> bool {
+    /// Returns the key alone; none for a place without a counter.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.read().map_or(&[], |name| name.key)
+    }
+
+    pub(crate) fn is(&self, wanted: Wanted<'_>) -> bool {
         self.read() == Some(wanted)
     }
 
-    pub(super) fn hash(&self, builder: &DefaultHashBuilder) -> u64 {
+    pub(crate) fn hash(&self, builder: &DefaultHashBuilder) -> u64 {
         self.read().map_or(0, |name| name.hash(builder))
     }
 
