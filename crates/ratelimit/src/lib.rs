@@ -113,6 +113,7 @@ mod files;
 mod identifiers;
 mod key;
 mod leased;
+mod load;
 mod memory;
 #[cfg(feature = "proof-of-work")]
 mod proof_of_work;
@@ -141,6 +142,9 @@ pub use files::{InvalidRuleFile, PRESETS, preset, rules_from_json, rules_from_to
 pub use identifiers::{Identifiers, InvalidIdentifiers};
 pub use key::{Dimension, InvalidKeySpec, KeySpec};
 pub use leased::{LeasedCounterStore, LeasedStats};
+pub use load::{
+    Adaptive, Hysteresis, InvalidAdaptive, InvalidLoad, LatencyLoad, LatencyTarget, Load, LoadSignal,
+};
 pub use memory::{MemoryCounterStore, MemoryRuleStore};
 #[cfg(feature = "proof-of-work")]
 pub use proof_of_work::ProofOfWork;
