@@ -3,6 +3,8 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Hysteresis;
+
 /// How an [`Engine`](crate::Engine) keeps rules and counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RatelimitConfig"))]
@@ -23,6 +25,8 @@ pub struct Config {
     pub local_counters: usize,
     /// How many things may wait that decisions set going: leases to give back, callers to shut out; at least 64.
     pub errands: usize,
+    /// When a load that has fallen is believed, for limits that shrink with it.
+    pub hysteresis: Hysteresis,
     /// By whose clock is decided. Unset, it is the store's where counters are shared and the engine's where they are not.
     pub time: Option<TimeSource>,
 }
@@ -48,6 +52,7 @@ impl Default for Config {
             replicas: NonZeroU32::MIN,
             local_counters: 100_000,
             errands: 65_536,
+            hysteresis: Hysteresis::default(),
             time: None,
         }
     }

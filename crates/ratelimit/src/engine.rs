@@ -26,8 +26,8 @@ use self::plan::{Fallback, Plan, Sent, Violations};
 use self::stats::Counts;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
-    Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, MemoryCounterStore, Outcome,
-    Request, RuleStore, TimeSource,
+    Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, Load, LoadSignal,
+    MemoryCounterStore, Outcome, Request, RuleStore, TimeSource,
 };
 
 /// Decides requests by the rules, and administers the rules.
@@ -57,6 +57,7 @@ pub struct Engine {
     /// Who was shut out here and may not be known so elsewhere yet.
     shut: Shut,
     challenges: Option<Arc<dyn ChallengeVerifier>>,
+    load: LoadSignal,
     errands: Errands,
     counts: Counts,
 }
@@ -102,6 +103,7 @@ impl Engine {
             local: MemoryCounterStore::new(config.local_counters, Arc::clone(&clock)),
             shut: Shut::default(),
             challenges: None,
+            load: LoadSignal::new(config.hysteresis),
             errands: Errands::new(config.errands),
             counts: Counts::default(),
             rules,
@@ -116,6 +118,11 @@ impl Engine {
     #[must_use]
     pub fn with_challenges(self, verifier: Arc<dyn ChallengeVerifier>) -> Self {
         Self { challenges: Some(verifier), ..self }
+    }
+
+    /// Tells how loaded the service is, and returns the load that adaptive limits shrink by: it rises at once and falls slowly.
+    pub fn set_load(&self, load: Load) -> Load {
+        self.load.set(load, self.clock.now())
     }
 
     /// Decides, before authentication, by the platform's rules that count by address, by endpoint or over everyone. `None` when that

@@ -151,7 +151,8 @@ pub use proof_of_work::ProofOfWork;
 pub use receipt::{Receipt, Reservation, Settle};
 pub use request::Request;
 pub use rule::{
-    Action, Algorithm, InvalidRule, OnBackendFailure, OnMissingIdentifier, Rule, RuleId, Rung, StoredRule,
+    Action, Algorithm, InvalidRule, OnBackendFailure, OnMissingIdentifier, Rule, RuleId, RuleLease, Rung,
+    StoredRule,
 };
 pub use slot::Slot;
 pub use snapshot::Stage;

@@ -1,10 +1,12 @@
 use std::fmt;
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Unit, Window, Zone};
 use stanchion_core::{Revision, Slug, Text, slug_id};
 
-use crate::{Condition, EntryLimit, FixedWindow, Kernel, KeySpec, Level, SlidingWindow};
+use crate::{Adaptive, Condition, EntryLimit, FixedWindow, Kernel, KeySpec, Lease, Level, SlidingWindow};
 
 slug_id!(
     /// A rule, by its name within its scope.
@@ -66,6 +68,12 @@ pub struct Rule {
     /// Whether a request is counted here also when another rule refuses it.
     #[serde(default)]
     pub charge_denied: bool,
+    /// How a replica takes the limit in chunks, to give them out without asking the shared counters again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<RuleLease>,
+    /// How the limit shrinks as the load grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
     /// Which of several violated rules of the same severity is named: the one with the highest.
     #[serde(default)]
     pub priority: i32,
@@ -97,6 +105,29 @@ const fn quarantine() -> u32 {
 
 const fn ladder_window() -> Window {
     Window::HOUR
+}
+
+/// How a replica takes a limit in chunks: see [`LeasedCounterStore`](crate::LeasedCounterStore).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RuleLease {
+    /// How many units are taken at a time, at least 1 and at most `limit + burst`.
+    pub chunk: u64,
+    /// For how many seconds units that nobody asks for are kept from the other replicas, 1 to 3,600.
+    #[serde(default = "lease_ttl")]
+    pub ttl_seconds: u32,
+}
+
+const fn lease_ttl() -> u32 {
+    5
+}
+
+impl RuleLease {
+    pub(crate) fn lease(self) -> Option<Lease> {
+        let ttl = Duration::from_secs(self.ttl_seconds.into());
+        Some(Lease { chunk: NonZeroU64::new(self.chunk)?, ttl })
+    }
 }
 
 /// From how many violations of one caller on a rule does something else.
@@ -307,6 +338,8 @@ impl Rule {
             ladder_window: ladder_window(),
             reset_on_success: false,
             charge_denied: false,
+            lease: None,
+            adaptive: None,
             priority: 0,
             enabled: true,
             shadow: false,
@@ -364,6 +397,21 @@ impl Rule {
         }
         if self.algorithm == Algorithm::LeakyQueue && self.burst == 0 {
             find("burst", "a queue needs a length: say how many may wait".to_owned());
+        }
+        if let Some(lease) = self.lease {
+            if self.algorithm.kernel() == Kernel::Entries || self.algorithm == Algorithm::LeakyQueue {
+                let algorithm = self.algorithm.as_str();
+                find("lease", format!("`{algorithm}` cannot be given out in chunks: leave it out"));
+            }
+            if lease.chunk == 0 || lease.chunk > self.limit.saturating_add(self.burst) {
+                find("lease", "use a chunk of 1 to `limit + burst`".to_owned());
+            }
+            if !(1..=3_600).contains(&lease.ttl_seconds) {
+                find("lease", "use 1 to 3600 for `ttl_seconds`".to_owned());
+            }
+        }
+        if let Some(Err(invalid)) = self.adaptive.as_ref().map(Adaptive::validate) {
+            find("adaptive", invalid.to_string());
         }
         self.validate_actions(&mut find);
         self.validate_conditions(&mut find);

@@ -11,9 +11,9 @@ use stanchion_core::{Revision, Scope, Slug, TenantId, Text, Timestamp, Versioned
 use crate::identifiers::ByIdentifiers;
 use crate::key::{KeyBytes, KeyPrefix, write_key};
 use crate::{
-    Action, Algorithm, Condition, Control, Edges, FixedWindow, Frame, InvalidRule, Kernel, KeySpec, Limit,
-    Mode, OnBackendFailure, OnMissingIdentifier, Override, Quarantine, Request, Reset, Rule, RuleId, RuleSet,
-    Rung, StoredRule,
+    Action, Adaptive, Algorithm, Condition, Control, Edges, FixedWindow, Frame, InvalidRule, Kernel, KeySpec,
+    Lease, Limit, Mode, OnBackendFailure, OnMissingIdentifier, Override, Quarantine, Request, Reset, Rule,
+    RuleId, RuleLease, RuleSet, Rung, StoredRule,
 };
 
 /// The rules of one scope at one revision, compiled. It never changes; a write makes another.
@@ -76,6 +76,8 @@ pub(crate) struct CompiledRule {
     pub(crate) priority: i32,
     pub(crate) shadow: bool,
     pub(crate) charge_denied: bool,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) adaptive: Option<Adaptive>,
     pub(crate) reset_on_success: bool,
     /// Whether a delay means that the limit was exceeded, and not that it is somebody's turn in a queue.
     pub(crate) throttles: bool,
@@ -272,6 +274,8 @@ impl CompiledRule {
             priority: rule.priority,
             shadow: rule.shadow,
             charge_denied: rule.charge_denied,
+            lease: rule.lease.and_then(RuleLease::lease),
+            adaptive: rule.adaptive,
             reset_on_success: rule.reset_on_success,
             throttles: rule.action == Action::Throttle && rule.algorithm != Algorithm::LeakyQueue,
             leases: rule.algorithm == Algorithm::Concurrency,

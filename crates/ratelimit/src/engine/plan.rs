@@ -10,8 +10,8 @@ use crate::key::{KeyBytes, Missing, write_key};
 use crate::receipt::Item;
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot, Stage};
 use crate::{
-    Action, CallId, Charge, Decision, Kernel, Mode, OnBackendFailure, OnMissingIdentifier, Outcome, Reason,
-    Receipt, Request, Settled, Slot, Standing, Verdict,
+    Action, CallId, Charge, Decision, Kernel, Lease, Load, Mode, OnBackendFailure, OnMissingIdentifier,
+    Outcome, Reason, Receipt, Request, Settled, Slot, Standing, Verdict,
 };
 
 /// The rules as they were when a decision began.
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Rules {
     pub(super) platform: Arc<Snapshot>,
     pub(super) own: Option<Arc<Snapshot>>,
+    /// The load that adaptive limits shrink by.
+    pub(super) load: Load,
 }
 
 /// What one decision asks of the counters: every rule that is for the request, with its key.
@@ -43,6 +45,7 @@ pub(super) struct Question {
     limit: Limit,
     mode: Mode,
     charge_denied: bool,
+    lease: Option<Lease>,
 }
 
 /// How the counters were asked.
@@ -116,7 +119,7 @@ impl Plan {
             let reset = snapshot.reset_of(request);
             snapshot.for_each_match(stage, request, |at, rule| {
                 let key_start = keys.len();
-                match ask(rule, reset, request, now, &mut keys) {
+                match ask(rule, reset, request, (now, rules.load), &mut keys) {
                     Ok((limit, window_seconds)) => {
                         tracked |= rule.leases
                             || rule.reset_on_success
@@ -129,6 +132,7 @@ impl Plan {
                             limit,
                             mode: rule.mode,
                             charge_denied: rule.charge_denied,
+                            lease: rule.lease,
                         });
                     }
                     Err(Missing) => {
@@ -159,6 +163,7 @@ impl Plan {
         let charge = |question: &Question| Charge {
             mode: question.mode,
             charge_denied: question.charge_denied,
+            lease: question.lease,
             ..Charge::new(self.key(question), question.limit, cost)
         };
         self.questions.iter().map(charge).collect()
@@ -266,7 +271,7 @@ impl Plan {
             standing: *standing,
         });
         let asked = asked.collect();
-        let Rules { platform, own } = self.rules;
+        let Rules { platform, own, .. } = self.rules;
         let receipt = receipt.map(Box::new);
         Decision { verdict, delay, receipt, asked, platform: Some(platform), own, ..Decision::admitted() }
     }
@@ -342,12 +347,14 @@ fn ask(
     rule: &CompiledRule,
     reset: Revision,
     request: &Request<'_>,
-    now: Timestamp,
+    (now, load): (Timestamp, Load),
     keys: &mut KeyBytes,
 ) -> Result<(Limit, u64), Missing> {
     rule.prefix.write(reset, keys);
     let caller = keys.len();
     write_key(rule.key, rule.on_missing, request, keys)?;
     let caller = keys.get(caller..).unwrap_or_default();
-    rule.limit_for(request.tenant, caller, now).ok_or(Missing)
+    let (limit, seconds) = rule.limit_for(request.tenant, caller, now).ok_or(Missing)?;
+    let limit = rule.adaptive.map_or(limit, |adaptive| adaptive.limit(&limit, load));
+    Ok((limit, seconds))
 }

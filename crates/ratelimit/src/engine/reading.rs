@@ -18,7 +18,7 @@ impl Engine {
             (Stage::Inner, Some(tenant)) => Some(self.kept_tenant(tenant, now)?),
             _ => None,
         };
-        Some(Rules { platform, own })
+        Some(Rules { platform, own, load: self.load.applied() })
     }
 
     pub(super) async fn rules_for(
@@ -38,7 +38,7 @@ impl Engine {
             (Stage::Inner, Some(tenant)) => Some(self.read_tenant(tenant, now).await?),
             _ => None,
         };
-        Ok(Rules { platform, own })
+        Ok(Rules { platform, own, load: self.load.applied() })
     }
 
     fn kept_platform(&self, now: Timestamp) -> Option<Arc<Snapshot>> {
