@@ -21,7 +21,7 @@ use std::time::Instant;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd};
 use stanchion_core::{IdGen as _, SeededRandom, Timestamp};
-use stanchion_ratelimit::{Charge, CounterStore as _, Limit, Mode, Slot, TokenBucket};
+use stanchion_ratelimit::{Call, Charge, CounterStore as _, Limit, Slot};
 use stanchion_redis::{Config, RedisCounterStore};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -62,10 +62,9 @@ impl Side {
     async fn decide(&mut self, keys: &[Key]) {
         match self {
             Self::Ours(store, slot) => {
-                let limit = Limit::TokenBucket(TokenBucket::new(LIMIT, LIMIT, 86_400).unwrap());
-                let charges: Vec<Charge<'_>> =
-                    keys.iter().map(|key| Charge { key, limit, cost: 1, mode: Mode::Enforce }).collect();
-                let outcome = store.decide(*slot, &charges, None).await.unwrap();
+                let limit = Limit::token_bucket(LIMIT, LIMIT, 86_400).unwrap();
+                let charges: Vec<Charge<'_>> = keys.iter().map(|key| Charge::new(key, limit, 1)).collect();
+                let outcome = store.decide(*slot, &Call::new(&charges, None)).await.unwrap();
                 assert!(outcome.is_admitted() && outcome.standings().len() == keys.len());
             }
             Self::Bare(connection, digest, tag) => {

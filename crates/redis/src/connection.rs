@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -16,8 +17,9 @@ use crate::{Config, InvalidConfig, Topology};
 /// The servers, and the one connection to them that all callers share.
 pub(crate) struct Servers {
     source: Source,
+    live: RwLock<Option<Live>>,
     /// Held while a connection is made, so that however many callers are waiting, one is.
-    live: Mutex<Option<Live>>,
+    connecting: Mutex<()>,
     breaker: Breaker,
     started: Instant,
     connect_timeout: Duration,
@@ -139,7 +141,8 @@ impl Servers {
         let breaker = BreakerConfig { failures: config.failures, ..BreakerConfig::default() };
         Ok(Self {
             source,
-            live: Mutex::new(None),
+            live: RwLock::new(None),
+            connecting: Mutex::new(()),
             breaker: Breaker::new(breaker),
             started: Instant::now(),
             connect_timeout,
@@ -157,14 +160,18 @@ impl Servers {
         self.breaker.report(!failed, self.started.elapsed());
         if failed {
             // The next caller connects anew, perhaps to another primary.
-            *self.live.lock().await = None;
+            self.set_live(None);
         }
         answer
     }
 
     async fn try_ask(&self, command: &Cmd) -> Result<Value, Failure> {
-        let live = timeout(self.connect_timeout, self.connected());
-        let live = live.await.unwrap_or(Err(Failure::Unconnected(self.connect_timeout)))?;
+        let live = match self.live() {
+            Some(live) => live,
+            None => timeout(self.connect_timeout, self.connected())
+                .await
+                .unwrap_or(Err(Failure::Unconnected(self.connect_timeout)))?,
+        };
         let answer = async {
             match live {
                 Live::One(mut connection) => command.query_async(&mut connection).await,
@@ -177,14 +184,15 @@ impl Servers {
     }
 
     async fn connected(&self) -> Result<Live, Failure> {
-        let mut live = self.live.lock().await;
-        if let Some(live) = &*live {
-            return Ok(live.clone());
+        let _connecting = self.connecting.lock().await;
+        if let Some(live) = self.live() {
+            return Ok(live);
         }
+        // How long an answer may take is looked after here, once for all topologies.
         let config = || {
             AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(self.connect_timeout))
-                .set_response_timeout(Some(self.response_timeout))
+                .set_response_timeout(None)
         };
         let made = match &self.source {
             Source::Single(client) => {
@@ -196,8 +204,16 @@ impl Servers {
             }
             Source::Cluster(client) => Live::Cluster(client.get_async_connection().await?),
         };
-        *live = Some(made.clone());
+        self.set_live(Some(made.clone()));
         Ok(made)
+    }
+
+    fn live(&self) -> Option<Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_live(&self, live: Option<Live>) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
     }
 }
 

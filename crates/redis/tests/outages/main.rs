@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stanchion_core::{StoreError, StoreErrorKind};
-use stanchion_ratelimit::{Charge, CounterStore as _, Limit, Mode, Outcome, Slot, TokenBucket};
+use stanchion_ratelimit::{Call, Charge, CounterStore as _, Limit, Outcome, Slot};
 use stanchion_redis::{Config, RedisCounterStore};
 use tokio::task::JoinSet;
 
@@ -51,8 +51,8 @@ fn patient(url: &str, config: Config) -> Arc<RedisCounterStore> {
 }
 
 async fn charge(store: &RedisCounterStore, slot: Slot, cost: u64) -> Result<Outcome, StoreError> {
-    let limit = Limit::TokenBucket(TokenBucket::new(CAPACITY, CAPACITY, 86_400).unwrap());
-    store.decide(slot, &[Charge { key: b"caller", limit, cost, mode: Mode::Enforce }], None).await
+    let limit = Limit::token_bucket(CAPACITY, CAPACITY, 86_400).unwrap();
+    store.decide(slot, &Call::new(&[Charge::new(b"caller", limit, cost)], None)).await
 }
 
 /// Takes one, and returns how many are left.
