@@ -23,7 +23,7 @@ impl Drop for Server {
 
 /// Says that a foreign program is missing. A newcomer's machine goes without it; in CI, which installs it, that is a failure.
 #[expect(clippy::disallowed_methods, reason = "whether this is CI is known only from the environment")]
-fn goes_without(program: &str) {
+pub(crate) fn goes_without(program: &str) {
     assert!(std::env::var_os("CI").is_none(), "CI has to install {program}");
     eprintln!("not asked, since it is not installed here: {program}");
 }

@@ -17,6 +17,7 @@
 mod bodies;
 mod config;
 mod drain;
+mod envoy;
 mod foreign;
 mod harness;
 mod hygiene;

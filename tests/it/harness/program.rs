@@ -225,6 +225,11 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
+    /// Asks it to read its configuration again.
+    pub(crate) fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Ends it in the middle of whatever it does.
     pub(crate) fn kill_at_once(&self) {
         self.signal(Signal::KILL);

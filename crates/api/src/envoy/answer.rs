@@ -109,3 +109,31 @@ fn metadata(decision: &Decision) -> Option<messages::Struct> {
         texts.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect();
     Some(messages::Struct { fields })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_months_and_years_of_the_calendar_have_envoys_word_whatever_their_length() {
+        const HOUR: u64 = 3_600;
+        for (hours, word) in [
+            (1, Unit::Hour),
+            (2, Unit::Unknown),
+            // Clocks go forward, and back.
+            (23, Unit::Day),
+            (24, Unit::Day),
+            (25, Unit::Day),
+            (48, Unit::Unknown),
+            (27 * 24, Unit::Unknown),
+            (28 * 24, Unit::Month),
+            (31 * 24 - 1, Unit::Month),
+            (31 * 24 + 1, Unit::Month),
+            (32 * 24, Unit::Unknown),
+            (365 * 24, Unit::Year),
+            (366 * 24, Unit::Year),
+        ] {
+            assert_eq!(unit(Duration::from_secs(hours * HOUR)), word, "{hours} h");
+        }
+    }
+}

@@ -126,6 +126,28 @@ async fn a_descriptor_is_ok_until_its_limit_and_over_it_from_then_on() {
 }
 
 #[tokio::test]
+async fn of_several_limits_the_one_with_the_least_left_is_told() {
+    let world = World::new();
+    world.limit(Scope::Platform, rule("per-ip", Dimension::Ip, 3)).await;
+    world.limit(Scope::Platform, rule("per-user", Dimension::User, 2)).await;
+    let both = |user| [("ip", "203.0.113.7"), ("user", user)];
+    assert_eq!(told(&world.ask("edge", &[&both("alice")]).await), [Some(("per-user", 1))]);
+    world.ask("edge", &[&both("bob")]).await;
+    assert_eq!(told(&world.ask("edge", &[&both("carol")]).await), [Some(("per-ip", 0))]);
+}
+
+#[tokio::test]
+async fn who_waits_as_told_is_not_refused_again() {
+    let world = World::new();
+    world
+        .limit(Scope::Platform, Rule::new(RuleId::new("bucket").unwrap(), Dimension::User, 7, Window::MINUTE))
+        .await;
+    let answer = world.ask("edge", &[&[("user", "alice")]]).await;
+    // A seventh of a minute is 8.57 s, and Envoy tells whole seconds.
+    assert_eq!(answer.statuses[0].duration_until_reset.unwrap().seconds, 9);
+}
+
+#[tokio::test]
 async fn a_descriptor_that_no_limit_is_for_is_ok_and_names_none() {
     let world = World::new();
     world.limit(Scope::Platform, rule("per-ip", Dimension::Ip, 2)).await;
