@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Window, Zone};
 use stanchion_core::{ProblemCode, Revision, Slug, Text, Timestamp, Versioned};
 use stanchion_ratelimit::{
-    self as ratelimit, Action, Algorithm, KeySpec, OnBackendFailure, OnMissingIdentifier, Rule, RuleId,
+    self as ratelimit, Action, Algorithm, KeySpec, Load, OnBackendFailure, OnMissingIdentifier, Rule, RuleId,
 };
 use utoipa::ToSchema;
 
@@ -132,6 +132,12 @@ pub(crate) struct Terms {
     /// Whether a request is counted here also when another limit refuses it.
     #[serde(default)]
     charge_denied: bool,
+    /// How a replica takes it in chunks, to give them out without asking the shared counters again.
+    #[serde(default)]
+    lease: Option<Lease>,
+    /// How it shrinks as the load grows.
+    #[serde(default)]
+    adaptive: Option<Adaptive>,
     /// Which of several violated limits of the same severity is named: the one with the highest.
     #[serde(default)]
     priority: i32,
@@ -208,6 +214,63 @@ struct Rung {
     action: Action,
 }
 
+/// How a replica takes a limit in chunks.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = LimitLease)]
+struct Lease {
+    /// How many units are taken at a time, at most `limit` and `burst` together.
+    chunk: Integer,
+    /// For how many seconds units that nobody asks for are kept from the other replicas, 1 to 3,600; 5 when left out.
+    #[serde(default = "lease_ttl")]
+    #[schema(required = false)]
+    ttl_seconds: u32,
+}
+
+const fn lease_ttl() -> u32 {
+    5
+}
+
+/// How a limit shrinks as the load grows; loads are thousandths of what can be borne.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = LimitAdaptive)]
+struct Adaptive {
+    /// What is left of it under full load, 1 to 100 percent.
+    floor_percent: u8,
+    /// The load from which it shrinks; 500 when left out.
+    #[serde(default = "half")]
+    #[schema(required = false)]
+    starts_at: u16,
+    /// The load from which no more than the floor is left; 1000 when left out.
+    #[serde(default = "full")]
+    #[schema(required = false)]
+    full_at: u16,
+}
+
+const fn half() -> u16 {
+    500
+}
+
+const fn full() -> u16 {
+    1_000
+}
+
+impl From<Adaptive> for ratelimit::Adaptive {
+    fn from(adaptive: Adaptive) -> Self {
+        let Adaptive { floor_percent, starts_at, full_at } = adaptive;
+        let (starts_at, full_at) = (Load::from_permille(starts_at), Load::from_permille(full_at));
+        Self { floor_percent, starts_at, full_at }
+    }
+}
+
+impl From<ratelimit::Adaptive> for Adaptive {
+    fn from(adaptive: ratelimit::Adaptive) -> Self {
+        let ratelimit::Adaptive { floor_percent, starts_at, full_at } = adaptive;
+        Self { floor_percent, starts_at: starts_at.permille(), full_at: full_at.permille() }
+    }
+}
+
 impl From<Condition> for ratelimit::Condition {
     fn from(condition: Condition) -> Self {
         let Condition { attribute, equals, one_of, prefix, cidr, not } = condition;
@@ -247,6 +310,10 @@ impl Terms {
             ladder_window: self.ladder_window,
             reset_on_success: self.reset_on_success,
             charge_denied: self.charge_denied,
+            lease: self
+                .lease
+                .map(|Lease { chunk, ttl_seconds }| ratelimit::RuleLease { chunk: chunk.0, ttl_seconds }),
+            adaptive: self.adaptive.map(Into::into),
             priority: self.priority,
             enabled: self.enabled,
             shadow: self.shadow,
@@ -281,6 +348,11 @@ impl From<Versioned<Rule>> for Limit {
             ladder_window: rule.ladder_window,
             reset_on_success: rule.reset_on_success,
             charge_denied: rule.charge_denied,
+            lease: rule.lease.map(|ratelimit::RuleLease { chunk, ttl_seconds }| Lease {
+                chunk: Integer(chunk),
+                ttl_seconds,
+            }),
+            adaptive: rule.adaptive.map(Into::into),
             priority: rule.priority,
             enabled: rule.enabled,
             shadow: rule.shadow,

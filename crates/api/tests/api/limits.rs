@@ -14,7 +14,7 @@ async fn a_limit_is_created_read_replaced_and_deleted() {
         "id": "burst", "name": null, "key": ["tenant", "user"], "routes": [], "labels": [], "limit": "9007199254740991",
         "window": "1d", "zone": "Europe/Berlin", "burst": "0", "algorithm": "fixed_window", "action": "block", "priority": 0,
         "conditions": [], "max_delay_ms": 1000, "quarantine_seconds": 3600, "ladder": [], "ladder_window": "1h",
-        "reset_on_success": false, "charge_denied": false,
+        "reset_on_success": false, "charge_denied": false, "lease": null, "adaptive": null,
         "enabled": true, "shadow": false, "on_missing_identifier": "skip", "on_backend_failure": "closed",
         "revision": "1", "created_at": "2026-11-22T12:00:00.000000Z", "updated_at": "2026-11-22T12:00:00.000000Z",
     });
