@@ -9,13 +9,15 @@
 //! | [`SlidingWindow`] | what this window and the one before have used | [`sliding_window`](Limit::sliding_window) |
 //! | [`EntryLimit`] | every charge, until it ends | [`sliding_log`](Limit::sliding_log), [`concurrency`](Limit::concurrency) |
 //!
-//! Every store computes exactly this, in whatever language it must; the conformance suite holds it to that.
+//! [`guide`] tells which to take. Every store computes exactly this, in whatever language it must; the conformance suite holds it to
+//! that.
 
 mod concurrency;
 mod entries;
 mod fixed_window;
 mod frame;
 mod gcra;
+pub mod guide;
 mod leaky_bucket;
 mod level;
 mod sliding_log;

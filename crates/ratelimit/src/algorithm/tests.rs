@@ -159,3 +159,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_counter_is_as_small_as_the_guide_says() {
+    assert_eq!((size_of::<State>(), size_of::<Entry>()), (16, 32));
+}
