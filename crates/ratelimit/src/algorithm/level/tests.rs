@@ -132,6 +132,16 @@ fn the_largest_numbers_do_not_overflow() {
 }
 
 #[test]
+fn there_are_ticks_before_1970_too() {
+    // A unit comes back with each tick of 60 µs, and one of them begins at zero.
+    let (bucket, mut state) = (bucket(1, 1_000_000, 60), None);
+    charge(bucket, &mut state, Timestamp::from_micros(-1), 1);
+    assert!(charge(bucket, &mut state, Timestamp::EPOCH, 1).fits);
+    assert!(!charge(bucket, &mut state, Timestamp::from_micros(59), 1).fits);
+    assert!(charge(bucket, &mut state, Timestamp::from_micros(60), 1).fits);
+}
+
+#[test]
 fn what_is_no_bucket_does_not_construct() {
     for (capacity, refill, window) in [
         (0, 1, 1),

@@ -55,6 +55,16 @@ fn a_correction_by_a_clock_that_is_behind_gives_back_no_more_than_was_charged() 
 }
 
 #[test]
+fn what_has_come_back_is_told_by_the_latest_time_that_was_counted_in() {
+    let (level, mut state) = (bucket(10, 10, 1), None);
+    charge(level, &mut state, at(0), 6);
+    charge(level, &mut state, at(300_000), 1);
+    // Three of the six have come back by then, whatever the clock says that settles.
+    settle(level, &mut state, at(0), at(0), Adjustment::Return(4));
+    assert_eq!(remaining(level, state, at(300_000)), 7);
+}
+
+#[test]
 fn more_may_be_added_than_fits_and_is_held_up_to_the_ceiling() {
     let (level, mut state) = (bucket(10, 10, 1), None);
     charge(level, &mut state, at(0), 1);
