@@ -183,8 +183,11 @@ impl<'de> Deserialize<'de> for Identifiers {
 /// Something for each of some callers. A look costs as much as there are kinds of identifiers in use, not as there are callers.
 #[derive(Debug)]
 pub(crate) struct ByIdentifiers<T> {
-    kinds: Vec<(KeySpec, HashMap<Box<[u8]>, T>)>,
+    kinds: Vec<Kind<T>>,
 }
+
+/// Which identifiers are looked at, and what there is for their values.
+type Kind<T> = (KeySpec, HashMap<Box<[u8]>, T>);
 
 impl<T> Default for ByIdentifiers<T> {
     fn default() -> Self {

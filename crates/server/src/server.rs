@@ -176,7 +176,9 @@ impl Server {
         self.ended(&[ADMIN], SLACK).await?;
         // Leases are given back before the events of what limits have written are relayed.
         self.platform.pipeline.engines().ratelimit.close();
-        self.ended(&[worker::ERRANDS], SLACK).await?;
+        self.workers.stop(worker::LEASES);
+        self.ended(&[worker::ERRANDS, worker::LEASES], SLACK).await?;
+        self.platform.return_leases().await;
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
         self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;

@@ -10,7 +10,7 @@ use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, Sy
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
 use stanchion_identity as identity;
 use stanchion_pipeline::{Engines, Pipeline, RouteTable};
-use stanchion_ratelimit::{self as ratelimit, ProofOfWork};
+use stanchion_ratelimit::{self as ratelimit, CounterStore, LeasedCounterStore, ProofOfWork};
 use stanchion_rbac as rbac;
 use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay, RelayTrouble};
 use stanchion_tenancy as tenancy;
@@ -42,6 +42,8 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     stores: Stores,
+    /// Quota that was taken in chunks from counters that others share.
+    leased: Option<Arc<LeasedCounterStore>>,
     freshness: Vec<Freshness>,
 }
 
@@ -69,6 +71,7 @@ pub(crate) mod worker {
     pub(crate) const BUS: &str = "change bus";
     pub(crate) const SWEEPER: &str = "sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
+    pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
 }
 
@@ -115,9 +118,18 @@ impl Platform {
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
+        // Rules may ask for limits to be taken in chunks where others count too.
+        let leased = stores.counters.capabilities().shared.then(|| {
+            let (shared, most) = (Arc::clone(&stores.counters), config.ratelimit.local_counters);
+            Arc::new(LeasedCounterStore::new(shared, most, Arc::clone(&clock)))
+        });
+        let counters = match &leased {
+            Some(leased) => Arc::clone(leased) as Arc<dyn CounterStore>,
+            None => Arc::clone(&stores.counters),
+        };
         let ratelimit = ratelimit::Engine::new(
             Arc::clone(&stores.rules),
-            Arc::clone(&stores.counters),
+            counters,
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.ratelimit.clone(),
@@ -178,6 +190,7 @@ impl Platform {
             readiness,
             page_keys: keys.pages,
             stores,
+            leased,
             freshness: all,
         };
         Ok((platform, Work { sequencer, recorder, followers }))
@@ -195,6 +208,15 @@ impl Platform {
         let both: Vec<UpstreamConfig> =
             next.upstreams.iter().chain(before.upstreams.iter().filter(kept)).cloned().collect();
         self.proxy.upstreams().renewed(&both).map_err(invalid_upstreams)
+    }
+
+    /// Gives back what was taken of limits and not given out.
+    pub(crate) async fn return_leases(&self) {
+        if let Some(leased) = &self.leased
+            && let Err(error) = leased.flush().await
+        {
+            complain("quota that was not used could not be given back", &error);
+        }
     }
 
     /// Carries what is left of the events of changes into the ledger, if they would end with the process.
@@ -276,6 +298,12 @@ impl Platform {
         }
         let (limits, timer) = (Arc::clone(&self.pipeline.engines().ratelimit), Arc::clone(&self.timer));
         workers.spawn(worker::ERRANDS, async move { limits.run(&*timer).await });
+        if let Some(leased) = self.leased.clone() {
+            let timer = Arc::clone(&self.timer);
+            workers.spawn(worker::LEASES, async move {
+                leased.run(&*timer, |error| complain("unused quota cannot be given back", error)).await;
+            });
+        }
         workers.spawn(worker::SUMMARIES, self.pipeline.clone().run_summaries(Arc::clone(&self.timer)));
         for (name, follower) in followers {
             workers.spawn(
