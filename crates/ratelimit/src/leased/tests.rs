@@ -290,6 +290,19 @@ async fn who_finds_units_that_have_expired_gives_them_back_before_it_asks() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_forgotten_when_units_go_back() {
+    let world = World::new();
+    let (replica, other, limit) = (world.replica(), world.replica(), window(10, 3_600));
+    let of = |cost| charge(limit, cost, lease(6, 1_000));
+    assert!(admits(&replica, of(1)).await && admits(&other, of(4)).await, "five are here and none is there");
+    world.at(500);
+    assert!(!admits(&replica, of(6)).await);
+    world.at(1_000);
+    replica.sweep().await.unwrap();
+    assert!(admits(&replica, of(5)).await, "they are there now");
+}
+
+#[tokio::test]
 async fn flushing_gives_back_everything() {
     let world = World::new();
     let (replica, limit) = (world.replica(), window(100, 60));
@@ -649,6 +662,21 @@ fn the_overshoot_is_that_of_the_chunks_or_of_what_drains_meanwhile() {
     assert_eq!(of(bucket(10, 10, 1), 100, 60_000), 40, "a chunk is never more than the capacity");
     assert_eq!(of(Limit::leaky_queue(9, 1, 60).unwrap(), 100, 1_000), 0);
     assert_eq!(LeasedCounterStore::overshoot(&Charge::new(b"k", bucket(10, 10, 1), 1), replicas), 0);
+}
+
+#[tokio::test]
+async fn what_a_call_holds_of_a_lot_that_is_gone_goes_back_to_the_shared_store() {
+    let world = World::new();
+    let (replica, limit) = (world.replica(), window(100, 60));
+    let here = charge(limit, 1, lease(10, 60_000));
+    let used_up = Charge::new(b"used up", window(1, 60), 1);
+    assert!(ask(&replica, &[here, used_up]).await.is_admitted());
+    let charges = [here, used_up];
+    let call = Call::new(&charges, None);
+    let both = futures_util::future::join(replica.decide(Slot::Edge, &call), replica.flush());
+    let (outcome, flushed) = both.await;
+    assert!(!outcome.unwrap().is_admitted() && flushed.is_ok());
+    assert_eq!((world.left(limit).await, replica.stats().lost), (99, 0));
 }
 
 fn tenants(count: usize) -> Vec<Slot> {

@@ -53,8 +53,8 @@ impl LatencyLoad {
         let (sample, shift) = (micros << Self::FRACTION, u32::from(self.target.smoothing.min(16)));
         let next = |mean: u64| match mean.checked_sub(1) {
             None => sample + 1,
-            Some(mean) if sample >= mean => mean + ((sample - mean) >> shift) + 1,
-            // Rounded up, so that it comes all the way down.
+            // Rounded up, so that it comes all the way.
+            Some(mean) if sample >= mean => mean + (sample - mean).div_ceil(1 << shift) + 1,
             Some(mean) => mean - (mean - sample).div_ceil(1 << shift) + 1,
         };
         let update = |mean| Some(next(mean));
