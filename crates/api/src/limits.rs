@@ -1,4 +1,5 @@
 mod explanation;
+mod insight;
 mod overrides;
 mod quarantines;
 mod resets;
@@ -39,6 +40,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     operations.extend(overrides::operations());
     operations.extend(quarantines::operations());
     operations.extend(explanation::operations());
+    operations.extend(insight::operations());
     operations
 }
 

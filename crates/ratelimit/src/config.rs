@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Hysteresis;
+use crate::{AnalyticsConfig, Hysteresis};
 
 /// How an [`Engine`](crate::Engine) keeps rules and counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub errands: usize,
     /// When a load that has fallen is believed, for limits that shrink with it.
     pub hysteresis: Hysteresis,
+    /// How much is kept of what limits have done.
+    pub analytics: AnalyticsConfig,
     /// By whose clock is decided. Unset, it is the store's where counters are shared and the engine's where they are not.
     pub time: Option<TimeSource>,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             local_counters: 100_000,
             errands: 65_536,
             hysteresis: Hysteresis::default(),
+            analytics: AnalyticsConfig::default(),
             time: None,
         }
     }

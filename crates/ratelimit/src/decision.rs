@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use stanchion_core::{Scope, StoreErrorKind};
 
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot};
-use crate::{Action, Receipt, RuleId, Standing};
+use crate::{Action, Receipt, RuleId, RuleOutcome, Standing};
 
 /// Whether a request may go on, and how each rule that was asked stands.
 #[derive(Clone, Debug)]
@@ -166,6 +166,18 @@ impl Decision {
             return in_force.find(|state| Some(state.rule) == rule.as_ref() && state.scope == *scope);
         }
         in_force.min_by_key(|state| (state.remaining, std::cmp::Reverse(state.reset_after)))
+    }
+
+    /// Counts for each rule how it answered, and returns those that were violated.
+    pub(crate) fn count(&self) -> impl Iterator<Item = (RuleState<'_>, &CompiledRule)> {
+        let states = self.asked.iter().filter_map(|asked| {
+            let rule = self.rule(asked)?;
+            let mut state = asked.state(rule);
+            state.exceeded |= rule.throttles && !state.delay.is_zero();
+            rule.counters.count(RuleOutcome::of(&state, &self.verdict));
+            state.exceeded.then_some((state, rule))
+        });
+        states
     }
 
     fn rule(&self, asked: &Asked) -> Option<&CompiledRule> {

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use stanchion_core::{Clock, IdGen, StoreError, StoreErrorKind, TenantId, Timestamp};
+use stanchion_core::{Clock, EventSink, IdGen, Scope, StoreError, StoreErrorKind, TenantId, Timestamp};
 use stanchion_replica::Cache;
 
 pub use settling::RequestOutcome;
@@ -26,8 +26,8 @@ use self::plan::{Fallback, Plan, Sent, Violations};
 use self::stats::Counts;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
-    Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, Load, LoadSignal,
-    MemoryCounterStore, Outcome, Request, RuleStore, TimeSource,
+    Analytics, Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, Load, LoadSignal,
+    MemoryCounterStore, Outcome, Request, RuleStore, Statistics, TimeSource,
 };
 
 /// Decides requests by the rules, and administers the rules.
@@ -58,6 +58,8 @@ pub struct Engine {
     shut: Shut,
     challenges: Option<Arc<dyn ChallengeVerifier>>,
     load: LoadSignal,
+    analytics: Analytics,
+    events: Option<Arc<dyn EventSink>>,
     errands: Errands,
     counts: Counts,
 }
@@ -104,6 +106,8 @@ impl Engine {
             shut: Shut::default(),
             challenges: None,
             load: LoadSignal::new(config.hysteresis),
+            analytics: Analytics::new(config.analytics),
+            events: None,
             errands: Errands::new(config.errands),
             counts: Counts::default(),
             rules,
@@ -118,6 +122,30 @@ impl Engine {
     #[must_use]
     pub fn with_challenges(self, verifier: Arc<dyn ChallengeVerifier>) -> Self {
         Self { challenges: Some(verifier), ..self }
+    }
+
+    /// Tells `events` of every violation, shadow rules' included.
+    #[must_use]
+    pub fn with_events(self, events: Arc<dyn EventSink>) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// Returns what limits have done here: the latest violations, and who causes the most.
+    #[must_use]
+    pub const fn analytics(&self) -> &Analytics {
+        &self.analytics
+    }
+
+    /// Returns what this replica's rules have decided: the platform's, and those of tenants whose rules are in memory.
+    #[must_use]
+    pub fn statistics(&self, scope: Option<Scope>) -> Statistics {
+        let now = self.clock.now();
+        let platform =
+            self.platform.load_full().filter(|_| scope.is_none_or(|scope| scope == Scope::Platform));
+        let tenant =
+            scope.and_then(Scope::tenant).and_then(|tenant| self.tenants.with(&tenant, now, Arc::clone));
+        let snapshots = [platform, tenant];
+        Statistics::new(self.stats(), snapshots.iter().flatten().flat_map(|snapshot| snapshot.statistics()))
     }
 
     /// Tells how loaded the service is, and returns the load that adaptive limits shrink by: it rises at once and falls slowly.

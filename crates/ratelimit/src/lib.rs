@@ -97,6 +97,7 @@
 //! is written at the traits. Counters of [`MemoryCounterStore`] are lost with the process.
 
 pub mod algorithm;
+mod analytics;
 mod challenge;
 mod charge;
 mod charged;
@@ -127,6 +128,11 @@ mod store;
 pub use algorithm::{
     Adjustment, Edges, Entries, Entry, EntryLimit, FixedWindow, Frame, InUse, Kernel, Level, Limit,
     SlidingWindow, Standing, State,
+};
+pub use analytics::{
+    Analytics, AnalyticsConfig, CallerName, DimensionStatistics, NearLimit, NearLimits, Offender, Offenders,
+    RuleCounters, RuleCounts, RuleOutcome, RuleStatistics, ScopeStatistics, Statistics, Violation,
+    ViolationFilter, Violations,
 };
 pub use challenge::{Challenge, ChallengeVerifier, Challenged};
 pub use charge::{Call, CallId, Charge, Lease, Mode, Outcome, Settled, Settlement};

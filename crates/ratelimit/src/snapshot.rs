@@ -13,7 +13,7 @@ use crate::key::{KeyBytes, KeyPrefix, write_key};
 use crate::{
     Action, Adaptive, Algorithm, Condition, Control, Edges, FixedWindow, Frame, InvalidRule, Kernel, KeySpec,
     Lease, Limit, Mode, OnBackendFailure, OnMissingIdentifier, Override, Quarantine, Request, Reset, Rule,
-    RuleId, RuleLease, RuleSet, Rung, StoredRule,
+    RuleCounters, RuleId, RuleLease, RuleSet, RuleStatistics, Rung, StoredRule,
 };
 
 /// The rules of one scope at one revision, compiled. It never changes; a write makes another.
@@ -85,6 +85,8 @@ pub(crate) struct CompiledRule {
     pub(crate) leases: bool,
     pub(crate) on_missing: OnMissingIdentifier,
     pub(crate) on_backend_failure: OnBackendFailure,
+    /// What it has decided, under whatever revision.
+    pub(crate) counters: Arc<RuleCounters>,
     meter: Meter,
     conditions: Vec<Condition>,
     /// Other limits, by whom they are for: the tenant, where it is for one alone, and what the rule counts by.
@@ -119,6 +121,7 @@ impl Snapshot {
         revision: Revision,
         as_of: Timestamp,
         set: &RuleSet,
+        before: Option<&Self>,
     ) -> Result<Self, InvalidRule> {
         let mut snapshot = Self {
             revision,
@@ -129,6 +132,8 @@ impl Snapshot {
             quarantines: ByIdentifiers::default(),
             resets: ByIdentifiers::default(),
         };
+        let known: HashMap<&RuleId, &Arc<RuleCounters>> =
+            before.iter().flat_map(|before| &before.rules).map(|rule| (&rule.id, &rule.counters)).collect();
         let (mut overrides, mut reset) = (HashMap::<&RuleId, Vec<&Override>>::new(), Revision::ZERO);
         for control in set.controls.iter().map(|stored| &stored.value).filter(|one| one.is_in_force(as_of)) {
             match control {
@@ -152,6 +157,9 @@ impl Snapshot {
                 .map_err(|_| InvalidRule::one(&rule.id, "id", "too many rules"))?;
             let prefix = KeyPrefix::new(scope, *epoch, reset);
             let mut compiled = CompiledRule::compile(scope, rule, prefix, as_of)?;
+            if let Some(counters) = known.get(&rule.id) {
+                compiled.counters = Arc::clone(counters);
+            }
             for control in overrides.get(&rule.id).into_iter().flatten() {
                 compiled.override_for(rule, control, as_of);
             }
@@ -176,6 +184,17 @@ impl Snapshot {
             return Revision::ZERO;
         }
         self.resets.of(request).copied().max().unwrap_or(Revision::ZERO)
+    }
+
+    /// What each rule has decided.
+    pub(crate) fn statistics(&self) -> impl Iterator<Item = RuleStatistics> {
+        self.rules.iter().map(|rule| RuleStatistics {
+            scope: rule.scope,
+            rule: rule.id.clone(),
+            key: rule.key,
+            action: rule.action,
+            counts: rule.counters.read(),
+        })
     }
 
     pub(crate) fn rule(&self, at: RuleIndex) -> Option<&CompiledRule> {
@@ -281,6 +300,7 @@ impl CompiledRule {
             leases: rule.algorithm == Algorithm::Concurrency,
             on_missing: rule.on_missing_identifier,
             on_backend_failure: rule.on_backend_failure,
+            counters: Arc::new(RuleCounters::new()),
             meter,
             conditions: rule.conditions.clone(),
             overrides: HashMap::new(),

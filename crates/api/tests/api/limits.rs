@@ -151,6 +151,44 @@ async fn a_caller_is_shut_out_and_let_in_again() {
 }
 
 #[tokio::test]
+async fn what_limits_have_done_is_told_to_whom_it_concerns() {
+    let world = World::new().await;
+    let admin = &world.acme.admin;
+    let limit = json!({"key": ["user"], "limit": 1, "window": "1h"});
+    world.send(&Ask::put("/v1/limits/calls", limit).by(admin)).await.expect(201);
+    let alice = stanchion_core::SubjectRef::user("alice").unwrap();
+    let request = stanchion_ratelimit::Request {
+        tenant: Some(world.acme.id),
+        subject: Some(&alice),
+        ..Default::default()
+    };
+    for _ in 0..3 {
+        world.engines.ratelimit.decide(&request).await.unwrap();
+    }
+    let list =
+        world.send(&Ask::get("/v1/limits/violations?identifier=user:alice").by(admin)).await.expect(200);
+    let expected = json!({
+        "at": "2026-11-22T12:00:00.000000Z", "limit_id": "calls", "scope": world.acme.id, "identifiers": "user:alice",
+        "action": "block", "cost": "1", "used": "1", "limit": "1", "shadow": false,
+    });
+    assert_eq!(list["items"], json!([expected, expected]));
+    let stats = world.send(&Ask::get("/v1/limits/stats").by(admin)).await.expect(200);
+    assert_eq!(
+        (&stats["limits"][0]["admitted"], &stats["limits"][0]["exceeded"]),
+        (&json!("1"), &json!("2"))
+    );
+    assert_eq!(
+        (&stats["offenders"][0]["identifiers"], &stats["offenders"][0]["violations"]),
+        (&json!("user:alice"), &json!("2"))
+    );
+    for target in ["/v1/limits/violations", "/v1/limits/stats"] {
+        let others = world.send(&Ask::get(target).by(&world.globex.admin)).await;
+        others.expect(200);
+        assert!(!others.text.contains("alice") && !others.text.contains("calls"), "{}", others.text);
+    }
+}
+
+#[tokio::test]
 async fn counters_begin_anew_by_limit_by_caller_or_all() {
     let world = World::new().await;
     let admin = &world.acme.admin;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use stanchion_core::{Scope, Timestamp};
+use stanchion_core::{Actor, Scope, Timestamp};
 
 use super::errands::Errand;
 use super::plan::{Judgement, Plan, Rules, Sent, Violations};
@@ -12,8 +12,8 @@ use super::{Ask, Engine};
 use crate::key::KeyBytes;
 use crate::snapshot::CompiledRule;
 use crate::{
-    Call, Charge, Decision, FixedWindow, Identifiers, Mode, Outcome, Quarantine, Request, RuleId, Settle,
-    Verdict,
+    Call, Charge, Decision, FixedWindow, Identifiers, Mode, Outcome, Quarantine, Reason, Request, RuleId,
+    Settle, Verdict, Violation,
 };
 
 /// How many callers are remembered as shut out by this replica alone.
@@ -83,14 +83,27 @@ impl Engine {
         let admitted = verdict.is_admitted();
         let is_owed = plan.is_tracked() || sent.hold.is_some() || !admitted;
         let receipt = (outcome.is_admitted() && is_owed).then(|| plan.receipt(sent, outcome));
-        match receipt {
+        let decision = match receipt {
             Some(receipt) if !admitted => {
                 // A ladder refuses what the counters have let through: it was not used.
                 self.settle_soon(receipt, Settle::Release);
                 plan.decision(verdict, outcome, None)
             }
             receipt => plan.decision(verdict, outcome, receipt),
+        };
+        for (state, rule) in decision.count() {
+            self.note(Violation::of(&state, rule.key, Reason::Exceeded, request, outcome.at()));
         }
+        decision
+    }
+
+    /// Keeps a violation, and tells whoever wants to hear of it.
+    fn note(&self, violation: Violation) {
+        if let Some(events) = &self.events {
+            let id = self.ids.event_id(violation.at);
+            events.emit(violation.event(id, Actor::System("ratelimit".into())));
+        }
+        self.analytics.record(violation);
     }
 
     /// Decides by this replica's own counters.

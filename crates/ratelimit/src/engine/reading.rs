@@ -68,24 +68,26 @@ impl Engine {
 
     /// Reads the platform's rules anew. The caller holds `reading`.
     pub(super) async fn replace_platform(&self) -> Result<Arc<Snapshot>, StoreError> {
-        let snapshot = self.read(Scope::Platform).await?;
+        let before = self.platform.load_full();
+        let snapshot = self.read(Scope::Platform, before.as_deref()).await?;
         self.platform.store(Some(Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
     async fn read_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
-        let distrusted = self.tenants.with(&tenant, now, |snapshot| !self.is_trusted(snapshot, now));
-        if distrusted == Some(true) {
+        let kept = self.tenants.with(&tenant, now, Arc::clone);
+        if kept.as_ref().is_some_and(|snapshot| !self.is_trusted(snapshot, now)) {
             self.tenants.remove(&tenant);
         }
-        let load = || async { Ok((self.read(Scope::Tenant(tenant)).await?, Timestamp::MAX)) };
+        let load =
+            || async { Ok((self.read(Scope::Tenant(tenant), kept.as_deref()).await?, Timestamp::MAX)) };
         self.tenants.get_or_load(&tenant, &*self.clock, load).await
     }
 
-    async fn read(&self, scope: Scope) -> Result<Arc<Snapshot>, StoreError> {
+    async fn read(&self, scope: Scope, before: Option<&Snapshot>) -> Result<Arc<Snapshot>, StoreError> {
         let as_of = self.clock.now();
         let (revision, rules) = self.rules.load(scope).await?;
-        let compiled = Snapshot::compile(scope, revision, as_of, &rules);
+        let compiled = Snapshot::compile(scope, revision, as_of, &rules, before);
         let corrupt = |invalid| {
             StoreError::new(StoreErrorKind::Corrupt, "ratelimit", "compile")
                 .with_source(Box::new(invalid) as Box<_>)

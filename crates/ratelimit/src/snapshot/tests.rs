@@ -38,7 +38,7 @@ proptest! {
             Versioned::created(stored, Revision::ZERO, Timestamp::EPOCH)
         }).collect();
         let set = RuleSet { rules: stored, controls: Vec::new() };
-        let snapshot = Snapshot::compile(scope, Revision::ZERO, Timestamp::EPOCH, &set).unwrap();
+        let snapshot = Snapshot::compile(scope, Revision::ZERO, Timestamp::EPOCH, &set, None).unwrap();
         let request = Request { route: route.as_deref(), labels: &labels, ..Request::default() };
         for stage in [Stage::Edge, Stage::Inner] {
             let mut found = Vec::new();

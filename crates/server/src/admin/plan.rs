@@ -267,6 +267,17 @@ impl From<Limit> for Plan {
             Limit::Reset { id, caller, all, scoped } => Request::new(Method::POST, limits("reset"))
                 .with(json!({ "limit": id, "identifiers": caller, "all": all.then_some(true) }))
                 .shown(scoped, View::Done("begun anew")),
+            Limit::Violations { of, caller, since, until, listed, scoped } => {
+                Request::new(Method::GET, limits("violations"))
+                    .asking("limit_id", of)
+                    .asking("identifier", caller)
+                    .asking("from", since)
+                    .asking("until", until)
+                    .listed(scoped, listed.limit, View::Table(view::VIOLATIONS))
+            }
+            Limit::Stats { scoped } => {
+                Request::new(Method::GET, limits("stats")).shown(scoped, View::LimitStats)
+            }
             Limit::Explain { subject, api_key, ip, route, attribute, cost, scoped } => {
                 let attributes: Map<String, Value> =
                     attribute.into_iter().map(|(name, value)| (name, Value::from(value))).collect();

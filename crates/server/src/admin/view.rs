@@ -18,6 +18,8 @@ pub(crate) enum View {
     Allowed,
     /// What the limits say to a request.
     Limits,
+    /// What limits have decided.
+    LimitStats,
     /// What was used and what it costs.
     Usage,
     /// Whether chains are intact.
@@ -80,6 +82,28 @@ pub(crate) const QUARANTINES: &[Column] = &[
     Column::whole("BY", "/limit_id"),
     Column::cut("REASON", "/reason"),
 ];
+pub(crate) const VIOLATIONS: &[Column] = &[
+    Column::whole("AT", "/at"),
+    Column::whole("LIMIT", "/limit_id"),
+    Column::cut("CALLER", "/identifiers"),
+    Column::whole("USED", "/used"),
+    Column::whole("OF", "/limit"),
+    Column::cut("ACTION", "/action"),
+];
+const COUNTS: &[Column] = &[
+    Column::whole("LIMIT", "/limit_id"),
+    Column::whole("ADMITTED", "/admitted"),
+    Column::whole("EXCEEDED", "/exceeded"),
+    Column::whole("THROTTLED", "/throttled"),
+    Column::whole("CHALLENGED", "/challenged"),
+    Column::cut("OBSERVED", "/observed"),
+];
+const OFFENDERS: &[Column] = &[
+    Column::whole("VIOLATIONS", "/violations"),
+    Column::whole("LIMIT", "/limit_id"),
+    Column::whole("LAST", "/last_at"),
+    Column::cut("CALLER", "/identifiers"),
+];
 const STATES: &[Column] = &[
     Column::whole("LIMIT", "/limit_id"),
     Column::whole("STAGE", "/stage"),
@@ -118,6 +142,7 @@ impl View {
             Self::Done(what) => format!("{what}\n"),
             Self::Allowed => allowed(answer),
             Self::Limits => limits(answer),
+            Self::LimitStats => limit_stats(answer),
             Self::Usage => usage(answer),
             Self::Verification => verification(answer),
         }
@@ -129,7 +154,7 @@ impl View {
             Self::Allowed => at(answer, "/allowed") == true,
             Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
-            Self::Table(_) | Self::Fields | Self::Done(_) | Self::Usage => true,
+            Self::Table(_) | Self::Fields | Self::Done(_) | Self::Usage | Self::LimitStats => true,
         };
         if holds { Says::Yes } else { Says::No }
     }
@@ -170,6 +195,15 @@ fn allowed(answer: &Value) -> String {
         if !value.is_null() && !is_empty(value) {
             let _ = writeln!(report, "{name}: {}", plain(value));
         }
+    }
+    report
+}
+
+fn limit_stats(answer: &Value) -> String {
+    let mut report = Table::new(COUNTS, list(answer, "/limits")).to_string();
+    let offenders = list(answer, "/offenders");
+    if !offenders.is_empty() {
+        let _ = write!(report, "\n{}", Table::new(OFFENDERS, offenders));
     }
     report
 }

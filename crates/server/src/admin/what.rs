@@ -87,6 +87,32 @@ pub(crate) enum Limit {
         #[command(flatten)]
         scoped: Scoped,
     },
+    /// List requests that went beyond limits, newest first, as this replica has seen them
+    #[command(after_help = "Example:\n  stanchion limit violations --tenant acme --caller user:alice")]
+    Violations {
+        /// Only of this limit
+        #[arg(long, value_name = "ID")]
+        of: Option<String>,
+        /// Only by this caller: user:alice
+        #[arg(long)]
+        caller: Option<String>,
+        /// Only at this time or later
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        listed: Listed,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Show what limits have decided on this replica, and who goes beyond them most
+    #[command(after_help = "Example:\n  stanchion limit stats --tenant acme")]
+    Stats {
+        #[command(flatten)]
+        scoped: Scoped,
+    },
     /// Tell what the limits would say to a request: 1 if they would refuse it
     #[command(
         after_help = "Example:\n  stanchion limit explain --tenant acme --subject user:alice --route chat"
