@@ -22,13 +22,13 @@ struct Request<'a> {
 /// A refusal that is being made.
 struct Denial {
     problem: Problem,
-    rate_limit: RateLimitFields,
+    rate_limit: Box<RateLimitFields>,
     allow: Option<String>,
 }
 
 impl From<Problem> for Denial {
     fn from(problem: Problem) -> Self {
-        Self { problem, rate_limit: RateLimitFields::default(), allow: None }
+        Self { problem, rate_limit: Box::default(), allow: None }
     }
 }
 
@@ -57,7 +57,7 @@ impl Pipeline {
         self.stages(&request).await.map_err(|denial| {
             Box::new(Refusal {
                 problem: denial.problem,
-                rate_limit: denial.rate_limit,
+                rate_limit: *denial.rate_limit,
                 request: id,
                 at,
                 allow: denial.allow,
@@ -79,7 +79,9 @@ impl Pipeline {
         let limits = self.limits(&known, tenant, &mut charged).await?;
         let role = match self.authorize(&known).await {
             Ok(role) => role,
-            Err(denial) => return Err(Denial { rate_limit: RateLimitFields::of([&limits]), ..denial }),
+            Err(denial) => {
+                return Err(Denial { rate_limit: Box::new(RateLimitFields::of([&limits])), ..denial });
+            }
         };
         if request.head.content_length.is_some_and(|length| length > route.config().max_body_bytes) {
             let limit = route.config().max_body_bytes;
@@ -137,7 +139,7 @@ impl Pipeline {
         }
         let problem = self.limit_problem(Stage::Edge, &asked, &decision);
         let denial = self.reject(request, Some(route), problem, "edge_limit");
-        Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
+        Err(Denial { rate_limit: Box::new(RateLimitFields::of([&decision])), ..denial })
     }
 
     async fn authenticate(&self, request: &Request<'_>, route: &Route) -> Result<Arc<Principal>, Denial> {
@@ -218,7 +220,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.deny(known, self.limit_problem(Stage::Inner, &asked, &decision), "limit");
-        Err(Denial { rate_limit: RateLimitFields::of([&decision]), ..denial })
+        Err(Denial { rate_limit: Box::new(RateLimitFields::of([&decision])), ..denial })
     }
 
     /// Tells whether a request that a limit challenges has brought a proof, and the proof is good.

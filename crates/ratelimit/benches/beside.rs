@@ -162,7 +162,7 @@ fn violations(turns: usize, threads: usize, callers: usize) -> f64 {
         };
         let subject = Some(&subjects[number % callers]);
         let request = Request { tenant: Some(tenant), subject, ..Request::default() };
-        let at = Timestamp::from_micros(number as i64);
+        let at = Timestamp::from_micros(i64::try_from(number).unwrap());
         let key = Dimension::User.into();
         analytics.record(black_box(Violation::of(&state, key, Reason::Exceeded, &request, at)));
     };

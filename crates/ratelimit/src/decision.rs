@@ -170,14 +170,13 @@ impl Decision {
 
     /// Counts for each rule how it answered, and returns those that were violated.
     pub(crate) fn count(&self) -> impl Iterator<Item = (RuleState<'_>, &CompiledRule)> {
-        let states = self.asked.iter().filter_map(|asked| {
+        self.asked.iter().filter_map(|asked| {
             let rule = self.rule(asked)?;
             let mut state = asked.state(rule);
             state.exceeded |= rule.throttles && !state.delay.is_zero();
             rule.counters.count(RuleOutcome::of(&state, &self.verdict));
             state.exceeded.then_some((state, rule))
-        });
-        states
+        })
     }
 
     fn rule(&self, asked: &Asked) -> Option<&CompiledRule> {
