@@ -44,9 +44,6 @@ pub(crate) fn operations() -> Vec<Operation> {
     operations
 }
 
-/// What stands where a limit's id does in other paths.
-const RESERVED: [&str; 6] = ["explain", "overrides", "quarantines", "reset", "stats", "violations"];
-
 /// A rate limit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Limit {
@@ -374,11 +371,6 @@ async fn put(
     call: Call,
     (Path(id), Guard(precondition), Body(terms)): (Path<RuleId>, Guard, Body<Terms>),
 ) -> Result<Written<Limit>, Failure> {
-    if RESERVED.contains(&id.as_str()) {
-        return Err(Failure::invalid(format!(
-            "`{id}` has a meaning of its own in the path: choose another id"
-        )));
-    }
     let expected = precondition.expected();
     let rule = terms.rule(id);
     let written = call.engines().ratelimit.put_rule(&call.author(), call.scope, rule, Some(expected)).await;

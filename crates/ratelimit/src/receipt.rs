@@ -23,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) limit: Limit,
     pub(crate) cost: u64,
     pub(crate) lease: bool,
+    /// How long it waits for its turn: it begins to come back only then.
+    pub(crate) delay: Duration,
     /// The counter of the ladder, where a success clears both.
     pub(crate) cleared: Option<Box<[u8]>>,
 }
@@ -71,22 +73,49 @@ impl Receipt {
         self.items.iter().any(|item| item.lease)
     }
 
-    /// The corrections that are to be made.
-    pub(crate) fn corrections(&self, settle: Settle) -> SmallVec<[Settlement<'_>; 4]> {
-        let correct = |item: &Item| match settle {
-            Settle::Finish if item.lease => Some(Adjustment::Return(item.cost)),
-            Settle::Finish => None,
-            Settle::Cost(_) if item.lease => Some(Adjustment::Return(item.cost)),
-            Settle::Cost(actual) if actual > item.cost => Some(Adjustment::Add(actual - item.cost)),
-            Settle::Cost(actual) if actual < item.cost => Some(Adjustment::Return(item.cost - actual)),
-            Settle::Cost(_) => None,
-            Settle::Refund(_) if item.lease => None,
-            Settle::Refund(units) => Some(Adjustment::Return(units.min(item.cost))),
-            Settle::Release => Some(Adjustment::Return(item.cost)),
+    /// The corrections that are to be made: first of what was charged at once, then of each place in a queue, as of its turn.
+    pub(crate) fn corrections<'a>(&'a self, settle: Settle) -> SmallVec<[Correction<'a>; 2]> {
+        let due = |item: &&'a Item| {
+            let adjustment = settle.of(item)?;
+            Some(Settlement { key: &item.key, limit: item.limit, adjustment })
         };
-        let items = self.items.iter().filter_map(|item| {
-            Some(Settlement { key: &item.key, limit: item.limit, adjustment: correct(item)? })
+        let (at_once, waiting): (SmallVec<[&'a Item; 2]>, SmallVec<[&'a Item; 2]>) =
+            self.items.iter().partition(|item| item.delay.is_zero());
+        let first = Correction { call: self.call, settlements: at_once.iter().filter_map(due).collect() };
+        let later = waiting.iter().filter_map(|item| {
+            let call = Settled { at: self.call.at.plus(item.delay), hold: false, ..self.call };
+            Some(Correction { call, settlements: std::iter::once(due(item)?).collect() })
         });
-        items.collect()
+        std::iter::once(first).chain(later).collect()
+    }
+}
+
+/// Corrections of charges that were made at one time.
+#[derive(Debug)]
+pub(crate) struct Correction<'a> {
+    pub(crate) call: Settled,
+    pub(crate) settlements: SmallVec<[Settlement<'a>; 2]>,
+}
+
+impl Correction<'_> {
+    /// Tells whether the store has nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settlements.is_empty() && !self.call.hold
+    }
+}
+
+impl Settle {
+    /// What it makes of one charge.
+    fn of(self, item: &Item) -> Option<Adjustment> {
+        match self {
+            Self::Finish | Self::Cost(_) if item.lease => Some(Adjustment::Return(item.cost)),
+            Self::Finish => None,
+            Self::Cost(actual) if actual > item.cost => Some(Adjustment::Add(actual - item.cost)),
+            Self::Cost(actual) if actual < item.cost => Some(Adjustment::Return(item.cost - actual)),
+            Self::Cost(_) => None,
+            Self::Refund(_) if item.lease => None,
+            Self::Refund(units) => Some(Adjustment::Return(units.min(item.cost))),
+            Self::Release => Some(Adjustment::Return(item.cost)),
+        }
     }
 }

@@ -47,6 +47,8 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_limits"
         | "get_limit"
         | "delete_limit"
+        | "list_limit_violations"
+        | "get_limit_stats"
         | "list_limit_overrides"
         | "list_quarantines"
         | "list_routes"

@@ -18,7 +18,7 @@ migrations! {
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
-    "ratelimit" / 3 "create_controls";
+    "ratelimit" / 2 "create_controls";
     "rbac" / 1 "create_roles";
     "tenancy" / 1 "create_tenants";
 }

@@ -240,13 +240,14 @@ impl Plan {
     pub(super) fn receipt(&self, sent: Sent, outcome: &Outcome) -> Receipt {
         let taken = self.questions.iter().zip(outcome.standings()).enumerate();
         let taken = taken.filter(|(_, (_, standing))| standing.fits);
-        let items = taken.map(|(number, (question, _))| {
+        let items = taken.map(|(number, (question, standing))| {
             let rule = self.rule_of(question);
             Item {
                 key: self.key(question).into(),
                 limit: question.limit,
                 cost: sent.cost,
                 lease: rule.is_some_and(|rule| rule.leases),
+                delay: standing.delay,
                 cleared: rule
                     .filter(|rule| rule.reset_on_success)
                     .map(|_| (*self.violations_key(number)).into()),

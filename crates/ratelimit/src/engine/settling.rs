@@ -7,7 +7,7 @@ use stanchion_core::Scope;
 use super::errands::Errand;
 use super::plan::Plan;
 use super::{Ask, Engine};
-use crate::receipt::LONGEST_HOLD;
+use crate::receipt::{Correction, LONGEST_HOLD};
 use crate::snapshot::Stage;
 use crate::{CounterStore as _, Decision, Error, Receipt, Request, Reservation, Settle, Slot};
 
@@ -67,9 +67,13 @@ impl Engine {
         if let Some(settled) = self.try_settle(receipt, settle) {
             return settled;
         }
-        let corrections = receipt.corrections(settle);
         let now = self.time(self.clock.now());
-        Ok(self.counters.settle(receipt.slot, receipt.call, &corrections, now).await?)
+        for Correction { call, settlements } in receipt.corrections(settle).into_iter().filter(is_owed) {
+            if !self.counters.settle(receipt.slot, call, &settlements, now).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Corrects what a decision has charged, without waiting: at once where counters are memory, else by [`run`](Engine::run).
@@ -127,19 +131,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Settles in memory; `None` when that takes waiting, and then nothing has been settled.
     fn try_settle(&self, receipt: &Receipt, settle: Settle) -> Option<Result<bool, Error>> {
-        let corrections = receipt.corrections(settle);
-        if corrections.is_empty() && !receipt.call.hold {
-            return Some(Ok(true));
-        }
         let now = self.clock.now();
-        let settled = if receipt.local {
-            self.local.try_settle(receipt.slot, receipt.call, &corrections, Some(now))
-        } else {
-            self.counters.try_settle(receipt.slot, receipt.call, &corrections, self.time(now))
-        };
-        settled.map(|settled| settled.map_err(Error::from))
+        for Correction { call, settlements } in receipt.corrections(settle).into_iter().filter(is_owed) {
+            let settled = if receipt.local {
+                self.local.try_settle(receipt.slot, call, &settlements, Some(now))
+            } else {
+                self.counters.try_settle(receipt.slot, call, &settlements, self.time(now))
+            };
+            match settled? {
+                Ok(true) => {}
+                Ok(false) => return Some(Ok(false)),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+        Some(Ok(true))
     }
+}
+
+fn is_owed(correction: &Correction<'_>) -> bool {
+    !correction.is_empty()
 }
 
 /// Whose share of the errands it takes.

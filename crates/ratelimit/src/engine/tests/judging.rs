@@ -61,6 +61,11 @@ async fn who_does_not_wait_gives_the_place_in_the_queue_back() {
     assert_eq!(setup.engine.stats().exceeded, 1);
     assert!(setup.engine.settle(&receipts[2], Settle::Release).await.unwrap());
     assert_eq!(setup.decide(&by(&alice)).await.delay.as_secs(), 2, "the place is free again");
+    // Most of the wait is over, but not the turn: it is a whole place that is given back.
+    setup.clock.advance(Duration::from_millis(900));
+    assert!(setup.engine.settle(&receipts[1], Settle::Release).await.unwrap());
+    let next = setup.decide(&by(&alice)).await;
+    assert_eq!((next.is_admitted(), next.delay.as_millis().div_ceil(100)), (true, 12), "{:?}", next.delay);
 }
 
 #[tokio::test]
