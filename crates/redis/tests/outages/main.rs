@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stanchion_core::{StoreError, StoreErrorKind};
-use stanchion_ratelimit::{Call, Charge, CounterStore as _, Limit, Outcome, Slot};
+use stanchion_ratelimit::{Call, Charge, CounterStore as _, Frame, Limit, Outcome, Slot};
 use stanchion_redis::{Config, RedisCounterStore};
 use tokio::task::JoinSet;
 
@@ -53,6 +53,25 @@ fn patient(url: &str, config: Config) -> Arc<RedisCounterStore> {
 async fn charge(store: &RedisCounterStore, slot: Slot, cost: u64) -> Result<Outcome, StoreError> {
     let limit = Limit::token_bucket(CAPACITY, CAPACITY, 86_400).unwrap();
     store.decide(slot, &Call::new(&[Charge::new(b"caller", limit, cost)], None)).await
+}
+
+/// A limit under each kernel, of which nothing comes back within a test.
+fn each_kernel() -> [(&'static [u8], Limit); 4] {
+    const DECADE: Duration = Duration::from_secs(10 * 365 * 86_400);
+    let frame = Frame::Every(u64::try_from(DECADE.as_micros()).unwrap().try_into().unwrap());
+    [
+        (b"bucket", Limit::token_bucket(CAPACITY, 1, DECADE.as_secs()).unwrap()),
+        (b"window", Limit::fixed_window(CAPACITY, frame).unwrap()),
+        (b"sliding", Limit::sliding_window(CAPACITY, frame).unwrap()),
+        (b"lease", Limit::concurrency(CAPACITY, DECADE).unwrap()),
+    ]
+}
+
+/// Looks how many are left under each kernel.
+async fn left(store: &RedisCounterStore) -> Vec<u64> {
+    let charges = each_kernel().map(|(key, limit)| Charge::new(key, limit, 0));
+    let outcome = store.peek(Slot::Edge, &Call::new(&charges, None)).await.unwrap();
+    outcome.standings().iter().map(|standing| standing.remaining).collect()
 }
 
 /// Takes one, and returns how many are left.

@@ -1,13 +1,17 @@
 //! While a server does not answer, calls fail soon, and cost it nothing.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stanchion_core::StoreErrorKind;
-use stanchion_redis::RedisCounterStore;
+use stanchion_ratelimit::{Adjustment, Call, CallId, Charge, CounterStore as _, Settled, Settlement, Slot};
+use stanchion_redis::{Config, RedisCounterStore};
 
 use crate::server::Server;
-use crate::{CAPACITY, assert_outage, eventually, is_resting, longest, round, store, take, take_at_last};
+use crate::{
+    CAPACITY, assert_outage, each_kernel, eventually, is_resting, left, longest, patient, round, store, take,
+    take_at_last,
+};
 
 const CALLERS: usize = 100;
 
@@ -120,4 +124,42 @@ async fn a_full_server_refuses_rather_than_forgets() {
     .await;
     let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     assert!((1..10).contains(&(left - take_at_last(&store).await)));
+}
+
+#[tokio::test]
+async fn a_full_server_takes_nothing_and_still_lets_holds_and_leases_be_settled() {
+    let server = Server::start(&[]);
+    let store = patient(&server.url(), Config { failures: 1_000, ..Config::default() });
+    let charges = each_kernel().map(|(key, limit)| Charge::new(key, limit, 2));
+    let hold = Some(Duration::from_secs(60));
+    let held = Call { id: CallId::new(1), hold, ..Call::new(&charges, None) };
+    let at = store.decide(Slot::Edge, &held).await.unwrap().at();
+    let lease = Call { id: CallId::new(2), ..Call::new(&charges[3..], None) };
+    assert!(store.decide(Slot::Edge, &lease).await.unwrap().is_admitted());
+
+    let before = left(&store).await;
+    let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let fresh = charges.map(|charge| Charge { key: b"fresh", ..charge });
+    for charge in charges.iter().chain(&fresh) {
+        let of_one = Call { id: CallId::new(3), ..Call::new(std::slice::from_ref(charge), None) };
+        let error = store.decide(Slot::Edge, &of_one).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{charge:?}");
+    }
+    for reversed in [false, true] {
+        let mut charges = charges;
+        if reversed {
+            charges.reverse();
+        }
+        let call = Call { id: CallId::new(4), hold, ..Call::new(&charges, None) };
+        let error = store.decide(Slot::Edge, &call).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    }
+    assert_eq!(left(&store).await, before);
+
+    let back = each_kernel().map(|(key, limit)| Settlement { key, limit, adjustment: Adjustment::Return(2) });
+    let held = Settled { id: CallId::new(1), at, hold: true };
+    assert!(store.settle(Slot::Edge, held, &back, None).await.unwrap());
+    let lease = Settled { id: CallId::new(2), at, hold: false };
+    assert!(store.settle(Slot::Edge, lease, &back[3..], None).await.unwrap());
+    assert_eq!(left(&store).await, [CAPACITY; 4]);
 }

@@ -1,9 +1,14 @@
 //! What a server has lost is made good, or said.
 
-use stanchion_redis::Config;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stanchion_ratelimit::{Adjustment, Call, CallId, Charge, CounterStore as _, Settled, Settlement, Slot};
+use stanchion_redis::{Config, RedisCounterStore};
+use tokio::task::JoinSet;
 
 use crate::server::Server;
-use crate::{CAPACITY, patient, round, take};
+use crate::{CAPACITY, each_kernel, left, patient, take};
 
 #[tokio::test]
 async fn a_restart_between_two_calls_costs_at_most_one() {
@@ -38,11 +43,29 @@ async fn scripts_that_are_flushed_while_many_count_cost_no_charge_and_no_error()
     let server = Server::start(&[]);
     let store = patient(&server.url(), Config::default());
     let mut counted = 0;
-    for _ in 0..20 {
-        let calls = round(&store, 64);
+    for turn in 0..20 {
+        let mut calls = JoinSet::new();
+        for number in 0..32 {
+            let (store, id) = (Arc::clone(&store), CallId::new(100 * turn + number + 1));
+            calls.spawn(async move { take_two_and_give_one_back(&store, id).await });
+        }
+        // Between the decisions and the settlements, as far as chance has it.
         let flush = async { server.ask::<()>(&["SCRIPT", "FLUSH"]) };
-        let (calls, ()) = tokio::join!(calls, flush);
-        counted += calls.results.into_iter().map(Result::unwrap).count() as u64;
+        let (calls, ()) = tokio::join!(calls.join_all(), flush);
+        counted += calls.len() as u64;
     }
-    assert_eq!(take(&store).await.unwrap(), CAPACITY - counted - 1);
+    assert_eq!(left(&store).await, [CAPACITY - counted; 4]);
+}
+
+/// Takes two under each kernel with a hold, and settles for one.
+async fn take_two_and_give_one_back(store: &RedisCounterStore, id: CallId) {
+    let charges = each_kernel().map(|(key, limit)| Charge::new(key, limit, 2));
+    let hold = Some(Duration::from_secs(60));
+    let call = Call { id, hold, ..Call::new(&charges, None) };
+    let outcome = store.decide(Slot::Edge, &call).await.unwrap();
+    assert!(outcome.is_admitted());
+    let adjustment = Adjustment::Return(1);
+    let corrections = each_kernel().map(|(key, limit)| Settlement { key, limit, adjustment });
+    let call = Settled { id, at: outcome.at(), hold: true };
+    assert!(store.settle(Slot::Edge, call, &corrections, None).await.unwrap());
 }
