@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
@@ -14,6 +15,11 @@ pub(crate) trait Watch {
     /// Learns that so many bytes were handed on.
     fn sent(&mut self, bytes: u64);
 
+    /// Learns what stood behind it.
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        let _ = trailers;
+    }
+
     /// Learns how it ended; only the first time counts. A watch that is dropped before that was abandoned.
     fn end(&mut self, ending: Ending);
 }
@@ -22,6 +28,10 @@ pub(crate) trait Watch {
 impl<W: Watch> Watch for Box<W> {
     fn sent(&mut self, bytes: u64) {
         (**self).sent(bytes);
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        (**self).trailers(trailers);
     }
 
     fn end(&mut self, ending: Ending) {
@@ -87,6 +97,9 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for Watched<B, W> {
                 Some(Ok(frame)) => {
                     let bytes = frame.data_ref().map_or(0, Buf::remaining);
                     watch.sent(u64::try_from(bytes).unwrap_or(u64::MAX));
+                    if let Some(trailers) = frame.trailers_ref() {
+                        watch.trailers(trailers);
+                    }
                     if body.is_end_stream() {
                         watch.end(Ending::Complete);
                     }

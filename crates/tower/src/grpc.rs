@@ -44,6 +44,12 @@ pub fn grpc_response(
     response
 }
 
+/// The status that a call ended with, from the head or the trailers of its answer.
+#[cfg(feature = "ratelimit")]
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
 /// The media type of a call, without parameters.
 fn call_type(headers: &HeaderMap) -> Option<&str> {
     let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim_ascii();

@@ -4,12 +4,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use stanchion_core::{Clock, Timer};
 use stanchion_ratelimit::{Charged, Decision, Engine, RequestOutcome, Stage};
 
 use crate::body::{Watch, Watched};
+use crate::grpc::{grpc_status, is_grpc};
 use crate::{CountedRequest, Ended, Ending, Observe};
 
 /// A request between its first decision and its end. Whatever becomes of it, its end is told once; without another word it was
@@ -24,6 +25,8 @@ pub(crate) struct Admission {
     charged: Option<Charged>,
     status: Option<StatusCode>,
     response_bytes: u64,
+    /// Of the answer to a gRPC call, which says only at the end whether it is a failure: its status, once it is known.
+    call: Option<Option<u16>>,
 }
 
 impl Admission {
@@ -33,7 +36,16 @@ impl Admission {
         observer: Option<Arc<dyn Observe>>,
     ) -> Self {
         let charged = Some(Charged::new(engine));
-        Self { observer, request, edge: None, inner: None, charged, status: None, response_bytes: 0 }
+        Self {
+            observer,
+            request,
+            edge: None,
+            inner: None,
+            charged,
+            status: None,
+            response_bytes: 0,
+            call: None,
+        }
     }
 
     pub(super) const fn request(&self) -> &CountedRequest {
@@ -54,8 +66,14 @@ impl Admission {
         self.edge.iter().chain(&self.inner)
     }
 
-    pub(super) const fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
+    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
+        self.status = Some(response.status());
+        self.call = is_grpc(response.headers()).then(|| grpc_status(response.headers()));
+    }
+
+    fn is_success(&self, ending: Ending) -> bool {
+        let is_answered = self.status.is_some_and(|status| status.as_u16() < 400);
+        ending == Ending::Complete && is_answered && matches!(self.call, None | Some(Some(0)))
     }
 
     /// Waits for the request's turn, where a limit lets it through late.
@@ -96,10 +114,15 @@ impl Watch for Admission {
         self.response_bytes = self.response_bytes.saturating_add(bytes);
     }
 
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(status) = &mut self.call {
+            *status = grpc_status(trailers);
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
+        let is_success = self.is_success(ending);
         if let Some(charged) = self.charged.take() {
-            let is_success =
-                ending == Ending::Complete && self.status.is_some_and(|status| status.as_u16() < 400);
             charged.end(if is_success { RequestOutcome::Success } else { RequestOutcome::Failure });
         }
         if let Some(observer) = self.observer.take() {
@@ -110,6 +133,7 @@ impl Watch for Admission {
                 status: self.status,
                 response_bytes: self.response_bytes,
                 ending,
+                success: is_success,
             });
         }
     }

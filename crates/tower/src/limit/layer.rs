@@ -199,7 +199,7 @@ where
                 inner.call(request).await
             };
             let mut response = answer.await.inspect_err(|_| admission.end(Ending::Broken))?;
-            admission.answered(response.status());
+            admission.answered(&response);
             settings.tell(&admission, &mut response);
             Ok(response.map(|body| LimitedBody::of(body, admission.kept())))
         })

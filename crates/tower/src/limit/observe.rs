@@ -38,4 +38,6 @@ pub struct Ended<'a> {
     pub response_bytes: u64,
     /// The way it ended.
     pub ending: Ending,
+    /// Whether it did what was asked: answered to the end, with a status below 400, and a gRPC call with the status 0.
+    pub success: bool,
 }

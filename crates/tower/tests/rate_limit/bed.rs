@@ -71,17 +71,24 @@ impl Bed {
     }
 }
 
-/// Everything that the layer told, a line each.
+/// Everything that the layer told, a line each, and which requests did what was asked.
 #[derive(Debug, Default)]
-pub(crate) struct Log(Mutex<Vec<String>>);
+pub(crate) struct Log {
+    lines: Mutex<Vec<String>>,
+    successes: Mutex<Vec<bool>>,
+}
 
 impl Log {
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
+    }
+
+    pub(crate) fn successes(&self) -> Vec<bool> {
+        self.successes.lock().unwrap().clone()
     }
 
     fn add(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
@@ -100,6 +107,7 @@ impl Observe for Log {
         let asked = (ended.edge.is_some(), ended.inner.is_some());
         let status = ended.status.map(|status| status.as_u16());
         self.add(format!("{:?} {asked:?} {status:?} bytes={}", ended.ending, ended.response_bytes));
+        self.successes.lock().unwrap().push(ended.success);
     }
 }
 

@@ -26,6 +26,7 @@ async fn an_answer_that_was_read_to_its_end_is_complete() {
     assert_eq!(bed.log.lines(), [""; 0]);
     text(answer).await;
     assert_eq!(bed.log.lines(), ["Complete (true, true) Some(200) bytes=5"]);
+    assert_eq!(bed.log.successes(), [true]);
 }
 
 #[tokio::test]
@@ -40,10 +41,25 @@ async fn an_answer_without_a_body_ends_at_once() {
 }
 
 #[tokio::test]
+async fn an_answer_that_tells_of_a_failure_is_no_success() {
+    let bed = bed().await;
+    for (status, success) in [(204, true), (302, true), (400, false), (401, false), (500, false)] {
+        let service = service_fn(move |_: Request<()>| async move {
+            let response = Response::builder().status(status).body(Full::<Bytes>::default()).unwrap();
+            Ok::<_, Infallible>(response)
+        });
+        let layer = bed.layer().identify(|_, request| request.cost = 0);
+        ask(&layer.layer(service), from("10.0.0.1")).await;
+        assert_eq!(bed.log.successes().last(), Some(&success), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_the_end_has_abandoned_it() {
     let bed = bed().await;
     drop(ask(&bed.layer().layer(Hello::default()), from("10.0.0.1")).await);
     assert_eq!(bed.log.lines(), ["Abandoned (true, true) Some(200) bytes=0"]);
+    assert_eq!(bed.log.successes(), [false]);
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Calls as tonic's clients make them, and answers as they expect them.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 
-use http::{Method, Request, Version};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use stanchion_core::ManualClock;
 use stanchion_ratelimit::{Dimension, MemoryRuleStore, OnMissingIdentifier, Rule};
-use tower::Layer;
+use tower::{Layer, service_fn};
 
 use crate::bed::{Answer, Bed, Hello, Unreachable, ask, field, noon, per_minute};
 
@@ -64,4 +67,46 @@ async fn a_call_that_cannot_be_counted_is_unavailable() {
     let bed = Bed::with(rules, Arc::new(Unreachable), clock, [rule]).await;
     let answer = ask(&bed.layer().layer(Hello::default()), call("application/grpc")).await;
     check(answer, "14", "backend_unavailable: A backend is unavailable").await;
+}
+
+/// Answers a call with a message, and the status in the head, behind the message or nowhere.
+async fn did_what_was_asked(
+    content_type: &'static str,
+    head: &[(&str, &str)],
+    trailers: &[(&str, &str)],
+) -> bool {
+    let fields = |fields: &[(&str, &str)]| -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect()
+    };
+    let (head, trailers) = (fields(head), fields(trailers));
+    let bed = Bed::new([]).await;
+    let service = service_fn(move |_: Request<()>| {
+        let (head, trailers) = (head.clone(), trailers.clone());
+        let body = Full::new(Bytes::from_static(b"message")).with_trailers(ready(Some(Ok(trailers))));
+        let mut response = Response::new(body);
+        *response.headers_mut() = head;
+        response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+        ready(Ok::<_, Infallible>(response))
+    });
+    let answer = ask(&bed.layer().layer(service), call(content_type)).await;
+    answer.into_body().collect().await.unwrap();
+    bed.log.successes() == [true]
+}
+
+#[tokio::test]
+async fn a_call_is_a_success_only_when_its_status_says_so() {
+    let (ok, denied) = (&[("grpc-status", "0")][..], &[("grpc-status", "16")][..]);
+    let check = async |head, trailers, success| {
+        assert_eq!(did_what_was_asked("application/grpc", head, trailers).await, success);
+    };
+    check(&[], ok, true).await;
+    check(&[], denied, false).await;
+    check(ok, denied, false).await;
+    check(denied, &[], false).await;
+    check(&[], &[("grpc-status", "ok")], false).await;
+    check(&[], &[], false).await;
+    assert!(did_what_was_asked("text/plain", &[], denied).await, "no call, no status of one");
 }
