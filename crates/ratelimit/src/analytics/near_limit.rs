@@ -1,3 +1,4 @@
+use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -92,7 +93,8 @@ impl NearLimits {
     /// Tells whether a counter near its limit is to be told: it was not since its last `until`. It then is not again before this one.
     pub fn is_first(&self, slot: Slot, key: &[u8], until: Timestamp, now: Timestamp) -> bool {
         let wanted = SlotId::from(slot).with(key);
-        let hash = wanted.hash(&self.hasher);
+        // The first look goes by this number alone, so it has to tell slots of one number and another kind apart.
+        let hash = self.hasher.hash_one((slot, key));
         let cell = self.cell(hash);
         if is_told(cell.load(Ordering::Relaxed), hash, now) {
             return false;

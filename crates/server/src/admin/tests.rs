@@ -94,7 +94,27 @@ fn each_command_asks_what_it_says() {
     assign delete user:a e
         DELETE /v1/assignments?subject=user%3Aa&role=e
     limit put l --by user,ip --limit 5 --window 1m --route r
-        PUT /v1/limits/l {"algorithm":"token_bucket","burst":"0","key":["user","ip"],"labels":[],"limit":"5","routes":["r"],"shadow":false,"window":"1m"} UnchangedOrAbsent
+        PUT /v1/limits/l {"action":"block","algorithm":"token_bucket","burst":"0","conditions":[],"key":["user","ip"],"labels":[],"ladder":[],"limit":"5","routes":["r"],"shadow":false,"window":"1m"} UnchangedOrAbsent
+    limit put l --by user --limit 5 --window 1m --action captcha --rung 5=block --when method=GET,HEAD --when host=h
+        PUT /v1/limits/l {"action":"captcha","algorithm":"token_bucket","burst":"0","conditions":[{"attribute":"method","one_of":["GET","HEAD"]},{"attribute":"host","equals":"h"}],"key":["user"],"labels":[],"ladder":[{"action":"block","violations":5}],"limit":"5","routes":[],"shadow":false,"window":"1m"} UnchangedOrAbsent
+    limit reset l --tenant acme
+        POST /v1/limits/reset?tenant=acme {"limit":"l"}
+    limit reset --caller user:a_ip:10.0.0.1
+        POST /v1/limits/reset {"identifiers":"user:a ip:10.0.0.1"}
+    limit reset --all
+        POST /v1/limits/reset {"all":true}
+    limit explain --subject user:a --route r --attribute method=GET
+        POST /v1/limits/explain {"attributes":{"method":"GET"},"cost":"1","route":"r","subject":"user:a"}
+    limit override list
+        GET /v1/limits/overrides
+    limit override put l user:a --limit 7 --reason why
+        POST /v1/limits/overrides {"burst":"0","identifiers":"user:a","limit":"7","limit_id":"l","reason":"why"}
+    limit override delete l user:a
+        DELETE /v1/limits/overrides?limit_id=l&identifiers=user%3Aa
+    limit quarantine put ip:10.0.0.1 --seconds 60
+        POST /v1/limits/quarantines {"identifiers":"ip:10.0.0.1","seconds":60}
+    limit quarantine lift ip:10.0.0.1
+        DELETE /v1/limits/quarantines?identifiers=ip%3A10.0.0.1
     usage show
         GET /v1/usage?period=2026-11
     usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m

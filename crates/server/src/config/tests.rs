@@ -224,7 +224,7 @@ currency = "EUR"
     stanchion.toml:25: route `d`: timeout_ms must be at least 1
     stanchion.toml:27: route `e`: takes the same requests as `d`
     stanchion.toml:33: limit `x`: `limit`: use at least 1; to shut callers out, take away their key or their permission
-    stanchion.toml:34: limit `x`: `window`: a bucket refills steadily, and months are not equally long: use days, or algorithm `fixed_window`
+    stanchion.toml:34: limit `x`: `window`: months are not equally long, and `token_bucket` needs a length: use days, or algorithm `fixed_window`
     stanchion.toml:35: limit `x`: there is no route `aa`; did you mean `a`?
     stanchion.toml:35: limit `x`: there is no route `nowhere`
     stanchion.toml:36: limit `x`: there is no label of a route `expensive`

@@ -65,7 +65,7 @@ async fn who_does_not_wait_gives_the_place_in_the_queue_back() {
     setup.clock.advance(Duration::from_millis(900));
     assert!(setup.engine.settle(&receipts[1], Settle::Release).await.unwrap());
     let next = setup.decide(&by(&alice)).await;
-    assert_eq!((next.is_admitted(), next.delay.as_millis().div_ceil(100)), (true, 12), "{:?}", next.delay);
+    assert_eq!((next.is_admitted(), next.delay.as_millis().div_ceil(100)), (true, 11), "{:?}", next.delay);
 }
 
 #[tokio::test]
