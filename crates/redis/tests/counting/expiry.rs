@@ -174,6 +174,6 @@ async fn counters_that_nobody_uses_go_by_themselves() {
     let until = std::time::Instant::now() + Duration::from_secs(30);
     while !looked.keys().is_empty() {
         assert!(std::time::Instant::now() < until, "{:?}", looked.keys());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     }
 }
