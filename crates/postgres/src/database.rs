@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres};
 use stanchion_core::StoreError;
 use stanchion_replica::{Breaker, BreakerConfig};
 use tokio::time::Instant;
@@ -41,6 +41,11 @@ impl Database {
     /// Sets up a pool; connections are made when they are needed. It belongs to the tokio runtime it is first used in.
     #[must_use]
     pub fn new(url: &Url, config: Config) -> Self {
+        Self::with_options(options(url, &config), config, "".into())
+    }
+
+    /// Sets up a pool of connections that are each made ready by some statements.
+    pub(crate) fn with_options(options: PgConnectOptions, config: Config, ready: Arc<str>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire_timeout())
@@ -55,7 +60,16 @@ impl Database {
                     Ok(connection.ping().await.is_ok())
                 })
             })
-            .connect_lazy_with(options(url, &config));
+            .after_connect(move |connection, _| {
+                let ready = Arc::clone(&ready);
+                Box::pin(async move {
+                    if !ready.is_empty() {
+                        connection.execute(sqlx::raw_sql(AssertSqlSafe(&*ready))).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
         let resting = BreakerConfig { failures: 3, longest_rest: LONGEST_REST, ..BreakerConfig::default() };
         let breaker = Breaker::new(resting);
         Self(Arc::new(Inner { pool, bus: Bus::default(), config, breaker, started: Instant::now() }))
@@ -99,8 +113,9 @@ impl Database {
         Ok(connection?)
     }
 
-    /// Begins a transaction with one message. A connection that broke while it lay idle is replaced: nothing was asked of it yet.
-    pub(crate) async fn begin(&self, opening: &str) -> Result<Guarded, Error> {
+    /// Begins a transaction with one message, and returns what its first statements find. A connection that broke while it lay idle is
+    /// replaced: nothing was asked of it yet, or nothing that cannot be asked again.
+    pub(crate) async fn begin(&self, opening: &str) -> Result<(Guarded, Vec<PgRow>), Error> {
         let mut stale = self.0.config.max_connections;
         loop {
             let connection = self.connection().await?;
@@ -126,7 +141,8 @@ impl Database {
     }
 }
 
-fn options(url: &Url, config: &Config) -> PgConnectOptions {
+/// What a connection is made with.
+pub(crate) fn options(url: &Url, config: &Config) -> PgConnectOptions {
     let milliseconds = config.operation_timeout_ms.to_string();
     url.options().application_name("stanchion").options([
         ("statement_timeout", milliseconds.as_str()),

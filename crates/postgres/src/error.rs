@@ -89,8 +89,8 @@ fn sql_state(code: &str) -> StoreErrorKind {
         "23505" => StoreErrorKind::AlreadyExists,
         // statement_timeout, or somebody's pg_cancel_backend
         "57014" => StoreErrorKind::Timeout,
-        // a standby took over and this is not it, or it was rolled back to let another go on
-        "25006" | "40001" | "40P01" | "55P03" => StoreErrorKind::Unavailable,
+        // a standby took over and this is not it, we stood still for too long, or it was rolled back to let another go on
+        "25006" | "25P03" | "40001" | "40P01" | "55P03" => StoreErrorKind::Unavailable,
         _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
             StoreErrorKind::Unavailable
         }
@@ -102,9 +102,9 @@ fn sql_state(code: &str) -> StoreErrorKind {
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
-        }
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25P03"),
         _ => false,
     }
 }
@@ -120,6 +120,7 @@ mod tests {
             ("53300", StoreErrorKind::Unavailable),
             ("57P01", StoreErrorKind::Unavailable),
             ("08006", StoreErrorKind::Unavailable),
+            ("25P03", StoreErrorKind::Unavailable),
             ("40P01", StoreErrorKind::Unavailable),
             ("57014", StoreErrorKind::Timeout),
             ("42501", StoreErrorKind::Internal),

@@ -31,6 +31,11 @@
 //! tenants. Both take a role of their own under forced row-level security; the login alone may do nothing. Every statement names the
 //! scope as well: row-level security is the floor, not the only wall. [`TenantTx::join`] brings your own transaction in, and the
 //! adapters' `…_on` methods write within it.
+//!
+//! # Counters
+//!
+//! Records are read once and decided by from memory; counters are not. `PgCounterStore` counts rate limits for those who have no Redis:
+//! exact over all replicas, by connections of its own, at two messages a decision.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -74,7 +79,7 @@ pub use leader::Leadership;
 pub use migrate::{MigrateError, MigrateOptions, Migration, check, migrate};
 pub use outbox::PgOutboxStore;
 #[cfg(feature = "ratelimit")]
-pub use ratelimit::PgRuleStore;
+pub use ratelimit::{CounterConfig, PgCounterStore, PgRuleStore};
 #[cfg(feature = "rbac")]
 pub use rbac::PgRbacStore;
 pub use self_audit::{Finding, SelfAuditError, self_audit};

@@ -1,3 +1,5 @@
+#[cfg(feature = "ratelimit")]
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection};
 use stanchion_core::{Scope, SystemScope};
 use uuid::Uuid;
@@ -89,8 +91,39 @@ impl TenantTx<'static> {
 
     async fn open(database: &Database, scope: Scope, access: Access) -> Result<Self, Error> {
         let opening = format!("{}; {}", access.begin(), enter(scope_id(scope)?));
-        let guarded = database.begin(&opening).await?;
+        let (guarded, _) = database.begin(&opening).await?;
         Ok(Self { scope, held: Held::Own(guarded) })
+    }
+
+    /// Begins a transaction that may write, and asks its first question, in one message.
+    #[cfg(feature = "ratelimit")]
+    pub(crate) async fn begin_asking(
+        database: &Database,
+        scope: Scope,
+        question: &str,
+    ) -> Result<(Self, Vec<PgRow>), Error> {
+        let opening = format!("{}; {}; {question}", Access::Write.begin(), enter(scope_id(scope)?));
+        let (guarded, rows) = database.begin(&opening).await?;
+        Ok((Self { scope, held: Held::Own(guarded) }, rows))
+    }
+
+    /// Reads in a transaction of its own, all in one message.
+    #[cfg(feature = "ratelimit")]
+    pub(crate) async fn read(database: &Database, scope: Scope, question: &str) -> Result<Vec<PgRow>, Error> {
+        let whole = format!("{}; {}; {question}; COMMIT", Access::Read.begin(), enter(scope_id(scope)?));
+        let (guarded, rows) = database.begin(&whole).await?;
+        guarded.release()?;
+        Ok(rows)
+    }
+
+    /// Commits a transaction of its own after some last statements, if there are any, in one message.
+    #[cfg(feature = "ratelimit")]
+    pub(crate) async fn commit_after(self, statements: &str) -> Result<(), Error> {
+        match self.held {
+            Held::Own(guarded) if statements.is_empty() => guarded.commit().await,
+            Held::Own(guarded) => guarded.commit_after(&format!("{statements}; ")).await,
+            Held::Joined { .. } => Err(Error::Unsupported("commit a transaction of somebody else's")),
+        }
     }
 }
 
@@ -197,7 +230,7 @@ impl SystemTx {
             "{}; SET LOCAL ROLE stanchion_system; SET LOCAL application_name = 'stanchion: {reason}'",
             access.begin()
         );
-        Ok(Self { guarded: database.begin(&opening).await? })
+        Ok(Self { guarded: database.begin(&opening).await?.0 })
     }
 
     /// Borrows the connection.

@@ -19,6 +19,7 @@ migrations! {
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
     "ratelimit" / 2 "create_controls";
+    "ratelimit" / 3 "create_counters";
     "rbac" / 1 "create_roles";
     "tenancy" / 1 "create_tenants";
 }
