@@ -43,7 +43,8 @@ fn while_it_is_gone(world: &World, stranger: &str, what: &str) {
 fn postgres_stops_refuses_and_comes_back() {
     let mut server = PostgresServer::start();
     let kept = "[[routes]]\nid = \"kept\"\npath = \"/kept\"\nupstream = \"service\"\nack = \"durable\"\n";
-    let world = World::at(|routes| Site::on_own_postgres(&server, &format!("{routes}{kept}")));
+    let storage = "backend = \"postgres\"";
+    let world = World::at(|routes| Site::on_own_postgres(&server, storage, &format!("{routes}{kept}")));
     // Of each of them the gateway has not heard yet.
     let strangers: Vec<String> =
         ["user:bob", "user:carol"].map(|subject| world.user(&world.acme, subject).secret).into();
@@ -207,4 +208,38 @@ fn redis_is_killed_pauses_and_forgets_and_limits_do_as_their_rules_say() {
     assert_eq!(ask_as(&key), 429);
     server.flush();
     eventually("the limit starts over", || (ask_as(&key) == 200).then_some(()));
+}
+
+/// Limits that are counted in a Postgres that is gone do what each says for that, at once, and count on when it is back.
+#[test]
+fn limits_outlast_the_postgres_they_are_counted_in() {
+    let mut server = PostgresServer::start();
+    let storage = "backend = \"postgres\"\ncounters = \"postgres\"";
+    let lenient = "[[limits]]\nid = \"lenient\"\nkey = [\"user\"]\nroutes = [\"any\"]\nlimit = 1000\nwindow = \"1h\"\n\
+                   on_backend_failure = \"open\"\n";
+    let world = World::at(|routes| Site::on_own_postgres(&server, storage, &format!("{routes}{lenient}")));
+    let fields = [("x-api-key", world.program.key.as_str()), ("stanchion-consistency", "now")];
+    assert_eq!(ask(world.program.admin, "GET", "/v1/tenants", &fields, b"").status(), 200);
+    let asks = |target: &str| elapsed(|| world.ask("GET", target).status());
+    // The counters' first connection takes longer than the program waits, on a busy machine.
+    eventually("it counts", || (asks("/any/echo").0 == 200).then_some(()));
+    eventually("it counts", || (asks("/limited/echo").0 == 200).then_some(()));
+
+    server.down();
+    for _ in 0..10 {
+        for (target, expected) in [("/limited/echo", 503), ("/any/echo", 200)] {
+            let (status, took) = asks(target);
+            assert_eq!(status, expected, "{target}");
+            assert!(took < SOON, "{target}: {took:?}");
+        }
+    }
+    server.up();
+    let mut given = 0;
+    eventually("it counts again, and refuses", || {
+        let (status, _) = asks("/limited/echo");
+        given += usize::from(status == 200);
+        (status == 429).then_some(())
+    });
+    // One was given before, which the crash may have forgotten: it was of the last second.
+    assert!((2..=3).contains(&given), "{given}");
 }

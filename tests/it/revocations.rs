@@ -26,7 +26,7 @@ struct Replicas {
 impl Replicas {
     fn start() -> Self {
         let server = PostgresServer::start();
-        let world = World::at(|routes| Site::on_own_postgres(&server, &routes));
+        let world = World::at(|routes| Site::on_own_postgres(&server, "backend = \"postgres\"", &routes));
         let other = Program::run(&world.program.site);
         Self { server, world, other }
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Program, Site, World, ask, eventually};
+use crate::harness::{Client, Program, Site, World, ask, eventually, fresh_database};
 
 fn used(world: &World) -> u64 {
     let target = format!("/v1/usage?tenant={}&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", world.acme);
@@ -141,6 +141,44 @@ fn replicas_that_share_redis_share_their_limits() {
     let seen = [asks(world.gateway()), asks(other.gateway), asks(world.gateway()), asks(other.gateway)];
     assert_eq!(seen, [200, 200, 200, 429]);
     assert_eq!(asks(world.gateway()), 429);
+}
+
+/// Replicas that have nothing but Postgres count in it together: exactly the limit gets through them, however many ask both at once.
+#[test]
+fn replicas_that_count_in_postgres_share_their_limits() {
+    let raced =
+        "[[limits]]\nid = \"raced\"\nkey = [\"api_key\"]\nroutes = [\"any\"]\nlimit = 100\nwindow = \"1d\"\n";
+    // A busy machine is no reason to refuse.
+    let patience = "[storage.postgres.counters]\nacquire_timeout_ms = 20000\noperation_timeout_ms = 20000\n";
+    let storage = "backend = \"postgres\"\ncounters = \"postgres\"";
+    let rest = format!("{patience}{raced}");
+    let world =
+        World::at(|routes| Site::on_database(&fresh_database(), storage, "", &format!("{routes}{rest}")));
+    let other = Program::run(&world.program.site);
+    let fields = [("x-api-key", world.alice.secret.as_str())];
+    let asks = |gateway| ask(gateway, "GET", "/limited/echo", &fields, b"").status();
+    let seen = [asks(world.gateway()), asks(other.gateway), asks(world.gateway()), asks(other.gateway)];
+    assert_eq!(seen, [200, 200, 200, 429]);
+    assert_eq!(asks(world.gateway()), 429);
+
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let askers: Vec<_> = [world.gateway(), other.gateway]
+            .into_iter()
+            .cycle()
+            .take(12)
+            .map(|gateway| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(gateway);
+                    let ask = |_| client.ask("GET", "/any/echo", &fields, b"").status();
+                    (0..15).map(ask).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        askers.into_iter().flat_map(|asker| asker.join().expect("asks")).collect()
+    });
+    let count = |status| statuses.iter().filter(|seen| **seen == status).count();
+    // A day's limit gives one back in a quarter of an hour, so none while this runs.
+    assert_eq!((count(200), count(429)), (100, 80));
 }
 
 /// Whoever brings the token of a write is answered by what it has left, on whatever replica, without a second look.

@@ -31,7 +31,7 @@ use crate::log::LogConfig;
 
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
-pub use storage::{Backend, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
+pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
 
 /// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
 ///

@@ -19,8 +19,9 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, environment: &Environment) -> Result<(), Failure> {
     let path = options.config.as_path();
     let mut config = load(path, environment)?;
-    if let Some(backend) = options.storage {
+    if let Some(backend) = options.storage.filter(|backend| *backend != config.storage.backend) {
         config.storage.backend = backend;
+        config.storage.counters = None;
     }
     let unusable = |why: String| Failure::new(Exit::Input, "the log cannot be started").with_lines([why]);
     let log = Log::start(&config.log).map_err(unusable)?;

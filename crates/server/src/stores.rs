@@ -6,8 +6,8 @@ use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
 use stanchion_core::{Clock, StoreErrorKind};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
 use stanchion_postgres::{
-    Database, MigrateError, PgKeyStore, PgLedgerStore, PgOutboxStore, PgRbacStore, PgRuleStore,
-    PgTenantStore, PgUsageStore, self_audit,
+    Database, MigrateError, PgCounterStore, PgKeyStore, PgLedgerStore, PgOutboxStore, PgRbacStore,
+    PgRuleStore, PgTenantStore, PgUsageStore, Url, self_audit,
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
 use stanchion_rbac::{MemoryRbacStore, RbacStore};
@@ -15,7 +15,7 @@ use stanchion_redis::CheckError;
 use stanchion_replica::{MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{MemoryTenantStore, TenantStore};
 
-use crate::config::{Backend, Config, StorageConfig, directory};
+use crate::config::{Backend, Config, Counters, StorageConfig, directory};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 
@@ -51,15 +51,18 @@ impl Stores {
         match config.storage.backend {
             Backend::Memory => Ok(Self::in_memory(&config.storage, clock)),
             Backend::Postgres | Backend::PostgresAndRedis => {
-                let database = database(&config.storage, path, environment)?;
+                let url = database(&config.storage, path, environment)?;
+                let database = Database::new(&url, config.storage.postgres.pool);
                 stanchion_postgres::check(&database).await.map_err(|error| unfit(&error))?;
                 self_audit(&database).await.map_err(|error| {
                     Failure::new(Exit::Input, "the database does not keep tenants apart").because(&error)
                 })?;
-                let counters = if config.storage.backend.counts_in_redis() {
-                    counters_in_redis(&config.storage, path, environment).await?
-                } else {
-                    counters_in_memory(&config.storage, clock)
+                let counters: Arc<dyn CounterStore> = match config.storage.counting() {
+                    Counters::Memory => counters_in_memory(&config.storage, clock),
+                    Counters::Postgres => {
+                        Arc::new(PgCounterStore::new(&url, config.storage.postgres.counters))
+                    }
+                    Counters::Redis => counters_in_redis(&config.storage, path, environment).await?,
                 };
                 Ok(Self::in_postgres(database, counters))
             }
@@ -125,14 +128,13 @@ async fn counters_in_redis(
     Ok(Arc::new(counters))
 }
 
-fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Database, Failure> {
+fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Url, Failure> {
     let invalid = |why: String| {
         Failure::new(Exit::Input, "`storage.postgres.url` does not say where the database is")
             .with_lines([why])
     };
     let reference = storage.postgres.url.as_ref().ok_or_else(|| invalid("it is missing".to_owned()))?;
-    let url = reference.postgres(environment, directory(path)).map_err(invalid)?;
-    Ok(Database::new(&url, storage.postgres.pool))
+    reference.postgres(environment, directory(path)).map_err(invalid)
 }
 
 /// Says why a database cannot be worked on.

@@ -13,7 +13,7 @@ pub(crate) use client::{Client, ask};
 pub(crate) use eventually::{elapsed, eventually};
 pub(crate) use message::Message;
 pub(crate) use postgres::PostgresServer;
-pub(crate) use program::{Program, Site, command};
+pub(crate) use program::{Program, Site, command, fresh_database};
 pub(crate) use redis::RedisServer;
 pub(crate) use upstream::{Upstream, digest, pattern};
 pub(crate) use world::{World, refused_port};

@@ -64,8 +64,8 @@ impl Site {
     }
 
     /// The same on a server of the test's own, with the program's own patience: migrated by its administrator, for a login that may
-    /// do nothing by itself.
-    pub(crate) fn on_own_postgres(server: &PostgresServer, rest: &str) -> Arc<Self> {
+    /// do nothing by itself. `storage` is the beginning of `[storage]`.
+    pub(crate) fn on_own_postgres(server: &PostgresServer, storage: &str, rest: &str) -> Arc<Self> {
         server.run("CREATE ROLE stanchion_app LOGIN");
         let admin = server.admin();
         let addresses = [
@@ -74,7 +74,7 @@ impl Site {
         ];
         let addresses = addresses.each_ref().map(|(name, url)| (*name, url.as_str()));
         let pool = "migrate_url = \"file:administrator\"";
-        Self::on_addresses(&addresses, "backend = \"postgres\"", pool, "", rest)
+        Self::on_addresses(&addresses, storage, pool, "", rest)
     }
 
     /// The same on a fresh database, with counters in a server of the test's own and the program's own patience with it.

@@ -5,7 +5,7 @@ use crate::Config;
 /// They are apart from those that records are read and written by: counting takes one for each decision under way, and must not
 /// starve the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PostgresCounterConfig"))]
 #[serde(default, deny_unknown_fields)]
 pub struct CounterConfig {
     /// The most connections of this process, 2 to 1,000: as many decisions are under way at once, others wait their turn. Some four

@@ -12,12 +12,26 @@ use crate::config::SecretRef;
 pub struct StorageConfig {
     /// The kind of store.
     pub backend: Backend,
+    /// Where rate limits are counted. Left out, that is Redis with `backend = "postgres+redis"`, else the memory of the process.
+    pub counters: Option<Counters>,
     /// The bounds of what is kept in memory.
     pub memory: MemoryConfig,
     /// The database.
     pub postgres: PostgresConfig,
-    /// Where rate limits are counted, with `backend = "postgres+redis"`.
+    /// The servers that rate limits are counted in, with `backend = "postgres+redis"` or `counters = "redis"`.
     pub redis: RedisConfig,
+}
+
+impl StorageConfig {
+    /// Returns where rate limits are counted. What keeps nothing beyond the process has nothing to count in but its memory.
+    #[must_use]
+    pub fn counting(&self) -> Counters {
+        match (self.backend, self.counters) {
+            (Backend::Memory, _) | (Backend::Postgres, None) => Counters::Memory,
+            (Backend::PostgresAndRedis, None) => Counters::Redis,
+            (_, Some(counters)) => counters,
+        }
+    }
 }
 
 /// The database.
@@ -31,9 +45,11 @@ pub struct PostgresConfig {
     pub migrate_url: Option<SecretRef>,
     /// How many connections there are, and how long anything may take.
     pub pool: postgres::Config,
+    /// The connections that rate limits are counted by, with `counters = "postgres"`: others than those of `pool`.
+    pub counters: postgres::CounterConfig,
 }
 
-/// Where rate limits are counted.
+/// The servers that rate limits are counted in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
@@ -99,7 +115,7 @@ pub enum Backend {
     /// The memory of the process: everything ends with it, and no other replica sees it.
     #[default]
     Memory,
-    /// Postgres. Rate limits are counted in memory, by each replica for itself.
+    /// Postgres. Rate limits are counted in memory, by each replica for itself, unless `counters` says otherwise.
     Postgres,
     /// Postgres, and Redis or Valkey, where all replicas count the same rate limits together.
     #[serde(rename = "postgres+redis")]
@@ -113,10 +129,16 @@ impl Backend {
     pub fn is_durable(self) -> bool {
         self != Self::Memory
     }
+}
 
-    /// Tells whether rate limits are counted in Redis.
-    #[must_use]
-    pub fn counts_in_redis(self) -> bool {
-        self == Self::PostgresAndRedis
-    }
+/// Where rate limits are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Counters {
+    /// The memory of the process: each replica counts for itself.
+    Memory,
+    /// Postgres: all replicas count together, each decision in a transaction. Exact without Redis, at some thousand decisions a second.
+    Postgres,
+    /// Redis or Valkey: all replicas count together.
+    Redis,
 }

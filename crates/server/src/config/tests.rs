@@ -445,3 +445,69 @@ fn limits_come_from_presets_and_files_and_the_configuration_has_the_last_word() 
         assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}: {problems:?}");
     }
 }
+
+/// The rest of a configuration that keeps everything in Postgres.
+const DURABLE: &str = r#"
+[storage.postgres]
+url = "env:DATABASE"
+[storage.redis]
+urls = "env:REDIS"
+[identity]
+peppers = { 1 = "env:SECRET" }
+[audit]
+signing_keys = { 1 = "env:SECRET" }
+"#;
+
+fn durable(storage: &str) -> Result<Config, String> {
+    let variables = [
+        ("SECRET", SECRET),
+        ("DATABASE", "postgres://stanchion@localhost/stanchion"),
+        ("REDIS", "redis://localhost"),
+    ];
+    parse(&format!("[storage]\n{storage}\n{DURABLE}"), &variables)
+}
+
+#[test]
+fn rate_limits_are_counted_where_the_configuration_says() {
+    for (storage, counters) in [
+        ("", Counters::Memory),
+        ("counters = \"memory\"", Counters::Memory),
+        ("backend = \"postgres\"", Counters::Memory),
+        ("backend = \"postgres\"\ncounters = \"memory\"", Counters::Memory),
+        ("backend = \"postgres\"\ncounters = \"postgres\"", Counters::Postgres),
+        ("backend = \"postgres\"\ncounters = \"redis\"", Counters::Redis),
+        ("backend = \"postgres+redis\"", Counters::Redis),
+        ("backend = \"postgres+redis\"\ncounters = \"redis\"", Counters::Redis),
+    ] {
+        assert_eq!(durable(storage).unwrap().storage.counting(), counters, "{storage}");
+    }
+}
+
+#[test]
+fn counters_that_do_not_fit_the_rest_are_told() {
+    insta::assert_snapshot!(problems("[storage]\ncounters = \"postgres\"\n"), @r#"
+    stanchion.toml:2: `storage.counters`: replicas that keep everything else in memory have nothing to count together for: use `backend = "postgres"`
+    "#);
+    insta::assert_snapshot!(durable("backend = \"postgres+redis\"\ncounters = \"postgres\"").unwrap_err(), @r#"
+    stanchion.toml:3: `storage.counters`: nothing but counters is kept in Redis: use `backend = "postgres"`
+    "#);
+    insta::assert_snapshot!(durable("backend = \"postgres\"\ncounters = \"mysql\"").unwrap_err(), @"stanchion.toml:3: `storage.counters` is not `mysql`; there is `memory`, `postgres`, `redis`");
+    let text = r#"
+[storage]
+backend = "postgres"
+counters = "redis"
+[storage.postgres]
+url = "env:GOOD"
+[storage.postgres.counters]
+max_connections = 1
+[identity]
+peppers = { 1 = "env:SECRET" }
+[audit]
+signing_keys = { 1 = "env:SECRET" }
+"#;
+    let variables = [("SECRET", SECRET), ("GOOD", "postgres://stanchion@localhost/stanchion")];
+    insta::assert_snapshot!(parse(text, &variables).unwrap_err(), @r"
+    stanchion.toml:2: `storage.redis.urls`: say where Redis is, as `env:REDIS_URL` or `file:PATH`
+    stanchion.toml:8: `storage.postgres.counters`: max_connections: 1 is not within 2 to 1000
+    ");
+}

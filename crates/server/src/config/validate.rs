@@ -7,7 +7,7 @@ use stanchion_pipeline::RouteTable;
 
 use crate::config::document::{Document, Step};
 use crate::config::read::{self, nearest};
-use crate::config::{Config, KeyVersions, Problem, directory};
+use crate::config::{Backend, Config, Counters, KeyVersions, Problem, directory};
 use crate::environment::Environment;
 
 /// Lets each crate check its own settings. A crate names one problem at a time, so what it names is noted and taken out until it is
@@ -55,6 +55,10 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (
             keys(&["storage", "postgres", "pool"]),
             config.storage.postgres.pool.validate().err().unwrap_or_default(),
+        ),
+        (
+            keys(&["storage", "postgres", "counters"]),
+            config.storage.postgres.counters.validate().err().unwrap_or_default(),
         ),
         (
             keys(&["storage", "redis", "servers"]),
@@ -115,6 +119,18 @@ fn listeners(config: &Config, document: &Document<'_>, find: &mut impl FnMut(Vec
 
 /// What outlives the process needs secrets that do, too.
 fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let misfit = match (config.storage.backend, config.storage.counters) {
+        (Backend::Memory, Some(Counters::Postgres | Counters::Redis)) => Some(
+            "replicas that keep everything else in memory have nothing to count together for: use `backend = \"postgres\"`",
+        ),
+        (Backend::PostgresAndRedis, Some(Counters::Memory | Counters::Postgres)) => {
+            Some("nothing but counters is kept in Redis: use `backend = \"postgres\"`")
+        }
+        _ => None,
+    };
+    if let Some(message) = misfit {
+        find(keys(&["storage", "counters"]), format!("`storage.counters`: {message}"));
+    }
     if !config.storage.backend.is_durable() {
         return;
     }
@@ -126,7 +142,7 @@ fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
         ),
         (
             &["storage", "redis", "urls"],
-            config.storage.redis.urls.is_some() || !config.storage.backend.counts_in_redis(),
+            config.storage.redis.urls.is_some() || config.storage.counting() != Counters::Redis,
             "say where Redis is, as `env:REDIS_URL` or `file:PATH`",
         ),
         (
