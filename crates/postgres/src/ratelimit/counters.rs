@@ -34,7 +34,7 @@ use crate::{CounterConfig, Database, Error, TenantTx, Url};
 /// last second (three times its `wal_writer_delay`, 0.6 s unless it is set otherwise), a failover those that the standby had not
 /// received. Limits give so much more, once. A restart in good order forgets nothing, and a crash of ours nothing that was answered.
 ///
-/// The log costs about 300 bytes per charge. Where that is more than the counters are worth, make their tables unlogged:
+/// The log costs about 250 bytes per charge. Where that is more than the counters are worth, make their tables unlogged:
 /// `ALTER TABLE stanchion.ratelimit_counter SET UNLOGGED`, and `stanchion.ratelimit_hold`. Then a crash or a failover forgets all
 /// counters, and limits start over.
 ///
