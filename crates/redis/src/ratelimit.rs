@@ -19,12 +19,15 @@ use self::script::Scripts;
 use crate::connection::{Failure, Servers};
 use crate::{Config, InvalidConfig};
 
-/// Counters in Redis or Valkey. One decision is one call of a script, which reads and writes the keys of one slot.
+/// Counters in Redis or Valkey. A decision or settlement is one call of a script, which reads and writes the keys of one slot.
+///
+/// The script decides and writes, and answers how the counters stood before; how they stand now is computed from that by the functions
+/// every store has it from ([`Limit::charge`](stanchion_ratelimit::Limit::charge),
+/// [`EntryLimit::standing`](stanchion_ratelimit::EntryLimit::standing)), so that stores cannot differ in it. All numbers are whole and
+/// below 2^53, which Lua's doubles hold exactly.
 pub struct RedisCounterStore {
     servers: Servers,
     prefix: String,
-    decide: Scripts,
-    settle: Scripts,
 }
 
 impl RedisCounterStore {
@@ -35,7 +38,7 @@ impl RedisCounterStore {
     /// [`InvalidConfig`] when the URLs or settings do not fit.
     pub fn new(urls: &str, config: Config) -> Result<Self, InvalidConfig> {
         let servers = Servers::new(urls, &config)?;
-        Ok(Self { servers, prefix: config.prefix, decide: Scripts::decide(), settle: Scripts::settle() })
+        Ok(Self { servers, prefix: config.prefix })
     }
 
     /// Looks whether the servers are fit to count on: new enough, and set never to forget what is in use.
@@ -54,8 +57,7 @@ impl RedisCounterStore {
         if let (true, None, Some(now)) = (call.charges.is_empty(), call.hold, call.now) {
             return Ok(Outcome::new(true, now, []));
         }
-        let question = Question::decide(&self.prefix, slot, call, take)?;
-        let answer = self.run(&self.decide, &question).await?;
+        let answer = self.run(Scripts::decide(), Question::decide(slot, call, take)).await?;
         answer::outcome(&answer, call.charges, take)
     }
 
@@ -66,22 +68,23 @@ impl RedisCounterStore {
         corrections: &[Settlement<'_>],
         now: Option<Timestamp>,
     ) -> Result<bool, Failure> {
-        let question = Question::settle(&self.prefix, slot, call, corrections, now)?;
+        let question = Question::settle(slot, call, corrections, now);
         if question.is_empty() {
             return Ok(true);
         }
-        match self.run(&self.settle, &question).await? {
+        match self.run(Scripts::settle(), question).await? {
             Value::Int(settled) => Ok(settled == 1),
             other => Err(Failure::Unexpected(format!("{other:?}"))),
         }
     }
 
     /// Calls a script by its digest, and by its text where a server does not have it: after a restart, a flush or a failover.
-    async fn run(&self, scripts: &Scripts, question: &Question) -> Result<Value, Failure> {
-        let script = scripts.of(question.kernels);
-        match self.servers.ask(&question.command("EVALSHA", &script.digest)).await {
+    async fn run(&self, scripts: &Scripts, question: Question<'_>) -> Result<Value, Failure> {
+        let script = scripts.of(question.kernels());
+        let command = |name, script| question.command(name, script, &self.prefix);
+        match self.servers.ask(&command("EVALSHA", &script.digest)?).await {
             Err(Failure::Redis(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.servers.ask(&question.command("EVAL", &script.text)).await
+                self.servers.ask(&command("EVAL", &script.text)?).await
             }
             answer => answer,
         }

@@ -11,8 +11,8 @@ pub(super) fn outcome(answer: &Value, charges: &[Charge<'_>], take: Take) -> Res
     let read = || {
         let Value::Array(values) = answer else { return None };
         let (before, rest) = values.split_at_checked(charges.len())?;
-        let [Value::Int(admitted), Value::Int(now)] = rest else { return None };
-        let (is_admitted, now) = (*admitted == 1, Timestamp::from_micros(*now));
+        let [Value::Int(end)] = rest else { return None };
+        let (is_admitted, now) = (end % 2 == 1, Timestamp::from_micros(end / 2));
         let standing = |(charge, before): (&Charge<'_>, &Value)| {
             let is_taken = take == Take::Charges && (is_admitted || charge.charge_denied);
             standing(charge, before, now, is_taken)

@@ -1,11 +1,12 @@
--- Takes the charges, all or none, and answers how each counter stood before, or for Entries what is in use; then 1 if every charge that
--- can refuse fits, and the time. The first write is the one that a full server refuses, so it is never one that removes something.
+-- Takes the charges, all or none, and answers how each counter stood before, or for Entries what is in use; then twice the time, and 1
+-- more if every charge that can refuse fits. The first write is the one that a full server refuses, so it is never one that removes
+-- something.
 
 local takes, hold = flag == 1, span
 local count = hold > 0 and #KEYS - 1 or #KEYS
 local answer = count > 0 and call("MGET", unpack(KEYS)) or {}
-local admitted, written, stale = 1, 0, false
--- Key, value, expiry or `false` where that stays, and whether a refusal writes it too; for Entries key, units, end, and the same.
+local admitted, written, entries = 1, 0, false
+-- Key, value, expiry or `false` where that stays, and whether a refusal writes it too.
 local writes = {false, false, false, false}
 
 for i = 1, count do
@@ -33,24 +34,17 @@ for i = 1, count do
     clear = used > 0 and following or at
     keep = clear
   else
-    local fits_at, is_stale
-    used, fits_at, clear, is_stale = in_use(KEYS[i], most, cost)
+    local fits_at, extra, is_stale
+    used, fits_at, clear, extra, is_stale = in_use(KEYS[i], most, cost)
     fits = fits or used + cost <= most
     answer[i] = pack(CELLS, used, fits_at, clear)
-    if is_stale then
-      stale = stale or {}
-      stale[#stale + 1] = KEYS[i]
-    end
+    entries = entries or {}
+    entries[#entries + 1] = {KEYS[i], fits and cost or 0, now + a, clear, extra, is_stale, flags >= 2}
   end
 
   if not fits then
     if flags % 2 == 1 then admitted = 0 end
-  elseif kernel == 6 then
-    if cost > 0 then
-      writes[written + 1], writes[written + 2], writes[written + 3], writes[written + 4] = KEYS[i], cost, now + a, flags >= 2
-      written = written + 4
-    end
-  elseif before or used > 0 then
+  elseif kernel < 6 and (before or used > 0) then
     local expires = false
     if not is_by_server or clear > kept then kept, expires = keep, string.format("%d", keep / 1000 + offset) end
     writes[written + 1], writes[written + 3], writes[written + 4] = KEYS[i], expires, flags >= 2
@@ -61,24 +55,25 @@ end
 
 if takes then
   for i = 1, written, 4 do
-    local key, value, expires = writes[i], writes[i + 1], writes[i + 2]
     if admitted == 0 and not writes[i + 3] then
       -- A refusal takes nothing else.
-    elseif type(value) == "number" then
-      add_entry(key, value, expires)
-      let_go_of_ended(key)
-    elseif expires then
-      call("SET", key, value, expiry, expires)
+    elseif writes[i + 2] then
+      call("SET", writes[i], writes[i + 1], expiry, writes[i + 2])
     else
-      call("SET", key, value, "KEEPTTL")
+      call("SET", writes[i], writes[i + 1], "KEEPTTL")
     end
+  end
+  for i = 1, entries and #entries or 0 do
+    local key, units, finish, clear, extra, is_stale, in_any_case = unpack(entries[i])
+    local adds = units > 0 and (admitted == 1 or in_any_case)
+    if adds then add_entry(key, units, finish, math.max(finish, clear)) end
+    if adds or is_stale then let_go_of_ended(key, extra) end
   end
   if hold > 0 and admitted == 1 then
     local finish = now + hold
     call("SET", KEYS[count + 1], finish, expiry, string.format("%d", finish / 1000 + offset))
   end
-  for _, key in ipairs(stale or {}) do let_go_of_ended(key) end
 end
 
-answer[count + 1], answer[count + 2] = admitted, now
+answer[count + 1] = 2 * now + admitted
 return answer

@@ -14,16 +14,27 @@ const EXACT: i64 = 1 << 53;
 /// A hundred years are for ever.
 const CENTURY: Duration = Duration::from_secs(3_155_760_000);
 
-/// What a script is asked: its keys and arguments. The scripts' own comments say what they mean.
-pub(super) struct Question {
-    pub(super) kernels: Kernels,
-    /// The names of the keys, one after the other.
-    names: Vec<u8>,
-    /// Where each name ends.
-    ends: Vec<usize>,
-    /// The first argument.
-    numbers: Vec<u8>,
-    id: Option<CallId>,
+/// What a script is asked. The scripts' own comments say how it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    slot: Slot,
+    now: Option<Timestamp>,
+    id: CallId,
+    /// Whether charges are taken; whether what is settled has a hold.
+    flag: bool,
+    /// How long to hold the call; when it was decided.
+    span: Span,
+    /// Whether the last key is a hold.
+    has_hold: bool,
+    // One of these is empty.
+    charges: &'a [Charge<'a>],
+    corrections: &'a [Settlement<'a>],
+}
+
+#[derive(Clone, Copy)]
+enum Span {
+    Lasts(Duration),
+    Since(Timestamp),
 }
 
 /// Whether what is decided is to be written.
@@ -33,107 +44,127 @@ pub(super) enum Take {
     Nothing,
 }
 
-impl Question {
-    pub(super) fn decide(prefix: &str, slot: Slot, call: &Call<'_>, take: Take) -> Result<Self, Failure> {
+/// What is asked of one counter.
+struct Counter<'a> {
+    key: &'a [u8],
+    limit: &'a Limit,
+    flags: u8,
+    units: u64,
+    most: i64,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn decide(slot: Slot, call: &Call<'a>, take: Take) -> Self {
         let hold = call.hold.filter(|hold| take == Take::Charges && !hold.is_zero());
-        let lasts = whole(hold.unwrap_or_default().min(CENTURY).as_micros());
-        let mut question = Self::begin(call.charges.len(), take == Take::Charges, call.now, lasts)?;
-        let family = family(prefix, slot);
-        for charge in call.charges {
-            question.name(&family, charge.key);
-            question.charge(charge)?;
+        Self {
+            slot,
+            now: call.now,
+            id: call.id,
+            flag: take == Take::Charges,
+            span: Span::Lasts(hold.unwrap_or_default().min(CENTURY)),
+            has_hold: hold.is_some(),
+            charges: call.charges,
+            corrections: &[],
         }
-        question.identify(call.id, hold.is_some().then_some((prefix, slot)));
-        Ok(question)
     }
 
-    pub(super) fn settle(
-        prefix: &str,
+    pub(super) const fn settle(
         slot: Slot,
         call: Settled,
-        corrections: &[Settlement<'_>],
+        corrections: &'a [Settlement<'a>],
         now: Option<Timestamp>,
-    ) -> Result<Self, Failure> {
-        let charged = exact(call.at)?;
-        let mut question = Self::begin(corrections.len(), call.hold, now, charged)?;
-        let family = family(prefix, slot);
-        for correction in corrections {
-            // By nothing, a counter is left as it is.
-            if let (flags, units @ 1..) = flags(correction.adjustment) {
-                question.name(&family, correction.key);
-                question.record(&correction.limit, flags, units, i64::MAX / 2)?;
-            }
+    ) -> Self {
+        Self {
+            slot,
+            now,
+            id: call.id,
+            flag: call.hold,
+            span: Span::Since(call.at),
+            has_hold: call.hold,
+            charges: &[],
+            corrections,
         }
-        question.identify(call.id, call.hold.then_some((prefix, slot)));
-        Ok(question)
     }
 
     /// Tells whether there is nothing to be asked.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_hold && self.counters().next().is_none()
     }
 
-    /// Writes it as a call of a script, known by its text or digest.
-    pub(super) fn command(&self, name: &str, script: &str) -> Cmd {
-        const FRAMES: usize = 16;
-        let size = script.len() + self.names.len() + self.numbers.len() + FRAMES * (self.ends.len() + 5);
-        let mut command = Cmd::with_capacity(self.ends.len() + 5, size);
-        command.arg(name).arg(script).arg(self.ends.len());
-        let mut start = 0;
-        for end in &self.ends {
-            command.arg(self.names.get(start..*end).unwrap_or_default());
-            start = *end;
-        }
-        command.arg(self.numbers.as_slice());
-        if let Some(id) = self.id {
-            command.arg(id.number().to_be_bytes().as_slice());
-        }
-        command
+    /// Tells which kernels it is about.
+    pub(super) fn kernels(&self) -> Kernels {
+        let all = self.counters().map(|counter| counter.limit.kernel());
+        all.fold(Kernels::default(), Kernels::with)
     }
 
-    fn begin(counters: usize, flag: bool, now: Option<Timestamp>, span: i64) -> Result<Self, Failure> {
+    /// Writes it as a call of a script, which is known by its text or its digest.
+    pub(super) fn command(&self, name: &str, script: &str, prefix: &str) -> Result<Cmd, Failure> {
+        let counters = self.counters().count();
         let mut numbers = Vec::with_capacity(17 + counters * 50);
-        numbers.push(flag.into());
-        numbers.extend(now.map_or(Ok(-1), exact)?.to_le_bytes());
-        numbers.extend(span.to_le_bytes());
-        let (names, ends) = (Vec::with_capacity(counters * 96), Vec::with_capacity(counters + 1));
-        Ok(Self { kernels: Kernels::default(), names, ends, numbers, id: None })
-    }
+        numbers.push(self.flag.into());
+        numbers.extend(self.now.map_or(Ok(-1), exact)?.to_le_bytes());
+        numbers.extend(self.span.micros()?.to_le_bytes());
 
-    fn name(&mut self, family: &str, key: &[u8]) {
-        self.names.extend_from_slice(family.as_bytes());
-        self.names.extend_from_slice(key);
-        self.ends.push(self.names.len());
-    }
-
-    fn identify(&mut self, id: CallId, hold: Option<(&str, Slot)>) {
-        if let Some((prefix, slot)) = hold {
-            self.name(&format!("{prefix}:hold:{{{slot}}}:{id}"), &[]);
+        let mut command = Cmd::with_capacity(counters + 6, script.len() + 160 + counters * 160);
+        command.arg(name).arg(script).arg(counters + usize::from(self.has_hold));
+        let mut key = family(prefix, self.slot).into_bytes();
+        let family = key.len();
+        for counter in self.counters() {
+            key.truncate(family);
+            key.extend_from_slice(counter.key);
+            command.arg(key.as_slice());
+            counter.write(&mut numbers)?;
         }
-        self.id = (hold.is_some() || self.kernels.has(Kernel::Entries)).then_some(id);
+        if self.has_hold {
+            command.arg(format!("{prefix}:hold:{{{}}}:{}", self.slot, self.id));
+        }
+        command.arg(numbers);
+        if self.has_hold || self.kernels().has(Kernel::Entries) {
+            command.arg(self.id.number().to_be_bytes().as_slice());
+        }
+        Ok(command)
     }
 
-    fn charge(&mut self, charge: &Charge<'_>) -> Result<(), Failure> {
+    fn counters(&self) -> impl Iterator<Item = Counter<'a>> + use<'a> {
+        self.charges.iter().map(Counter::charge).chain(self.corrections.iter().filter_map(Counter::correct))
+    }
+}
+
+impl<'a> Counter<'a> {
+    fn charge(charge: &'a Charge<'a>) -> Self {
         let flags = u8::from(charge.mode == Mode::Enforce) | u8::from(charge.charge_denied) << 1;
         // What costs more than any capacity costs too much, however much it is.
-        self.record(&charge.limit, flags, charge.cost, EXACT)
+        Self { key: charge.key, limit: &charge.limit, flags, units: charge.cost, most: EXACT }
     }
 
-    fn record(&mut self, limit: &Limit, flags: u8, units: u64, most: i64) -> Result<(), Failure> {
-        self.kernels = self.kernels.with(limit.kernel());
-        let unit = if limit.kernel() == Kernel::Level { Level::UNIT } else { 1 };
-        let (kernel, numbers) = numbers(limit)?;
-        self.numbers.extend([kernel, flags]);
-        self.numbers.extend(whole(units.saturating_mul(unit).into()).min(most).to_le_bytes());
-        self.numbers.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    /// `None` for a correction by nothing, which leaves a counter as it is.
+    fn correct(correction: &'a Settlement<'a>) -> Option<Self> {
+        let (flags, units) = match correction.adjustment {
+            Adjustment::Return(units) => (0, units),
+            Adjustment::Add(units) => (1, units),
+        };
+        let Settlement { key, limit, .. } = correction;
+        (units > 0).then_some(Self { key, limit, flags, units, most: i64::MAX / 2 })
+    }
+
+    fn write(&self, numbers: &mut Vec<u8>) -> Result<(), Failure> {
+        let unit = if self.limit.kernel() == Kernel::Level { Level::UNIT } else { 1 };
+        let (kernel, of_limit) = numbers_of(self.limit)?;
+        numbers.extend([kernel, self.flags]);
+        numbers.extend(whole(self.units.saturating_mul(unit).into()).min(self.most).to_le_bytes());
+        for number in of_limit {
+            numbers.extend(number.to_le_bytes());
+        }
         Ok(())
     }
 }
 
-fn flags(adjustment: Adjustment) -> (u8, u64) {
-    match adjustment {
-        Adjustment::Return(units) => (0, units),
-        Adjustment::Add(units) => (1, units),
+impl Span {
+    fn micros(self) -> Result<i64, Failure> {
+        match self {
+            Self::Lasts(lasts) => Ok(whole(lasts.as_micros())),
+            Self::Since(at) => exact(at),
+        }
     }
 }
 
@@ -143,12 +174,12 @@ pub(super) fn family(prefix: &str, slot: Slot) -> String {
 }
 
 /// Which part of a script counts by a limit, and the numbers it needs.
-fn numbers(limit: &Limit) -> Result<(u8, [i64; 5]), Failure> {
+fn numbers_of(limit: &Limit) -> Result<(u8, [i64; 5]), Failure> {
     let capacity = whole(limit.capacity().into());
     match limit {
         Limit::Level(level) => {
-            let most =
-                capacity.saturating_mul(whole(Level::UNIT.into())).saturating_add(whole(level.late().into()));
+            let full = capacity.saturating_mul(whole(Level::UNIT.into()));
+            let most = full.saturating_add(whole(level.late().into()));
             let (ceiling, refill) = (whole(level.ceiling().into()), whole(level.refill().into()));
             Ok((1, [most, ceiling, refill, level.window_seconds().into(), 0]))
         }
@@ -169,7 +200,8 @@ fn windows(kernel: u8, capacity: i64, frame: Frame) -> Result<(u8, [i64; 5]), Fa
         Frame::Calendar(edges) => {
             let [a, b, c, d] = edges.instants().map(Timestamp::micros);
             // A script takes the window that follows the last to be at most twice as long.
-            let is_exact = a > -EXACT && d.saturating_add(d.saturating_sub(c).saturating_mul(2)) < EXACT;
+            let last = d.saturating_add(d.saturating_sub(c).saturating_mul(2));
+            let is_exact = a > -EXACT && last < EXACT;
             if is_exact { Ok((kernel + 1, [capacity, a, b, c, d])) } else { Err(TOO_LONG) }
         }
     }

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use stanchion_ratelimit::Kernel;
 
 /// A script, and the digest that servers know it by.
@@ -43,12 +45,14 @@ impl Kernels {
 }
 
 impl Scripts {
-    pub(super) fn decide() -> Self {
-        Self::of_verb(Verb::Decide)
+    pub(super) fn decide() -> &'static Self {
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::of_verb(Verb::Decide));
+        &SCRIPTS
     }
 
-    pub(super) fn settle() -> Self {
-        Self::of_verb(Verb::Settle)
+    pub(super) fn settle() -> &'static Self {
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::of_verb(Verb::Settle));
+        &SCRIPTS
     }
 
     #[expect(clippy::indexing_slicing, reason = "a set is less than the number of sets")]

@@ -1,11 +1,10 @@
 -- Corrects what a call has charged, and answers 1; or 0 if it had a hold that is over.
 
 local is_held, charged = flag == 1, span
-local held = call("MGET", unpack(KEYS))
 local count = #KEYS
 
 if is_held then
-  if tonumber(held[count] or 0) <= now then return 0 end
+  if tonumber(call("GET", KEYS[count]) or 0) <= now then return 0 end
   call("DEL", KEYS[count])
   count = count - 1
 end
@@ -13,7 +12,7 @@ end
 for i = 1, count do
   local kernel, flags, units, _, a, b, c, d
   kernel, flags, units, _, a, b, c, d, position = unpack_numbers(RECORD, numbers, position)
-  local before, adds, is_kept = held[i], flags == 1, false
+  local before, adds, is_kept = kernel < 6 and call("GET", KEYS[i]), flags == 1, false
   local at, used, earlier, kept, clear, keep
 
   if kernel == 1 then

@@ -112,6 +112,25 @@ async fn what_is_given_back_leaves_nothing_behind() {
     assert_eq!(keys(&mut connection, &prefix), 0, "what had ended went before");
 }
 
+/// A Cluster's client sends a command again when it does not know what became of it.
+#[tokio::test]
+async fn a_call_that_arrives_twice_keeps_one_lease() {
+    let prefix = prefix();
+    let (store, slot, mut connection) = (store(&prefix), tenant(1), connection());
+    let limit = Limit::concurrency(100, Duration::from_secs(60)).unwrap();
+    for units in [1, 7] {
+        let (charges, id) = ([Charge::new(b"lease".as_slice(), limit, units)], id());
+        let call = Call { id, ..Call::new(&charges, Some(NOON)) };
+        for _ in 0..2 {
+            assert!(store.decide(slot, &call).await.unwrap().is_admitted());
+            assert_eq!(left(&store, limit).await, 100 - units);
+        }
+        let of = Settled { id, at: NOON, hold: false };
+        settle(&store, slot, of, (b"lease", limit), Adjustment::Return(units), NOON).await;
+        assert_eq!(keys(&mut connection, &prefix), 0);
+    }
+}
+
 async fn left(store: &stanchion_redis::RedisCounterStore, limit: Limit) -> u64 {
     decide(store, tenant(1), &[Charge::new(b"lease", limit, 0)], NOON).await.standings()[0].remaining
 }
