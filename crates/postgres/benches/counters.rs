@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use stanchion_core::{IdGen as _, SeededRandom, Timestamp};
 use stanchion_postgres::{CounterConfig, PgCounterStore, Url, scope_id, testing};
 use stanchion_ratelimit::{
@@ -279,41 +279,67 @@ impl Bench {
 
     /// What it takes one caller to take a lease and give it back, while so many others are in force.
     fn leases(&self, others: u64, pairs: u32) {
-        let entries = format!(
-            "INSERT INTO stanchion.ratelimit_counter (scope_id, edge, key, entries, fresh_at)
-             SELECT '{}', false, 'leases {others}',
-                    string_agg(int8send(4000000000000000) || decode(lpad(to_hex(number), 32, '0'), 'hex') || int8send(1), ''),
-                    4000000000000000
-             FROM generate_series(1, {others}) AS number",
-            scope()
-        );
-        self.run(&entries);
-        let Side::Ours(store) = &self.ours else { return };
         let key = format!("leases {others}");
+        self.fill(&key, others);
+        let Side::Ours(store) = &self.ours else { return };
         let limit = Limit::concurrency(others + 1, Duration::from_secs(3_600)).unwrap();
         let charges = [Charge::new(key.as_bytes(), limit, 1)];
         let back = [Settlement { key: key.as_bytes(), limit, adjustment: Adjustment::Return(1) }];
+        self.best_of_five(&format!("postgres_lease_among_{others}"), pairs, async |number| {
+            let call = Call { id: CallId::new(1 << 64 | number), ..Call::new(&charges, None) };
+            let outcome = store.decide(slot(), &call).await.unwrap();
+            assert!(outcome.is_admitted() && outcome.standings()[0].remaining == 0);
+            let of = Settled { id: call.id, at: outcome.at(), hold: false };
+            assert!(store.settle(slot(), of, &back, None).await.unwrap());
+        });
+    }
+
+    /// What it takes one caller to be refused by a log that holds so many charges.
+    fn refusals_of_a_log(&self, capacity: u64, calls: u32) {
+        let key = format!("log {capacity}");
+        self.fill(&key, capacity);
+        let Side::Ours(store) = &self.ours else { return };
+        let limit = Limit::sliding_log(capacity, Duration::from_secs(3_600)).unwrap();
+        let charges = [Charge::new(key.as_bytes(), limit, 1)];
+        self.best_of_five(&format!("postgres_refused_by_{capacity}"), calls, async |number| {
+            let call = Call { id: CallId::new(1 << 64 | number), ..Call::new(&charges, None) };
+            let outcome = store.decide(slot(), &call).await.unwrap();
+            assert!(!outcome.is_admitted() && outcome.standings()[0].retry_after.is_some());
+        });
+    }
+
+    /// Makes a log or leases with so many entries of one unit.
+    fn fill(&self, key: &str, entries: u64) {
+        self.run(&format!(
+            "INSERT INTO stanchion.ratelimit_counter (scope_id, edge, key, held, fresh_at)
+             VALUES ('{scope}', false, '{key}', {entries}, 4000000000000000);
+             INSERT INTO stanchion.ratelimit_entry (scope_id, edge, key, until, id, amount)
+             SELECT '{scope}', false, '{key}', 4000000000000000, gen_random_uuid(), 1 FROM generate_series(1, {entries});
+             VACUUM ANALYZE stanchion.ratelimit_entry",
+            scope = scope()
+        ));
+    }
+
+    fn best_of_five(&self, figure: &str, times: u32, work: impl AsyncFn(u128)) {
         let mut best = f64::MAX;
         for _ in 0..5 {
             let began = Instant::now();
             self.runtime.block_on(async {
-                for number in 0..u128::from(pairs) {
-                    let call = Call { id: CallId::new(1 << 64 | number), ..Call::new(&charges, None) };
-                    let outcome = store.decide(slot(), &call).await.unwrap();
-                    assert!(outcome.is_admitted() && outcome.standings()[0].remaining == 0);
-                    let of = Settled { id: call.id, at: outcome.at(), hold: false };
-                    assert!(store.settle(slot(), of, &back, None).await.unwrap());
+                for number in 0..times {
+                    work(number.into()).await;
                 }
             });
-            best = best.min(began.elapsed().as_secs_f64() * 1e6 / f64::from(pairs));
+            best = best.min(began.elapsed().as_secs_f64() * 1e6 / f64::from(times));
         }
-        println!("BENCH ratelimit.postgres_lease_among_{others} value={best:.0} unit=us");
+        println!("BENCH ratelimit.{figure} value={best:.0} unit=us");
     }
 
     fn run(&self, statements: &str) {
         self.runtime.block_on(async {
             let mut admin = self.admin.lock().await;
-            sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut *admin).await.unwrap();
+            for statement in statements.split(';') {
+                testing::run(&mut admin, statement).await;
+            }
         });
     }
 }
@@ -338,11 +364,16 @@ fn main() {
     bench.compare("postgres_one_rule", Users::Many, 1, 3_200 * scale, turns);
     bench.compare("postgres_eight_rules", Users::Many, 8, 1_600 * scale, turns);
     bench.compare("postgres_hot_counter", Users::One, 1, 1_600 * scale, turns);
-    for (others, pairs) in [(9, 100), (99, 100), (999, 50), (9_999, 10)] {
-        bench.leases(others, pairs * scale as u32);
+    for others in [9, 99, 999, 9_999] {
+        bench.leases(others, 100 * scale as u32);
+    }
+    for capacity in [10, 10_000] {
+        bench.refusals_of_a_log(capacity, 200 * scale as u32);
     }
     bench.over_admission();
-    for table in ["floor", "stanchion.ratelimit_counter", "stanchion.ratelimit_hold"] {
+    for table in
+        ["floor", "stanchion.ratelimit_counter", "stanchion.ratelimit_entry", "stanchion.ratelimit_hold"]
+    {
         bench.run(&format!("ALTER TABLE {table} SET UNLOGGED"));
     }
     bench.compare("postgres_unlogged_one_rule", Users::Many, 1, 3_200 * scale, turns);

@@ -20,6 +20,7 @@ migrations! {
     "ratelimit" / 1 "create_rules";
     "ratelimit" / 2 "create_controls";
     "ratelimit" / 3 "create_counters";
+    "ratelimit" / 4 "create_entries";
     "rbac" / 1 "create_roles";
     "tenancy" / 1 "create_tenants";
 }

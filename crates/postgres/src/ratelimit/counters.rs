@@ -1,4 +1,6 @@
 mod decision;
+mod log;
+mod prepared;
 mod question;
 mod rows;
 mod state;
@@ -11,9 +13,10 @@ use sqlx::ConnectOptions as _;
 use stanchion_core::{StoreError, Timestamp};
 use stanchion_ratelimit::{Call, Capabilities, CounterStore, Kernel, Outcome, Settled, Settlement, Slot};
 
+use self::prepared::preparing;
 use self::question::Question;
 use self::rows::{Rows, scope};
-use self::statement::{Statement, preparing};
+use self::statement::Statement;
 use crate::database::options;
 use crate::{CounterConfig, Database, Error, TenantTx, Url};
 
@@ -26,7 +29,8 @@ use crate::{CounterConfig, Database, Error, TenantTx, Url};
 /// It has connections of its own, so that counting does not take those that records need. What has become as good as new is removed by
 /// [`Database::sweep_counters`].
 ///
-/// A counter of a log or of leases is one row with all its entries, 32 bytes each, and is read and written whole.
+/// A log, or leases, is a row that tells how much is held in all, and one for each entry. The first is the lock of the others, and a
+/// decision reads of them what has ended since the last one, the last, and where it refuses as many of the first as have to end.
 ///
 /// # What is lost, and when
 ///
@@ -35,8 +39,8 @@ use crate::{CounterConfig, Database, Error, TenantTx, Url};
 /// received. Limits give so much more, once. A restart in good order forgets nothing, and a crash of ours nothing that was answered.
 ///
 /// The log costs about 250 bytes per charge. Where that is more than the counters are worth, make their tables unlogged:
-/// `ALTER TABLE stanchion.ratelimit_counter SET UNLOGGED`, and `stanchion.ratelimit_hold`. Then a crash or a failover forgets all
-/// counters, and limits start over.
+/// `ALTER TABLE stanchion.ratelimit_counter SET UNLOGGED`, and `stanchion.ratelimit_entry` and `stanchion.ratelimit_hold`, all three of
+/// them. Then a crash or a failover forgets all counters, and limits start over.
 ///
 /// # When it does not answer
 ///
@@ -92,7 +96,7 @@ impl PgCounterStore {
         now: Option<Timestamp>,
     ) -> Result<bool, Error> {
         let question = Question::of_settlement(tx.scope().into(), call, corrections, now)?;
-        question.ask_on(tx, |found| question.settle(call, corrections, now, found)).await
+        question.ask_on(tx, |found| question.settle(call, corrections, found)).await
     }
 
     /// Closes all connections once they are free, and refuses new ones.
@@ -129,7 +133,7 @@ impl CounterStore for PgCounterStore {
     ) -> Result<bool, StoreError> {
         let ask = async {
             let question = Question::of_settlement(slot, call, corrections, now)?;
-            question.ask(&self.database, |found| question.settle(call, corrections, now, found)).await
+            question.ask(&self.database, |found| question.settle(call, corrections, found)).await
         };
         self.database.run("settle", ask).await
     }

@@ -5,13 +5,26 @@ use crate::{Database, Error, SystemTx};
 /// How many pages are swept at once: some thousand rows, for a few milliseconds.
 const PAGES: i64 = 64;
 
-/// What is swept, and by which column.
-const TABLES: [(&str, &str); 2] =
-    [("stanchion.ratelimit_counter", "fresh_at"), ("stanchion.ratelimit_hold", "ends_at")];
+/// What is swept, and of which rows. The order is that in which they come to be left over.
+///
+/// An entry and its counter are written together, so who sees an entry and no counter sees one that was left over. Each is looked for by
+/// its key: `OFFSET` keeps the planner from reading all counters for every few pages of entries.
+const TABLES: [(&str, &str); 3] = [
+    (
+        "stanchion.ratelimit_counter",
+        "fresh_at <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+    ),
+    (
+        "stanchion.ratelimit_entry",
+        "NOT EXISTS (SELECT FROM stanchion.ratelimit_counter AS c
+            WHERE c.scope_id = swept.scope_id AND c.edge = swept.edge AND c.key = swept.key OFFSET 0)",
+    ),
+    ("stanchion.ratelimit_hold", "ends_at <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint"),
+];
 
 impl Database {
-    /// Removes rate-limit counters that are as good as new and holds that have ended, and returns how many they were. It goes through
-    /// the tables by their pages. Nobody is waited for: a row that somebody has is left, and one that was changed meanwhile is looked
+    /// Removes rate-limit counters that are as good as new, with their entries, and holds that have ended, and returns how many rows
+    /// they were. It goes through the tables by their pages. Nobody is waited for: a row that somebody has is left, and one that was changed meanwhile is looked
     /// at as it is then. While nobody does this, the tables grow by every new key; nothing else comes of it.
     ///
     /// # Errors
@@ -41,14 +54,13 @@ async fn pages(database: &Database, system: SystemScope, table: &str) -> Result<
 async fn remove(
     database: &Database,
     system: SystemScope,
-    (table, column): (&str, &str),
+    (table, is_left_over): (&str, &str),
     from: i64,
 ) -> Result<u64, Error> {
     let delete = format!(
         "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM {table}
-            WHERE ctid >= $1::text::tid AND ctid < $2::text::tid
-            AND {column} <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
+            SELECT ctid FROM {table} AS swept
+            WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND {is_left_over}
             FOR UPDATE SKIP LOCKED))"
     );
     let mut tx = SystemTx::begin(database, system).await?;

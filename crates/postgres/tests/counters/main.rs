@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod cut_off;
+mod entries;
 mod joined;
 mod race;
 mod rows;

@@ -66,7 +66,7 @@ async fn no_table_shows_or_gives_one_tenant_s_rows_to_another() {
     // Keys come before their hashes, which refer to them.
     tables.sort();
     assert!(tables.len() >= 15, "{tables:?}");
-    for counted in ["stanchion.ratelimit_counter", "stanchion.ratelimit_hold"] {
+    for counted in ["stanchion.ratelimit_counter", "stanchion.ratelimit_entry", "stanchion.ratelimit_hold"] {
         assert!(tables.iter().any(|table| table == counted), "{tables:?}");
     }
     for table in &tables {

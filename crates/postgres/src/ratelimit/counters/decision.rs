@@ -3,6 +3,7 @@
 use stanchion_core::Timestamp;
 use stanchion_ratelimit::{Call, Charge, Entry, Limit, Mode, Outcome, Settled, Settlement, Standing, State};
 
+use super::log::Rewriting;
 use super::state::Kept;
 
 /// A change of one counter, by the number of its key.
@@ -12,6 +13,7 @@ pub(super) struct Changed {
     pub(super) after: Kept,
     /// From when on it is as good as new.
     pub(super) fresh_at: Timestamp,
+    pub(super) entries: Option<Rewriting>,
 }
 
 /// What a decision comes to.
@@ -52,15 +54,13 @@ pub(super) fn decide(
         charged.iter().all(|(_, charge, _, standing)| standing.fits || charge.mode == Mode::Observe);
     let mut changes = Vec::new();
     let standings = charged.into_iter().map(|(key, charge, after, standing)| {
-        let is_taken = takes == Takes::Charges && (admitted || charge.charge_denied);
-        if !standing.fits {
-            standing
-        } else if is_taken {
+        let is_taken = takes == Takes::Charges && standing.fits && (admitted || charge.charge_denied);
+        if is_taken {
             changes.extend(kept(key).charged(*key, call, charge, after, now));
-            standing
-        } else {
-            kept(key).charge(&charge.limit, now, 0).1
+        } else if takes == Takes::Charges {
+            changes.extend(kept(key).tidied(*key, now));
         }
+        if is_taken || !standing.fits { standing } else { kept(key).charge(&charge.limit, now, 0).1 }
     });
     let outcome = Outcome::new(admitted, now, standings.collect::<Vec<_>>());
     Decided { outcome, changes }
@@ -77,22 +77,18 @@ pub(super) fn settle(
     let mut changes: Vec<Changed> = Vec::new();
     for (key, correction) in keys.iter().zip(corrections) {
         let Some(kept) = counters.get_mut(*key) else { continue };
-        let fresh_at = match correction.limit {
+        let changed = match correction.limit {
             Limit::Entries(limit) => {
-                let before = kept.entries.clone();
-                kept.entries.prune(now);
-                kept.entries.settle(call.id, limit.until(now), correction.adjustment);
-                (kept.entries != before).then(|| kept.clear_at(now))
+                kept.corrected(*key, (call.id, limit.until(now)), correction.adjustment, now)
             }
-            limit => limit.settle(kept.state, now, call.at, correction.adjustment).map(|after| {
-                kept.state = Some(after);
-                limit.fresh_at(after)
+            limit => limit.settle(kept.state(), now, call.at, correction.adjustment).map(|after| {
+                *kept = kept.with(after);
+                Changed { key: *key, after: kept.clone(), fresh_at: limit.fresh_at(after), entries: None }
             }),
         };
-        if let Some(fresh_at) = fresh_at {
-            changes.retain(|before| before.key != *key);
-            changes.push(Changed { key: *key, after: kept.clone(), fresh_at });
-        }
+        // What comes later tells all that became of the counter.
+        changes.retain(|before| before.key != *key);
+        changes.extend(changed);
     }
     changes
 }
@@ -100,11 +96,9 @@ pub(super) fn settle(
 impl Kept {
     fn charge(&self, limit: &Limit, now: Timestamp, cost: u64) -> (Option<State>, Standing) {
         match limit {
-            Limit::Entries(limit) => {
-                (None, limit.standing(&self.entries.in_use(limit, now, cost), now, cost))
-            }
+            Limit::Entries(limit) => (None, limit.standing(&self.in_use(now), now, cost)),
             limit => {
-                let (after, standing) = limit.charge(self.state, now, cost);
+                let (after, standing) = limit.charge(self.state(), now, cost);
                 (Some(after), standing)
             }
         }
@@ -119,23 +113,16 @@ impl Kept {
         after: Option<State>,
         now: Timestamp,
     ) -> Option<Changed> {
-        let mut counter = self.clone();
-        let fresh_at = match (charge.limit, after) {
-            (Limit::Entries(limit), _) if charge.cost > 0 => {
-                counter.entries.prune(now);
-                counter.entries.add(Entry { until: limit.until(now), id: call.id, amount: charge.cost });
-                counter.clear_at(now)
+        match (charge.limit, after) {
+            (Limit::Entries(limit), _) => {
+                let entry = Entry { until: limit.until(now), id: call.id, amount: charge.cost };
+                self.added(key, entry, now)
             }
-            (limit, Some(after)) if self.state.is_some() || after.used > 0 => {
-                counter.state = Some(after);
-                limit.fresh_at(after)
+            (limit, Some(after)) if self.state().is_some() || after.used > 0 => {
+                let fresh_at = limit.fresh_at(after);
+                Some(Changed { key, after: self.with(after), fresh_at, entries: None })
             }
-            _ => return None,
-        };
-        Some(Changed { key, after: counter, fresh_at })
-    }
-
-    fn clear_at(&self, now: Timestamp) -> Timestamp {
-        self.entries.as_slice().last().map_or(now, |last| last.until)
+            _ => None,
+        }
     }
 }

@@ -1,8 +1,9 @@
+use sqlx::postgres::PgRow;
 use stanchion_core::{StoreErrorKind, Timestamp};
-use stanchion_ratelimit::{Call, CallId, Outcome, Settled, Settlement, Slot};
+use stanchion_ratelimit::{Call, Limit, Outcome, Settled, Settlement, Slot};
 
 use super::decision::{Takes, decide, settle};
-use super::rows::{Hold, Keys, Rows, scope};
+use super::rows::{Hold, Keys, Logs, Rows, scope};
 use super::state::Found;
 use super::statement::Statement;
 use crate::{Database, Error, TenantTx};
@@ -12,8 +13,10 @@ pub(super) struct Question<'a> {
     slot: Slot,
     rows: Rows,
     keys: Keys<'a>,
-    /// The call whose hold ends with it, and the time at which that must still last.
-    held: Option<(CallId, Option<Timestamp>)>,
+    logs: Logs,
+    /// The caller's time.
+    now: Option<Timestamp>,
+    settled: Option<Settled>,
 }
 
 /// What the counters that were found say to it, and what has to be written before that counts.
@@ -22,7 +25,13 @@ pub(super) type Answer<'a, T> = (T, Vec<Statement<'a>>);
 impl<'a> Question<'a> {
     pub(super) fn of_call(slot: Slot, call: &Call<'a>) -> Result<Self, Error> {
         let keys = Keys::of(call.charges.iter().map(|charge| charge.key));
-        Ok(Self { slot, rows: Rows::of(slot)?, keys, held: None })
+        let logs = Logs::of(keys.numbers.iter().zip(call.charges).filter_map(|(key, charge)| {
+            let Limit::Entries(limit) = charge.limit else { return None };
+            // What asks for nothing fits whatever is held.
+            let spare = limit.capacity().checked_sub(charge.cost).filter(|_| charge.cost > 0);
+            Some((*key, spare.and_then(|spare| i64::try_from(spare).ok())))
+        }));
+        Ok(Self { slot, rows: Rows::of(slot)?, keys, logs, now: call.now, settled: None })
     }
 
     pub(super) fn of_settlement(
@@ -32,7 +41,10 @@ impl<'a> Question<'a> {
         now: Option<Timestamp>,
     ) -> Result<Self, Error> {
         let keys = Keys::of(corrections.iter().map(|correction| correction.key));
-        Ok(Self { slot, rows: Rows::of(slot)?, keys, held: call.hold.then_some((call.id, now)) })
+        let logs = Logs::of(keys.numbers.iter().zip(corrections).filter_map(|(key, correction)| {
+            matches!(correction.limit, Limit::Entries(_)).then_some((*key, None))
+        }));
+        Ok(Self { slot, rows: Rows::of(slot)?, keys, logs, now, settled: Some(call) })
     }
 
     /// Asks in a transaction of its own: two messages, unless somebody makes a counter at the same time.
@@ -47,7 +59,7 @@ impl<'a> Question<'a> {
         let question = Statement::text(&self.statements());
         loop {
             let (tx, rows) = TenantTx::begin_asking(database, scope(self.slot), &question).await?;
-            let found = Found::read(&rows, &self.keys.sorted)?;
+            let found = self.read(&rows)?;
             let is_changed = found.released;
             let (told, writing) = answer(found);
             if writing.is_empty() && !is_changed {
@@ -76,7 +88,7 @@ impl<'a> Question<'a> {
             for statement in self.statements() {
                 rows.extend(statement.query().fetch_all(&mut *connection).await?);
             }
-            let (told, writing) = answer(Found::read(&rows, &self.keys.sorted)?);
+            let (told, writing) = answer(self.read(&rows)?);
             let mut written = Ok(());
             for statement in writing {
                 if written.is_ok() {
@@ -100,21 +112,31 @@ impl<'a> Question<'a> {
 
     /// Looks at the counters as they are at one moment, and takes nothing.
     pub(super) async fn look(&self, database: &Database, call: &Call<'_>) -> Result<Outcome, Error> {
-        let look = Statement::text(&[self.rows.look(&self.keys)]);
-        let found = TenantTx::read(database, scope(self.slot), &look).await?;
-        let found = Found::read(&found, &self.keys.sorted)?;
-        let now = call.now.unwrap_or(found.clock);
-        Ok(decide(call, now, &self.keys.numbers, &found.counters, Takes::Nothing).outcome)
+        let look: Vec<_> = [self.rows.look(&self.keys)].into_iter().chain(self.entries()).collect();
+        let found = TenantTx::read(database, scope(self.slot), &Statement::text(&look)).await?;
+        let Found { counters, now, .. } = self.read(&found)?;
+        Ok(decide(call, now, &self.keys.numbers, &counters, Takes::Nothing).outcome)
     }
 
     fn statements(&self) -> Vec<Statement<'a>> {
-        let release = self.held.map(|(id, now)| self.rows.release(id, now));
-        release.into_iter().chain([self.rows.take(&self.keys)]).collect()
+        let release = self.settled.filter(|call| call.hold).map(|call| self.rows.release(call.id, self.now));
+        release.into_iter().chain([self.rows.take(&self.keys)]).chain(self.entries()).collect()
+    }
+
+    /// Looks into logs and leases, if there are any.
+    fn entries(&self) -> impl Iterator<Item = Statement<'a>> {
+        let has_logs = !self.logs.keys.is_empty();
+        let entries = has_logs.then(|| self.rows.entries(&self.keys, &self.logs, self.now));
+        let own = self.settled.filter(|_| has_logs).map(|call| self.rows.own(call.id));
+        entries.into_iter().chain(own)
+    }
+
+    fn read(&self, rows: &[PgRow]) -> Result<Found, Error> {
+        Found::read(rows, &self.keys.sorted, self.now)
     }
 
     pub(super) fn decide(&self, call: &Call<'_>, found: Found) -> Answer<'a, Outcome> {
-        let Found { counters, clock, .. } = found;
-        let now = call.now.unwrap_or(clock);
+        let Found { counters, clock, now, .. } = found;
         let decided = decide(call, now, &self.keys.numbers, &counters, Takes::Charges);
         let lasts = call.hold.filter(|_| decided.outcome.is_admitted());
         let hold =
@@ -126,14 +148,12 @@ impl<'a> Question<'a> {
         &self,
         call: Settled,
         corrections: &[Settlement<'_>],
-        now: Option<Timestamp>,
         found: Found,
     ) -> Answer<'a, bool> {
-        let Found { mut counters, clock, released } = found;
+        let Found { mut counters, clock, now, released } = found;
         if call.hold && !released {
             return (false, Vec::new());
         }
-        let now = now.unwrap_or(clock);
         let changes = settle(call, corrections, now, &self.keys.numbers, &mut counters);
         (true, self.rows.writing(&self.keys, changes, (now, clock), None))
     }
