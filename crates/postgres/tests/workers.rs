@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 use stanchion_core::{Author, Change, Revision, Scope, SystemScope, Timestamp};
 use stanchion_postgres::{Database, Leadership, PgRbacStore, Url, testing};
 use stanchion_rbac::{RbacChange, RbacStore, Role};
 use stanchion_replica::ChangeFeed;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 
 const SYSTEM: SystemScope = SystemScope::new("test");
 /// Nothing takes this long, but a busy machine may.
@@ -90,10 +91,11 @@ async fn a_follower_that_was_away_for_too_long_starts_anew_and_no_other() {
     let long_ago = store.changes(SYSTEM, None, 10).await.unwrap().cursor;
     store.apply(Scope::Platform, put(0, "a")).await.unwrap();
     store.apply(Scope::Platform, put(1, "b")).await.unwrap();
+    let mut connection = testing::connect(&admin_url).await;
+    all_older_have_ended(&mut connection).await;
     let lately = store.changes(SYSTEM, Some(&long_ago), 10).await.unwrap();
     assert_eq!(lately.entries.len(), 2);
     let age = "UPDATE stanchion.change SET written_at = now() - interval '2 hours'";
-    let mut connection = testing::connect(&admin_url).await;
     sqlx::raw_sql(AssertSqlSafe(age.to_owned())).execute(&mut connection).await.unwrap();
 
     assert_eq!(database.sweep_feed(SYSTEM, Duration::from_secs(3600)).await.unwrap(), 2);
@@ -103,4 +105,32 @@ async fn a_follower_that_was_away_for_too_long_starts_anew_and_no_other() {
     assert_eq!((page.reset, page.entries.len()), (false, 1));
     let page = store.changes(SYSTEM, Some(&long_ago), 10).await.unwrap();
     assert_eq!((page.reset, page.entries.len()), (true, 0));
+}
+
+/// Waits until no transaction is open that is as old as the changes. A cursor stands behind those that are open, and the feed is not cut
+/// off before them: they may be another test's, since the transactions of all databases of a server are counted together.
+async fn all_older_have_ended(connection: &mut PgConnection) {
+    let ended = "SELECT bool_and(written_by < pg_snapshot_xmin(pg_current_snapshot())) FROM stanchion.change";
+    while !sqlx::query_scalar::<_, bool>(ended).fetch_one(&mut *connection).await.unwrap() {
+        yield_now().await;
+    }
+}
+
+/// Another database's transaction, of all things, holds the end of the feed up; what it holds up is cut off once it has ended.
+#[tokio::test]
+async fn a_feed_is_not_cut_off_before_what_is_still_open_anywhere() {
+    let (elsewhere, admin_url) = (testing::fresh_admin_url().await, testing::fresh_admin_url().await);
+    let mut open = testing::connect(&elsewhere).await;
+    testing::run(&mut open, "BEGIN").await;
+    testing::run(&mut open, "SELECT pg_current_xact_id()").await;
+    let database = Database::new(&admin_url.with_login(testing::LOGIN), testing::config());
+    let store = PgRbacStore::new(database.clone());
+    store.apply(Scope::Platform, put(0, "a")).await.unwrap();
+    let mut connection = testing::connect(&admin_url).await;
+    testing::run(&mut connection, "UPDATE stanchion.change SET written_at = now() - interval '2 hours'")
+        .await;
+    assert_eq!(database.sweep_feed(SYSTEM, Duration::from_secs(3600)).await.unwrap(), 0);
+    testing::run(&mut open, "ROLLBACK").await;
+    all_older_have_ended(&mut connection).await;
+    assert_eq!(database.sweep_feed(SYSTEM, Duration::from_secs(3600)).await.unwrap(), 1);
 }
