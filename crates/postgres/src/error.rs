@@ -33,6 +33,9 @@ pub enum Error {
     /// Too many calls failed just before; this one was not tried.
     #[error("the database did not answer lately")]
     Resting,
+    /// Others were first, again and again; nothing was written.
+    #[error("others were first, again and again")]
+    Contended,
     /// No answer within the time an operation may take.
     #[error("no answer within {} ms", .0.as_millis())]
     Late(std::time::Duration),
@@ -55,7 +58,7 @@ impl Error {
             Self::Corrupt { .. } => StoreErrorKind::Corrupt,
             Self::Unsupported(_) => StoreErrorKind::Unsupported,
             Self::NilTenant | Self::OtherScope => StoreErrorKind::Internal,
-            Self::Resting => StoreErrorKind::Unavailable,
+            Self::Resting | Self::Contended => StoreErrorKind::Unavailable,
         }
     }
 

@@ -2,11 +2,13 @@ mod decision;
 mod log;
 mod prepared;
 mod question;
+mod refusals;
 mod rows;
 mod state;
 mod statement;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions as _;
@@ -15,6 +17,7 @@ use stanchion_ratelimit::{Call, Capabilities, CounterStore, Kernel, Outcome, Set
 
 use self::prepared::preparing;
 use self::question::Question;
+use self::refusals::Refusals;
 use self::rows::{Rows, scope};
 use self::statement::Statement;
 use crate::database::options;
@@ -25,6 +28,10 @@ use crate::{CounterConfig, Database, Error, TenantTx, Url};
 /// A decision is one transaction and two messages: the first locks the rows of its counters, in the order of their keys so that
 /// nobody waits in a circle, and tells how they stand; the second writes what the same functions make of them that every store computes
 /// with, and commits. Decisions on one counter come one after the other, each for as long as a message takes there and back.
+///
+/// Who is refused leaves no trace, but the locks of the first message cost a transaction id and some of the log. So a call that was refused
+/// is, until it could fit, looked at first: one message that reads, takes no lock and waits for nobody. If it fits after all, because
+/// something was given back, it is decided as any other.
 ///
 /// It has connections of its own, so that counting does not take those that records need. What has become as good as new is removed by
 /// [`Database::sweep_counters`].
@@ -49,6 +56,7 @@ use crate::{CounterConfig, Database, Error, TenantTx, Url};
 #[derive(Clone)]
 pub struct PgCounterStore {
     database: Database,
+    refusals: Arc<Refusals>,
 }
 
 impl PgCounterStore {
@@ -72,7 +80,8 @@ impl PgCounterStore {
         ]);
         // Statements hold keys, and those hold who called.
         let options = options.disable_statement_logging();
-        Self { database: Database::with_options(options, pool, preparing().into()) }
+        let database = Database::with_options(options, pool, preparing().into());
+        Self { database, refusals: Arc::new(Refusals::new()) }
     }
 
     /// Decides as a part of a transaction, by the counters of its scope. Charges are taken if it commits. Until it has ended nobody
@@ -114,7 +123,15 @@ impl CounterStore for PgCounterStore {
     async fn decide(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {
         let ask = async {
             let question = Question::of_call(slot, call)?;
-            question.ask(&self.database, |found| question.decide(call, found)).await
+            let place = self.refusals.place(slot, call);
+            if self.refusals.expects(place)
+                && let Some(refused) = question.refuse(&self.database, call).await?
+            {
+                return Ok(refused);
+            }
+            let decided = question.ask(&self.database, |found| question.decide(call, found)).await?;
+            self.refusals.note(place, &decided);
+            Ok(decided)
         };
         self.database.run("decide", ask).await
     }

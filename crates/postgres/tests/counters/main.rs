@@ -5,7 +5,9 @@
 mod cut_off;
 mod entries;
 mod joined;
+mod processes;
 mod race;
+mod refused;
 mod rows;
 
 use std::num::NonZeroU64;

@@ -1,5 +1,5 @@
 use sqlx::postgres::PgRow;
-use stanchion_core::{StoreErrorKind, Timestamp};
+use stanchion_core::Timestamp;
 use stanchion_ratelimit::{Call, Limit, Outcome, Settled, Settlement, Slot};
 
 use super::decision::{Takes, decide, settle};
@@ -7,6 +7,9 @@ use super::rows::{Hold, Keys, Logs, Rows, scope};
 use super::state::Found;
 use super::statement::Statement;
 use crate::{Database, Error, TenantTx};
+
+/// How often it is asked again because somebody else was first. Once is usual, twice is rare.
+const ATTEMPTS: usize = 16;
 
 /// Which counters a call is about, and how they are asked.
 pub(super) struct Question<'a> {
@@ -57,22 +60,31 @@ impl<'a> Question<'a> {
         answer: impl Fn(Found) -> Answer<'a, T> + Send,
     ) -> Result<T, Error> {
         let question = Statement::text(&self.statements());
-        loop {
-            let (tx, rows) = TenantTx::begin_asking(database, scope(self.slot), &question).await?;
-            let found = self.read(&rows)?;
-            let is_changed = found.released;
-            let (told, writing) = answer(found);
-            if writing.is_empty() && !is_changed {
-                tx.rollback().await?;
-                return Ok(told);
-            }
-            match tx.commit_after(&Statement::text(&writing)).await {
-                Ok(()) => return Ok(told),
-                // One of the counters was made meanwhile.
-                Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+        for _ in 0..ATTEMPTS {
+            match self.ask_once(database, &question, &answer).await {
+                Err(error) if came_second(&error) => {}
+                told => return told,
             }
         }
+        Err(Error::Contended)
+    }
+
+    async fn ask_once<T>(
+        &self,
+        database: &Database,
+        question: &str,
+        answer: &(impl Fn(Found) -> Answer<'a, T> + Send),
+    ) -> Result<T, Error> {
+        let (tx, rows) = TenantTx::begin_asking(database, scope(self.slot), question).await?;
+        let found = self.read(&rows)?;
+        let is_changed = found.released;
+        let (told, writing) = answer(found);
+        if writing.is_empty() && !is_changed {
+            tx.rollback().await?;
+        } else {
+            tx.commit_after(&Statement::text(&writing)).await?;
+        }
+        Ok(told)
     }
 
     /// Asks in somebody's transaction.
@@ -82,7 +94,7 @@ impl<'a> Question<'a> {
         answer: impl Fn(Found) -> Answer<'a, T> + Send,
     ) -> Result<T, Error> {
         let connection = tx.connection()?;
-        loop {
+        for _ in 0..ATTEMPTS {
             sqlx::raw_sql("SAVEPOINT stanchion_counters").execute(&mut *connection).await?;
             let mut rows = Vec::new();
             for statement in self.statements() {
@@ -101,21 +113,41 @@ impl<'a> Question<'a> {
                     sqlx::raw_sql("RELEASE SAVEPOINT stanchion_counters").execute(&mut *connection).await?;
                     return Ok(told);
                 }
-                Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {
-                    let back = sqlx::raw_sql("ROLLBACK TO SAVEPOINT stanchion_counters");
-                    back.execute(&mut *connection).await?;
+                Err(error) if came_second(&error) => {
+                    let back =
+                        "ROLLBACK TO SAVEPOINT stanchion_counters; RELEASE SAVEPOINT stanchion_counters";
+                    sqlx::raw_sql(back).execute(&mut *connection).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
+        // A transaction that sees one moment throughout never sees what was made after it.
+        Err(Error::Contended)
     }
 
     /// Looks at the counters as they are at one moment, and takes nothing.
     pub(super) async fn look(&self, database: &Database, call: &Call<'_>) -> Result<Outcome, Error> {
+        let Found { counters, now, .. } = self.see(database).await?;
+        Ok(decide(call, now, &self.keys.numbers, &counters, Takes::Nothing).outcome)
+    }
+
+    /// Refuses by a look, where that is all there is to it. It is as if the call had come at that moment: what is refused leaves nothing
+    /// behind, so no lock is needed, nor a transaction id.
+    pub(super) async fn refuse(
+        &self,
+        database: &Database,
+        call: &Call<'_>,
+    ) -> Result<Option<Outcome>, Error> {
+        let Found { counters, now, .. } = self.see(database).await?;
+        let decided = decide(call, now, &self.keys.numbers, &counters, Takes::Charges);
+        let is_all = !decided.outcome.is_admitted() && decided.changes.is_empty();
+        Ok(is_all.then_some(decided.outcome))
+    }
+
+    async fn see(&self, database: &Database) -> Result<Found, Error> {
         let look: Vec<_> = [self.rows.look(&self.keys)].into_iter().chain(self.entries()).collect();
         let found = TenantTx::read(database, scope(self.slot), &Statement::text(&look)).await?;
-        let Found { counters, now, .. } = self.read(&found)?;
-        Ok(decide(call, now, &self.keys.numbers, &counters, Takes::Nothing).outcome)
+        self.read(&found)
     }
 
     fn statements(&self) -> Vec<Statement<'a>> {
@@ -157,4 +189,10 @@ impl<'a> Question<'a> {
         let changes = settle(call, corrections, now, &self.keys.numbers, &mut counters);
         (true, self.rows.writing(&self.keys, changes, (now, clock), None))
     }
+}
+
+/// Tells whether nothing was written because somebody else was first: made one of the counters, or was let go on.
+fn came_second(error: &Error) -> bool {
+    let Error::Database(sqlx::Error::Database(error)) = error else { return false };
+    matches!(error.code().as_deref(), Some("23505" | "40001" | "40P01"))
 }
