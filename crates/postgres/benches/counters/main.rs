@@ -16,6 +16,8 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "it measures, and spawns its callers")]
 
+mod processes;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -235,46 +237,39 @@ impl Bench {
         sqlx::query_scalar(bytes).fetch_one(&mut *self.admin.lock().await).await.unwrap()
     }
 
-    /// Four replicas race for a limit of 1,000: how much more than that they are given, over every kernel.
-    fn over_admission(&self) {
-        let limits = {
-            let century = 3_155_760_000;
-            let length = std::num::NonZeroU64::new(century * 1_000_000).unwrap();
-            let frame = stanchion_ratelimit::Frame::Every(length);
-            [
-                Limit::token_bucket(1_000, 1, century).unwrap(),
-                Limit::fixed_window(1_000, frame).unwrap(),
-                Limit::sliding_window(1_000, frame).unwrap(),
-                Limit::sliding_log(1_000, Duration::from_secs(century)).unwrap(),
-            ]
-        };
-        let url = self.url.with_login(testing::LOGIN);
-        let config = CounterConfig { max_connections: 4, ..CONFIG };
-        let over: i64 = self.runtime.block_on(async {
-            let mut over = 0;
-            for (number, limit) in limits.into_iter().enumerate() {
+    /// How many callers a second one counter refuses that has nothing left, and the transaction ids that takes for each.
+    fn refusals(&self, calls: usize) {
+        let Side::Ours(store) = &self.ours else { return };
+        let limit = Limit::token_bucket(1, 1, 3_155_760_000).unwrap();
+        let (mut best, mut least) = (0.0_f64, f64::MAX);
+        for _ in 0..5 {
+            let before = self.transaction_id();
+            let began = Instant::now();
+            self.runtime.block_on(async {
                 let mut callers = JoinSet::new();
-                for _ in 0..4 {
-                    let store = Arc::new(PgCounterStore::new(&url, config));
-                    for _ in 0..4 {
-                        let store = Arc::clone(&store);
-                        callers.spawn(async move {
-                            let key = format!("raced {number}");
-                            let charges = [Charge::new(key.as_bytes(), limit, 1)];
-                            let mut admitted = 0;
-                            for _ in 0..75 {
-                                let outcome = store.decide(Slot::Edge, &Call::new(&charges, None)).await;
-                                admitted += i64::from(outcome.unwrap().is_admitted());
-                            }
-                            admitted
-                        });
-                    }
+                for _ in 0..CALLERS {
+                    let store = Arc::clone(store);
+                    callers.spawn(async move {
+                        let charges = [Charge::new(b"nothing left", limit, 1)];
+                        for _ in 0..calls / CALLERS {
+                            store.decide(slot(), &Call::new(&charges, None)).await.unwrap();
+                        }
+                    });
                 }
-                over += (callers.join_all().await.into_iter().sum::<i64>() - 1_000).abs();
-            }
-            over
-        });
-        println!("BENCH ratelimit.over_admission_postgres value={over} unit=calls");
+                callers.join_all().await;
+            });
+            best = best.max(calls as f64 / began.elapsed().as_secs_f64());
+            least = least.min((self.transaction_id() - before) / calls as f64);
+        }
+        println!("BENCH ratelimit.postgres_refused value={best:.0} unit=decisions/s");
+        println!("BENCH ratelimit.postgres_refused_ids value={least:.4} unit=ids");
+    }
+
+    /// The next one that the server gives, to whichever of its databases.
+    fn transaction_id(&self) -> f64 {
+        let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::float8";
+        let next = async { sqlx::query_scalar(next).fetch_one(&mut *self.admin.lock().await).await };
+        self.runtime.block_on(next).unwrap()
     }
 
     /// What it takes one caller to take a lease and give it back, while so many others are in force.
@@ -358,6 +353,9 @@ fn micros_of(pid: i32) -> f64 {
 }
 
 fn main() {
+    if processes::count_for_parent() {
+        return;
+    }
     let quick = std::env::args().any(|arg| arg == "--quick");
     let (turns, scale) = if quick { (5, 1) } else { (15, 4) };
     let bench = Bench::new();
@@ -370,7 +368,8 @@ fn main() {
     for capacity in [10, 10_000] {
         bench.refusals_of_a_log(capacity, 200 * scale as u32);
     }
-    bench.over_admission();
+    bench.refusals(3_200 * scale);
+    processes::over_admission(&bench.url);
     for table in
         ["floor", "stanchion.ratelimit_counter", "stanchion.ratelimit_entry", "stanchion.ratelimit_hold"]
     {
