@@ -110,6 +110,31 @@ impl Feed {
     }
 }
 
+/// Lets followers of a store read the `feed` that it has.
+#[cfg(any(feature = "identity", feature = "ratelimit", feature = "rbac", feature = "tenancy"))]
+macro_rules! follow {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl stanchion_replica::ChangeFeed for $store {
+            async fn changes(
+                &self,
+                system: stanchion_core::SystemScope,
+                cursor: Option<&stanchion_core::FeedCursor>,
+                limit: usize,
+            ) -> Result<stanchion_core::FeedPage, stanchion_core::StoreError> {
+                self.feed.changes(system, cursor, limit).await
+            }
+
+            async fn arrived(&self) {
+                self.feed.arrived().await;
+            }
+        }
+    };
+}
+
+#[cfg(any(feature = "identity", feature = "ratelimit", feature = "rbac", feature = "tenancy"))]
+pub(crate) use follow;
+
 fn entry(row: &PgRow) -> Result<FeedEntry, Error> {
     let keys: Vec<String> = row.try_get("keys")?;
     Ok(FeedEntry {

@@ -6,14 +6,13 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use stanchion_core::{
-    Change, FeedCursor, FeedPage, KeyId, KeyVersion, Page, PageRequest, Revision, Scope, StoreError,
-    SystemScope, Text, Timestamp, Versioned,
+    Change, KeyId, KeyVersion, Page, PageRequest, Revision, Scope, StoreError, SystemScope, Text, Timestamp,
+    Versioned,
 };
 use stanchion_identity::{ApiKey, Former, Generation, KeyChange, KeyHash, KeyStatus, KeyStore};
-use stanchion_replica::ChangeFeed;
 use uuid::Uuid;
 
-use crate::feed::Feed;
+use crate::feed::{Feed, follow};
 use crate::records::{
     advance, current, instant, number, page, parsed, parsed_all, rows_of, time, time_option, versioned,
 };
@@ -199,21 +198,7 @@ impl KeyStore for PgKeyStore {
     }
 }
 
-#[async_trait]
-impl ChangeFeed for PgKeyStore {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.feed.changes(system, cursor, limit).await
-    }
-
-    async fn arrived(&self) {
-        self.feed.arrived().await;
-    }
-}
+follow!(PgKeyStore);
 
 fn key(row: &PgRow) -> Result<Versioned<ApiKey>, Error> {
     let revoked_at = time_option(row, "revoked_at")?;

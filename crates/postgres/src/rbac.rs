@@ -4,16 +4,15 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use stanchion_core::{
-    Actor, Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SubjectRef,
-    SystemScope, TenantId, Timestamp, Versioned,
+    Actor, Change, Page, PageRequest, Revision, Scope, StoreError, SubjectRef, SystemScope, TenantId,
+    Timestamp, Versioned,
 };
 use stanchion_rbac::{
     Assignment, AssignmentFilter, Denial, RbacChange, RbacStore, Role, RoleId, Snapshot, SubjectRecords,
 };
-use stanchion_replica::ChangeFeed;
 use uuid::Uuid;
 
-use crate::feed::Feed;
+use crate::feed::{Feed, follow};
 use crate::records::{
     advance, current, instant, number, page, page_key, parsed, parsed_all, parsed_option, rows_of,
     time_option, versioned,
@@ -204,21 +203,7 @@ impl RbacStore for PgRbacStore {
     }
 }
 
-#[async_trait]
-impl ChangeFeed for PgRbacStore {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.feed.changes(system, cursor, limit).await
-    }
-
-    async fn arrived(&self) {
-        self.feed.arrived().await;
-    }
-}
+follow!(PgRbacStore);
 
 /// What all parts of a change are written with.
 struct Write {

@@ -4,14 +4,12 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use stanchion_core::{
-    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError, SystemScope,
-    TenantId, Versioned,
+    Change, Page, PageRequest, Revision, Scope, Slug, StoreError, SystemScope, TenantId, Versioned,
 };
-use stanchion_replica::ChangeFeed;
 use stanchion_tenancy::{Tenant, TenantChange, TenantStatus, TenantStore};
 use uuid::Uuid;
 
-use crate::feed::Feed;
+use crate::feed::{Feed, follow};
 use crate::records::{advance, current, instant, number, page, parsed, rows_of, versioned};
 use crate::transaction::scope_id;
 use crate::{Database, Error, SystemTx};
@@ -130,21 +128,7 @@ impl TenantStore for PgTenantStore {
     }
 }
 
-#[async_trait]
-impl ChangeFeed for PgTenantStore {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.feed.changes(system, cursor, limit).await
-    }
-
-    async fn arrived(&self) {
-        self.feed.arrived().await;
-    }
-}
+follow!(PgTenantStore);
 
 fn tenant(row: &PgRow) -> Result<Versioned<Tenant>, Error> {
     let status: &str = row.try_get("status")?;

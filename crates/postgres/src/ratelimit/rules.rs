@@ -3,13 +3,10 @@
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use stanchion_core::{
-    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SystemScope, Versioned,
-};
+use stanchion_core::{Change, Page, PageRequest, Revision, Scope, StoreError, Versioned};
 use stanchion_ratelimit::{Control, RuleChange, RuleId, RuleSet, RuleStore, StoredRule};
-use stanchion_replica::ChangeFeed;
 
-use crate::feed::Feed;
+use crate::feed::{Feed, follow};
 use crate::records::{advance, current, instant, number, page, page_key, revision, rows_of, versioned};
 use crate::transaction::scope_id;
 use crate::{Database, Error, TenantTx};
@@ -142,21 +139,7 @@ impl RuleStore for PgRuleStore {
     }
 }
 
-#[async_trait]
-impl ChangeFeed for PgRuleStore {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.feed.changes(system, cursor, limit).await
-    }
-
-    async fn arrived(&self) {
-        self.feed.arrived().await;
-    }
-}
+follow!(PgRuleStore);
 
 fn rule(row: &PgRow) -> Result<Versioned<StoredRule>, Error> {
     let rule = serde_json::from_str(row.try_get("rule")?).map_err(|error| Error::corrupt("rule", error))?;
