@@ -43,8 +43,8 @@ async fn inside(admin: &mut PgConnection) -> i64 {
 async fn a_call_that_is_dropped_at_any_await_is_charged_whole_or_not_at_all() {
     let (url, mut admin) = database().await;
     let store = PgCounterStore::new(&url, CounterConfig { max_connections: 2, ..PATIENT });
-    let [(_, limit), ..] = limits(1_000);
-    let charges = [Charge::new(b"b", limit, 1), Charge::new(b"a", limit, 1)];
+    let [(_, limit), .., (_, log)] = limits(1_000);
+    let charges = [Charge::new(b"b", limit, 1), Charge::new(b"a", log, 1)];
     let (mut polls, mut charged) = (1, 0);
     loop {
         let question = call(&charges, 1);
