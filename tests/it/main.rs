@@ -14,6 +14,7 @@
     reason = "a test of a process lives in real time and has a real environment"
 )]
 
+mod adaptive;
 mod bodies;
 mod config;
 mod drain;

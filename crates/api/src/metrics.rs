@@ -152,6 +152,11 @@ impl Counts {
             "stanchion_ratelimit_store_failures",
             "Decisions during which the counters could not be reached.",
             stats.backend_failures,
+        )?;
+        page.ratio(
+            "stanchion_ratelimit_load_ratio",
+            "How loaded the service is, 0 to 1: what adaptive limits shrink by.",
+            self.0.state.pipeline.engines().ratelimit.load().permille(),
         )
     }
 
@@ -313,6 +318,12 @@ impl Page<'_> {
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// Writes thousandths as a part of one.
+    fn ratio(&mut self, name: &str, help: &str, permille: u16) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&(f64::from(permille) / 1000.0))
     }
 
     fn gauges(

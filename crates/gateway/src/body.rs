@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use stanchion_core::ProblemCode;
 use stanchion_tower::CountedBody;
 use tokio::time::{Instant, Sleep};
+
+use crate::load::InFlight;
 
 /// Why a body was cut off.
 #[derive(Debug)]
@@ -72,10 +74,20 @@ impl Patience {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Upload(Arc<Progress>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
+    begun: Instant,
+    /// How many microseconds after the beginning the last part was forwarded.
+    last: AtomicU64,
     moved: AtomicBool,
     fault: AtomicU8,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let (begun, last) = (Instant::now(), AtomicU64::new(0));
+        Self { begun, last, moved: AtomicBool::new(false), fault: AtomicU8::new(0) }
+    }
 }
 
 impl Upload {
@@ -92,8 +104,16 @@ impl Upload {
         self.0.fault.store(fault, Ordering::Relaxed);
     }
 
-    fn moved(&self) {
+    pub(crate) fn moved(&self) {
+        let since = u64::try_from(self.0.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.last.store(since, Ordering::Relaxed);
         self.0.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns how long ago a part of the body was forwarded, or where none was yet, the forwarding began.
+    pub(crate) fn rests(&self) -> Duration {
+        let last = Duration::from_micros(self.0.last.load(Ordering::Relaxed));
+        self.0.begun.elapsed().saturating_sub(last)
     }
 
     /// Tells whether a part of the body was forwarded since the last time this was asked.
@@ -198,11 +218,19 @@ pub enum ProxiedResponseBody {
 
 /// How long an upstream's body may stall.
 #[derive(Debug)]
-pub struct Stall(Patience);
+pub struct Stall {
+    patience: Patience,
+    /// Where it is measured, the request is on its way as long as its answer is.
+    _in_flight: Option<InFlight>,
+}
 
 impl ProxiedResponseBody {
-    pub(crate) const fn upstream(body: hyper::body::Incoming, stall: Duration) -> Self {
-        Self::Upstream { body, stall: Stall(Patience::new(stall)) }
+    pub(crate) const fn upstream(
+        body: hyper::body::Incoming,
+        stall: Duration,
+        in_flight: Option<InFlight>,
+    ) -> Self {
+        Self::Upstream { body, stall: Stall { patience: Patience::new(stall), _in_flight: in_flight } }
     }
 }
 
@@ -218,10 +246,12 @@ impl Body for ProxiedResponseBody {
             Self::Problem(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Self::Upstream { body, stall } => match Pin::new(body).poll_frame(context) {
                 Poll::Ready(frame) => {
-                    stall.0.arrived();
+                    stall.patience.arrived();
                     Poll::Ready(frame.map(|frame| frame.map_err(StreamError::Connection)))
                 }
-                Poll::Pending if stall.0.exhausted(context) => Poll::Ready(Some(Err(StreamError::Stalled))),
+                Poll::Pending if stall.patience.exhausted(context) => {
+                    Poll::Ready(Some(Err(StreamError::Stalled)))
+                }
                 Poll::Pending => Poll::Pending,
             },
         }

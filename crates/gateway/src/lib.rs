@@ -5,6 +5,7 @@
 //!
 //! * [`Listener`]: an accept loop with bounds on connections, heads and time, and a drain that lets running exchanges end;
 //! * [`Proxy`]: a service that forwards a governed request to its route's upstream, streaming both ways;
+//! * [`Upstreams::load`]: how loaded they are, for limits that shrink with it;
 //! * [`GatewayConfig`], [`UpstreamConfig`]: what an operator sets, with safe defaults.
 //!
 //! Only HTTP/1.1 is spoken on either side, and only plain text; TLS is terminated in front.
@@ -15,11 +16,13 @@ mod config;
 mod framing;
 mod guarded;
 mod listener;
+mod load;
 mod proxy;
 mod upstream;
 
 pub use body::{ProxiedRequestBody, ProxiedResponseBody, StreamError};
 pub use config::{GatewayConfig, UpstreamConfig};
 pub use listener::{Listener, ListenerStats};
+pub use load::UpstreamLoad;
 pub use proxy::Proxy;
 pub use upstream::Upstreams;

@@ -14,6 +14,7 @@ use stanchion_tower::{CountedBody, clean_response_head, problem_response};
 use tower_service::Service;
 
 use crate::body::Upload;
+use crate::load::InFlight;
 use crate::upstream::Upstream;
 use crate::{ProxiedRequestBody, ProxiedResponseBody, Upstreams};
 
@@ -79,8 +80,14 @@ impl Proxy {
             };
             let mut request = Request::from_parts(head, attempt);
             endpoint.address(&mut request);
-            match answer(upstream.client.request(request), route, upload.as_ref()).await? {
-                Ok(response) => return Ok(self.relay(response)),
+            let (watch, in_flight) = upstream.meter.watch(upload.as_ref()).unzip();
+            let answered = answer(upstream.client.request(request), route, upload.as_ref()).await;
+            if let Some(watch) = watch {
+                // No answer in time is an answer, too.
+                if matches!(answered, Ok(Err(_))) { watch.forget() } else { watch.waited() }
+            }
+            match answered? {
+                Ok(response) => return Ok(self.relay(response, in_flight)),
                 Err(error) if error.is_connect() => {
                     endpoint.rest(&*self.clock);
                     tracing::debug!(upstream = %route.config().upstream, %error, "endpoint refused the connection");
@@ -92,8 +99,12 @@ impl Proxy {
         Err(unavailable(route))
     }
 
-    fn relay(&self, response: Response<Incoming>) -> Response<ProxiedResponseBody> {
-        let mut response = response.map(|body| ProxiedResponseBody::upstream(body, self.stall));
+    fn relay(
+        &self,
+        response: Response<Incoming>,
+        in_flight: Option<InFlight>,
+    ) -> Response<ProxiedResponseBody> {
+        let mut response = response.map(|body| ProxiedResponseBody::upstream(body, self.stall, in_flight));
         // The version is each connection's own (RFC 9110 §6.2): an upstream of HTTP/1.0 does not make us one.
         *response.version_mut() = http::Version::HTTP_11;
         clean_response_head(response.headers_mut());

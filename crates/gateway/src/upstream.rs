@@ -10,8 +10,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use stanchion_core::{Clock, Timestamp};
+use stanchion_ratelimit::{LatencyTarget, Load};
 
-use crate::{ProxiedRequestBody, UpstreamConfig};
+use crate::load::Meter;
+use crate::{ProxiedRequestBody, UpstreamConfig, UpstreamLoad};
 
 /// How long an endpoint that refused a connection is left out.
 const REST: Duration = Duration::from_secs(1);
@@ -28,6 +30,7 @@ pub(crate) struct Upstream {
     config: UpstreamConfig,
     endpoints: Vec<Endpoint>,
     turn: AtomicUsize,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) client: HttpClient,
 }
 
@@ -63,6 +66,7 @@ impl Upstreams {
                 config: config.clone(),
                 endpoints,
                 turn: AtomicUsize::new(0),
+                meter: Arc::default(),
                 client: client(config),
             };
             if upstreams.insert(id.to_string(), Arc::new(upstream)).is_some() {
@@ -90,6 +94,28 @@ impl Upstreams {
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains_key(id)
+    }
+
+    /// Says from now on what is a full load; `None` measures nothing. What was measured goes on under a target that stays.
+    pub fn aim(&self, target: Option<LatencyTarget>) {
+        self.0.values().for_each(|upstream| upstream.meter.aim(target));
+    }
+
+    /// Tells how loaded the upstreams are; no load where that is not measured. To be asked every `interval`: an upstream that nobody
+    /// asks any more recovers, and one that stays silent grows slower, from one time to the next.
+    #[must_use]
+    pub fn load(&self, interval: Duration) -> UpstreamLoad {
+        let in_flight =
+            self.0.values().map(|upstream| upstream.meter.in_flight()).fold(0, u32::saturating_add);
+        let (mut load, mut slowest) = (Load::IDLE, None::<(&String, Duration)>);
+        for (id, upstream) in &self.0 {
+            let Some((judged, mean)) = upstream.meter.look(in_flight, interval) else { continue };
+            load = load.max(judged);
+            if !mean.is_zero() && slowest.is_none_or(|(_, before)| before < mean) {
+                slowest = Some((id, mean));
+            }
+        }
+        UpstreamLoad { load, slowest: slowest.map(|(id, mean)| (id.clone(), mean)), in_flight }
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Upstream>> {

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AnalyticsConfig, Hysteresis};
+use crate::{AnalyticsConfig, Hysteresis, LatencyTarget};
 
 /// How an [`Engine`](crate::Engine) keeps rules and counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Config {
     pub local_counters: usize,
     /// How many things may wait that decisions set going: leases to give back, callers to shut out; at least 64.
     pub errands: usize,
+    /// What is a full load, for whoever tells the engine how loaded the service is by what its requests take. Left out, nothing is
+    /// measured, and limits that shrink with the load (`adaptive`) are whole unless somebody else tells it.
+    pub load: Option<LatencyTarget>,
     /// When a load that has fallen is believed, for limits that shrink with it.
     pub hysteresis: Hysteresis,
     /// How much is kept of what limits have done.
@@ -54,6 +57,7 @@ impl Default for Config {
             replicas: NonZeroU32::MIN,
             local_counters: 100_000,
             errands: 65_536,
+            load: None,
             hysteresis: Hysteresis::default(),
             analytics: AnalyticsConfig::default(),
             time: None,
@@ -65,12 +69,12 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidConfig {
     field: &'static str,
-    least: usize,
+    problem: String,
 }
 
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: use at least {}", self.field, self.least)
+        write!(f, "{}: {}", self.field, self.problem)
     }
 }
 
@@ -92,8 +96,12 @@ impl Config {
             ("errands", self.errands, 64),
         ] {
             if value < least {
-                return Err(InvalidConfig { field, least });
+                return Err(InvalidConfig { field, problem: format!("use at least {least}") });
             }
+        }
+        if self.load.is_some_and(|load| load.smoothing > LatencyTarget::MOST_SMOOTHING) {
+            let problem = format!("use 0 to {}", LatencyTarget::MOST_SMOOTHING);
+            return Err(InvalidConfig { field: "load.smoothing", problem });
         }
         Ok(())
     }
@@ -108,6 +116,10 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let config: Config = serde_json::from_str(r#"{"local_counters":63}"#).unwrap();
         assert_eq!(config.validate().unwrap_err().to_string(), "local_counters: use at least 64");
+        let config: Config = serde_json::from_str(r#"{"load":{"latency_ms":250,"smoothing":17}}"#).unwrap();
+        assert_eq!(config.validate().unwrap_err().to_string(), "load.smoothing: use 0 to 16");
+        assert!(serde_json::from_str::<Config>(r#"{"load":{"latency_ms":0}}"#).is_err());
+        assert!(serde_json::from_str::<Config>(r#"{"load":{"in_flight":9}}"#).is_err());
         assert!(serde_json::from_str::<Config>(r#"{"replica":3}"#).is_err());
         assert!(serde_json::from_str::<Config>(r#"{"replicas":0}"#).is_err());
     }

@@ -153,6 +153,12 @@ impl Engine {
         self.load.set(load, self.clock.now())
     }
 
+    /// Returns the load that adaptive limits shrink by now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.load.applied()
+    }
+
     /// Decides, before authentication, by the platform's rules that count by address, by endpoint or over everyone. `None` when that
     /// needs waiting: then ask [`decide_edge`](Engine::decide_edge).
     #[must_use]

@@ -279,6 +279,8 @@ impl Config {
     /// Names the sections that differ from what is in force and that only a restart puts in force.
     #[must_use]
     pub fn needs_restart(&self, in_force: &Self) -> Vec<&'static str> {
+        // What is a full load is put in force without a restart.
+        let counts = |limits: &ratelimit::Config| ratelimit::Config { load: None, ..limits.clone() };
         let listens = |envoy: &EnvoyConfig| envoy.enabled.then_some(envoy.listen);
         let changed = [
             ("gateway", self.gateway != in_force.gateway),
@@ -290,7 +292,7 @@ impl Config {
             ("tenancy", self.tenancy != in_force.tenancy),
             ("identity", self.identity != in_force.identity),
             ("rbac", self.rbac != in_force.rbac),
-            ("ratelimit", self.ratelimit != in_force.ratelimit),
+            ("ratelimit", counts(&self.ratelimit) != counts(&in_force.ratelimit)),
             ("challenge", self.challenge != in_force.challenge),
             ("audit", self.audit != in_force.audit),
         ];

@@ -18,6 +18,7 @@ mod http_client;
 mod json;
 mod limits;
 mod listener;
+mod load;
 mod log;
 mod migrate;
 mod quickstart;

@@ -20,6 +20,7 @@ use crate::config::{Config, KeyVersions, directory};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::listener::Counts;
+use crate::load;
 use crate::shared;
 use crate::stores::Stores;
 use crate::timer::RuntimeTimer;
@@ -73,6 +74,7 @@ pub(crate) mod worker {
     pub(crate) const SUMMARIES: &str = "refusal summaries";
     pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
+    pub(crate) const LOAD: &str = "limits' load";
 }
 
 /// The secrets that engines are given.
@@ -171,6 +173,7 @@ impl Platform {
         let engines = Engines { ratelimit, identity, tenancy, rbac, audit, metering };
         let routes = RouteTable::new(config.routes.clone(), None).map_err(invalid_routes)?;
         let upstreams = Upstreams::new(&config.upstreams).map_err(invalid_upstreams)?;
+        upstreams.aim(config.ratelimit.load);
         let client = ClientAddress::behind(config.gateway.trusted_proxies.clone());
         let pipeline = Pipeline::new(
             engines,
@@ -207,7 +210,9 @@ impl Platform {
         let kept = |old: &&UpstreamConfig| next.upstreams.iter().all(|new| new.id != old.id);
         let both: Vec<UpstreamConfig> =
             next.upstreams.iter().chain(before.upstreams.iter().filter(kept)).cloned().collect();
-        self.proxy.upstreams().renewed(&both).map_err(invalid_upstreams)
+        let renewed = self.proxy.upstreams().renewed(&both).map_err(invalid_upstreams)?;
+        renewed.aim(next.ratelimit.load);
+        Ok(renewed)
     }
 
     /// Gives back what was taken of limits and not given out.
@@ -298,6 +303,9 @@ impl Platform {
         }
         let (limits, timer) = (Arc::clone(&self.pipeline.engines().ratelimit), Arc::clone(&self.timer));
         workers.spawn(worker::ERRANDS, async move { limits.run(&*timer).await });
+        let (limits, proxy) = (Arc::clone(&self.pipeline.engines().ratelimit), self.proxy.clone());
+        let (clock, timer) = (Arc::clone(&self.clock), Arc::clone(&self.timer));
+        workers.spawn(worker::LOAD, load::follow(limits, proxy, clock, timer));
         if let Some(leased) = self.leased.clone() {
             let timer = Arc::clone(&self.timer);
             workers.spawn(worker::LEASES, async move {

@@ -88,6 +88,9 @@ pub(crate) struct LimitViolation {
 /// What limits have decided.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LimitStats {
+    /// How loaded the service is, in thousandths: what limits with `adaptive` shrink by.
+    #[schema(minimum = 0, maximum = 1000)]
+    load: u16,
     /// Each limit, the most violated first.
     limits: Vec<LimitCounts>,
     /// Who goes beyond limits most.
@@ -196,5 +199,9 @@ async fn stats(call: Call, Nothing: Nothing) -> Result<Found<LimitStats>, Failur
         limit_id: offender.rule,
         last_at: offender.last_at,
     });
-    Ok(Found(LimitStats { limits: limits.collect(), offenders: offenders.collect() }))
+    Ok(Found(LimitStats {
+        load: engine.load().permille(),
+        limits: limits.collect(),
+        offenders: offenders.collect(),
+    }))
 }

@@ -12,7 +12,7 @@ use super::Load;
 #[serde(deny_unknown_fields)]
 pub struct LatencyTarget {
     /// The mean latency, in milliseconds, at which the load is full.
-    pub latency_millis: NonZeroU32,
+    pub latency_ms: NonZeroU32,
     /// How many requests at the same time are a full load. Unset, only the latency counts.
     #[serde(default)]
     pub in_flight: Option<NonZeroU32>,
@@ -23,6 +23,11 @@ pub struct LatencyTarget {
 
 const fn five() -> u8 {
     5
+}
+
+impl LatencyTarget {
+    /// The slowest that a mean may move.
+    pub(crate) const MOST_SMOOTHING: u8 = 16;
 }
 
 /// Estimates the load from what requests take: the greater of the latency's part of its target and that of the requests in flight.
@@ -47,10 +52,17 @@ impl LatencyLoad {
         Self { target, mean: AtomicU64::new(0) }
     }
 
+    /// Returns what its samples are judged by.
+    #[must_use]
+    pub const fn target(&self) -> LatencyTarget {
+        self.target
+    }
+
     /// Takes in how long a request took and how many there are now, and returns the load.
     pub fn sample(&self, latency: Duration, in_flight: u32) -> Load {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(Self::LONGEST).min(Self::LONGEST);
-        let (sample, shift) = (micros << Self::FRACTION, u32::from(self.target.smoothing.min(16)));
+        let (sample, shift) =
+            (micros << Self::FRACTION, u32::from(self.target.smoothing.min(LatencyTarget::MOST_SMOOTHING)));
         let next = |mean: u64| match mean.checked_sub(1) {
             None => sample + 1,
             // Rounded up, so that it comes all the way.
@@ -75,7 +87,7 @@ impl LatencyLoad {
     }
 
     fn judge(&self, mean: u64, in_flight: u32) -> Load {
-        let target = u64::from(self.target.latency_millis.get()) * 1_000;
+        let target = u64::from(self.target.latency_ms.get()) * 1_000;
         let latency = part(mean.saturating_sub(1) >> Self::FRACTION, target);
         let queue = self.target.in_flight.map_or(0, |most| part(in_flight.into(), most.get().into()));
         Load::from_permille(latency.max(queue))

@@ -107,9 +107,9 @@ fn what_is_out_of_range_is_named() {
     assert!(serde_json::from_str::<Hysteresis>(r#"{"hold":1}"#).is_err());
 }
 
-fn target(latency_millis: u32, in_flight: Option<u32>, smoothing: u8) -> LatencyTarget {
+fn target(latency_ms: u32, in_flight: Option<u32>, smoothing: u8) -> LatencyTarget {
     let in_flight = in_flight.and_then(NonZeroU32::new);
-    LatencyTarget { latency_millis: NonZeroU32::new(latency_millis).unwrap(), in_flight, smoothing }
+    LatencyTarget { latency_ms: NonZeroU32::new(latency_ms).unwrap(), in_flight, smoothing }
 }
 
 #[test]

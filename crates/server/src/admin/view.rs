@@ -201,6 +201,9 @@ fn allowed(answer: &Value) -> String {
 
 fn limit_stats(answer: &Value) -> String {
     let mut report = Table::new(COUNTS, list(answer, "/limits")).to_string();
+    if let Some(load) = at(answer, "/load").as_u64().filter(|load| *load > 0) {
+        let _ = writeln!(report, "\nload {load} of 1000: limits with `adaptive` are smaller");
+    }
     let offenders = list(answer, "/offenders");
     if !offenders.is_empty() {
         let _ = write!(report, "\n{}", Table::new(OFFENDERS, offenders));

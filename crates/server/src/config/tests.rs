@@ -88,6 +88,7 @@ currency = "EURO"
 rates = { }
 [ratelimit]
 replicas = 0
+load = { latency_ms = 0 }
 "#;
     insta::assert_snapshot!(problems(text), @r#"
     stanchion.toml:3: `gateway.listen`: an address and a port are expected, such as 127.0.0.1:8080
@@ -101,6 +102,7 @@ replicas = 0
     stanchion.toml:15: the key `id` of `limits` is missing
     stanchion.toml:20: `metering.rate_card.currency`: `EURO` is not a currency known here: use a code of ISO 4217 such as USD
     stanchion.toml:23: `ratelimit.replicas`: a whole number from 1 is expected, not 0
+    stanchion.toml:24: `ratelimit.load.latency_ms`: a whole number from 1 is expected, not 0
     "#);
 }
 
@@ -127,6 +129,7 @@ limits = { depth = 0 }
 [ratelimit]
 cached_tenants = 1
 max_stale_seconds = 0
+load = { latency_ms = 250, smoothing = 17 }
 [audit.ledger]
 batch = 0
 retry_min_ms = 0
@@ -147,10 +150,11 @@ batch = 0
     stanchion.toml:18: `rbac`: `limits.depth` must be 1 to 256
     stanchion.toml:20: `ratelimit`: cached_tenants: use at least 16
     stanchion.toml:21: `ratelimit`: max_stale_seconds: use at least 1
-    stanchion.toml:23: `audit.ledger`: batch: use at least 1
-    stanchion.toml:24: `audit.ledger`: retry_min_ms: use at least 1
-    stanchion.toml:26: `metering.recording`: `late_window_days` must be 1 to 400
-    stanchion.toml:27: `metering.recording`: `batch` must be 1 to 10000
+    stanchion.toml:22: `ratelimit`: load.smoothing: use 0 to 16
+    stanchion.toml:24: `audit.ledger`: batch: use at least 1
+    stanchion.toml:25: `audit.ledger`: retry_min_ms: use at least 1
+    stanchion.toml:27: `metering.recording`: `late_window_days` must be 1 to 400
+    stanchion.toml:28: `metering.recording`: `batch` must be 1 to 10000
     ");
 }
 
