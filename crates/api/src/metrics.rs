@@ -153,6 +153,11 @@ impl Counts {
             "Decisions during which the counters could not be reached.",
             stats.backend_failures,
         )?;
+        page.counter(
+            "stanchion_ratelimit_near_limits",
+            "Counters that came near their limit, each once in its window.",
+            stats.near_limits,
+        )?;
         page.ratio(
             "stanchion_ratelimit_load_ratio",
             "How loaded the service is, 0 to 1: what adaptive limits shrink by.",

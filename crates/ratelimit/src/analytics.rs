@@ -7,6 +7,7 @@
 mod caller_name;
 mod counters;
 mod near_limit;
+mod near_limit_reached;
 mod offenders;
 mod statistics;
 mod violation;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use caller_name::CallerName;
 pub use counters::{RuleCounters, RuleCounts, RuleOutcome};
 pub use near_limit::{NearLimit, NearLimits};
+pub use near_limit_reached::NearLimitReached;
 pub use offenders::{Offender, Offenders};
 pub use statistics::{DimensionStatistics, RuleStatistics, ScopeStatistics, Statistics};
 pub use violation::Violation;

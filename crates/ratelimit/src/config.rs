@@ -30,6 +30,9 @@ pub struct Config {
     pub load: Option<LatencyTarget>,
     /// When a load that has fallen is believed, for limits that shrink with it.
     pub hysteresis: Hysteresis,
+    /// From how many percent of a limit on a counter is near it, up to 100. The first time in its window is counted and told. At 0
+    /// none is, and nothing is looked at.
+    pub near_limit_percent: u8,
     /// How much is kept of what limits have done.
     pub analytics: AnalyticsConfig,
     /// By whose clock is decided. Unset, it is the store's where counters are shared and the engine's where they are not.
@@ -59,6 +62,8 @@ impl Default for Config {
             errands: 65_536,
             load: None,
             hysteresis: Hysteresis::default(),
+            // What Envoy's rate-limit service calls near, so that thresholds of alerts can be carried over.
+            near_limit_percent: 80,
             analytics: AnalyticsConfig::default(),
             time: None,
         }
@@ -103,6 +108,9 @@ impl Config {
             let problem = format!("use 0 to {}", LatencyTarget::MOST_SMOOTHING);
             return Err(InvalidConfig { field: "load.smoothing", problem });
         }
+        if self.near_limit_percent > 100 {
+            return Err(InvalidConfig { field: "near_limit_percent", problem: "use 0 to 100".to_owned() });
+        }
         Ok(())
     }
 }
@@ -118,6 +126,8 @@ mod tests {
         assert_eq!(config.validate().unwrap_err().to_string(), "local_counters: use at least 64");
         let config: Config = serde_json::from_str(r#"{"load":{"latency_ms":250,"smoothing":17}}"#).unwrap();
         assert_eq!(config.validate().unwrap_err().to_string(), "load.smoothing: use 0 to 16");
+        let config: Config = serde_json::from_str(r#"{"near_limit_percent":101}"#).unwrap();
+        assert_eq!(config.validate().unwrap_err().to_string(), "near_limit_percent: use 0 to 100");
         assert!(serde_json::from_str::<Config>(r#"{"load":{"latency_ms":0}}"#).is_err());
         assert!(serde_json::from_str::<Config>(r#"{"load":{"in_flight":9}}"#).is_err());
         assert!(serde_json::from_str::<Config>(r#"{"replica":3}"#).is_err());

@@ -225,7 +225,7 @@ impl<'a> Refusal<'a> {
 }
 
 impl Asked {
-    fn state(self, rule: &CompiledRule) -> RuleState<'_> {
+    pub(crate) fn state(self, rule: &CompiledRule) -> RuleState<'_> {
         RuleState {
             rule: &rule.id,
             scope: rule.scope,

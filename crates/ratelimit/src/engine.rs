@@ -124,7 +124,7 @@ impl Engine {
         Self { challenges: Some(verifier), ..self }
     }
 
-    /// Tells `events` of every violation, shadow rules' included.
+    /// Tells `events` of every violation and of every counter that comes near its limit, shadow rules' included.
     #[must_use]
     pub fn with_events(self, events: Arc<dyn EventSink>) -> Self {
         Self { events: Some(events), ..self }

@@ -74,6 +74,10 @@
 //! A [`Decision`] may have a [`delay`](Decision::delay) to wait, and a [`Receipt`] when something has to be given back. [`Charged`]
 //! keeps both beside a request and does the right thing however it ends. What decisions set going is done by [`Engine::run`].
 //!
+//! [`Engine::statistics`] counts how each rule answered, and how often a counter came near its limit
+//! ([`Config::near_limit_percent`]); [`Engine::analytics`] keeps the latest violations and who causes the most; and
+//! [`Engine::with_events`] is told of both.
+//!
 //! # Costs that are not known yet
 //!
 //! [`Engine::reserve`] charges an estimate; [`Engine::commit`] settles it by what it has really cost, once; [`Engine::release`] gives
@@ -130,9 +134,9 @@ pub use algorithm::{
     SlidingWindow, Standing, State,
 };
 pub use analytics::{
-    Analytics, AnalyticsConfig, CallerName, DimensionStatistics, NearLimit, NearLimits, Offender, Offenders,
-    RuleCounters, RuleCounts, RuleOutcome, RuleStatistics, ScopeStatistics, Statistics, Violation,
-    ViolationFilter, Violations,
+    Analytics, AnalyticsConfig, CallerName, DimensionStatistics, NearLimit, NearLimitReached, NearLimits,
+    Offender, Offenders, RuleCounters, RuleCounts, RuleOutcome, RuleStatistics, ScopeStatistics, Statistics,
+    Violation, ViolationFilter, Violations,
 };
 pub use challenge::{Challenge, ChallengeVerifier, Challenged};
 pub use charge::{Call, CallId, Charge, Lease, Mode, Outcome, Settled, Settlement};

@@ -122,6 +122,8 @@ pub(crate) struct LimitCounts {
     challenged: Integer,
     /// Beyond the limit, and shut out.
     quarantined: Integer,
+    /// How often a counter came near the limit, once in its window.
+    near_limit: Integer,
 }
 
 /// A caller who goes beyond limits.
@@ -176,8 +178,16 @@ async fn violations(call: Call, paged: Paged<Filter>) -> Result<Found<List<Limit
 async fn stats(call: Call, Nothing: Nothing) -> Result<Found<LimitStats>, Failure> {
     let engine = &call.engines().ratelimit;
     let limits = engine.statistics(Some(call.scope)).rules.into_iter().map(|rule| {
-        let RuleCounts { admitted, passed, exceeded, observed, throttled, challenged, quarantined, .. } =
-            rule.counts;
+        let RuleCounts {
+            admitted,
+            passed,
+            exceeded,
+            observed,
+            throttled,
+            challenged,
+            quarantined,
+            near_limit,
+        } = rule.counts;
         LimitCounts {
             limit_id: rule.rule,
             scope: rule.scope.to_string(),
@@ -189,6 +199,7 @@ async fn stats(call: Call, Nothing: Nothing) -> Result<Found<LimitStats>, Failur
             throttled: Integer(throttled),
             challenged: Integer(challenged),
             quarantined: Integer(quarantined),
+            near_limit: Integer(near_limit),
         }
     });
     let top = engine.analytics().offenders().top(call.scope, TOP).into_iter();

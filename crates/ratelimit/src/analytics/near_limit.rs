@@ -27,8 +27,13 @@ impl NearLimit {
     /// Takes how many percent of a capacity have to be in use, 1 to 100; what is more or less is brought into that range.
     #[must_use]
     pub fn new(percent: u8, capacity: u64) -> Self {
-        let free = u128::from(100 - percent.clamp(1, 100));
-        Self { remaining: u64::try_from(u128::from(capacity) * free / 100).unwrap_or(u64::MAX) }
+        let free = u64::from(100 - percent.clamp(1, 100));
+        let remaining = match capacity.checked_mul(free) {
+            Some(parts) => parts / 100,
+            // Wide division is slow, and capacities are hardly ever that large.
+            None => u64::try_from(u128::from(capacity) * u128::from(free) / 100).unwrap_or(u64::MAX),
+        };
+        Self { remaining }
     }
 
     /// Tells whether so much or more is in use.

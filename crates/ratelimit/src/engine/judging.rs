@@ -7,13 +7,13 @@ use std::sync::{PoisonError, RwLock};
 use stanchion_core::{Actor, Scope, Timestamp};
 
 use super::errands::Errand;
-use super::plan::{Judgement, Plan, Rules, Sent, Violations};
+use super::plan::{Judgement, Near, Plan, Rules, Sent, Violations};
 use super::{Ask, Engine};
 use crate::key::KeyBytes;
 use crate::snapshot::CompiledRule;
 use crate::{
-    Call, Charge, Decision, FixedWindow, Identifiers, Mode, Outcome, Quarantine, Reason, Request, RuleId,
-    Settle, Verdict, Violation,
+    Call, Charge, Decision, FixedWindow, Identifiers, Mode, NearLimit, NearLimitReached, Outcome, Quarantine,
+    Reason, Request, RuleId, Settle, Verdict, Violation,
 };
 
 /// How many callers are remembered as shut out by this replica alone.
@@ -76,6 +76,9 @@ impl Engine {
         request: &Request<'_>,
         now: Timestamp,
     ) -> Decision {
+        if self.config.near_limit_percent > 0 {
+            self.note_near(&plan, outcome, request);
+        }
         let Judgement { verdict, quarantine } = plan.judge(outcome, violations);
         if let Some(rule) = quarantine.and_then(|at| plan.rule(at)) {
             self.shut_caller(rule, request, now);
@@ -104,6 +107,24 @@ impl Engine {
             events.emit(violation.event(id, Actor::System("ratelimit".into())));
         }
         self.analytics.record(violation);
+    }
+
+    /// Counts the counters that are near their limit, and tells of them: each once in its window.
+    fn note_near(&self, plan: &Plan, outcome: &Outcome, request: &Request<'_>) {
+        let at = outcome.at();
+        for Near { rule, key, limit, asked } in plan.near(outcome, self.config.near_limit_percent) {
+            let state = asked.state(rule);
+            let until = NearLimit::quiet_until(limit, state.window, at);
+            if !self.analytics.near_limits().is_first(plan.slot, key, until, at) {
+                continue;
+            }
+            rule.counters.count_near_limit();
+            self.counts.add_near_limit();
+            if let Some(events) = &self.events {
+                let reached = NearLimitReached::of(&state, rule.key, request, at);
+                events.emit(reached.event(self.ids.event_id(at), Actor::System("ratelimit".into())));
+            }
+        }
     }
 
     /// Decides by this replica's own counters.

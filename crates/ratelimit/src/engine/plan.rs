@@ -10,8 +10,8 @@ use crate::key::{KeyBytes, Missing, write_key};
 use crate::receipt::Item;
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot, Stage};
 use crate::{
-    Action, CallId, Charge, Decision, Kernel, Lease, Load, Mode, OnBackendFailure, OnMissingIdentifier,
-    Outcome, Reason, Receipt, Request, Settled, Slot, Standing, Verdict,
+    Action, CallId, Charge, Decision, Kernel, Lease, Load, Mode, NearLimit, OnBackendFailure,
+    OnMissingIdentifier, Outcome, Reason, Receipt, Request, Settled, Slot, Standing, Verdict,
 };
 
 /// The rules as they were when a decision began.
@@ -48,6 +48,15 @@ pub(super) struct Question {
     lease: Option<Lease>,
 }
 
+/// A counter that is near its limit.
+#[derive(Debug)]
+pub(super) struct Near<'a> {
+    pub(super) rule: &'a CompiledRule,
+    pub(super) key: &'a [u8],
+    pub(super) limit: &'a Limit,
+    pub(super) asked: Asked,
+}
+
 /// How the counters were asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
@@ -79,6 +88,13 @@ pub(super) struct Judgement {
     pub(super) verdict: Verdict,
     /// The rule that shuts the caller out.
     pub(super) quarantine: Option<(Owner, RuleIndex)>,
+}
+
+impl Question {
+    const fn asked(&self, standing: &Standing) -> Asked {
+        let Self { of, rule, window_seconds, .. } = *self;
+        Asked { of, rule, window_seconds, limit: self.limit.capacity(), standing: *standing }
+    }
 }
 
 impl Rules {
@@ -200,6 +216,18 @@ impl Plan {
         })
     }
 
+    /// Goes through the rules whose counter is near its limit: so many percent of it are in use.
+    pub(super) fn near<'a>(&'a self, outcome: &'a Outcome, percent: u8) -> impl Iterator<Item = Near<'a>> {
+        let asked = self.questions.iter().zip(outcome.standings());
+        asked.filter_map(move |(question, standing)| {
+            if !NearLimit::new(percent, question.limit.capacity()).is_near(standing) {
+                return None;
+            }
+            let (rule, key) = (self.rule_of(question)?, self.key(question));
+            Some(Near { rule, key, limit: &question.limit, asked: question.asked(standing) })
+        })
+    }
+
     /// Returns the key under which a rule's violations by this caller are counted.
     pub(super) fn violations_key(&self, number: usize) -> KeyBytes {
         let mut key = KeyBytes::new();
@@ -264,14 +292,8 @@ impl Plan {
         } else {
             Duration::ZERO
         };
-        let asked = self.questions.iter().zip(outcome.standings()).map(|(question, standing)| Asked {
-            of: question.of,
-            rule: question.rule,
-            window_seconds: question.window_seconds,
-            limit: question.limit.capacity(),
-            standing: *standing,
-        });
-        let asked = asked.collect();
+        let asked = self.questions.iter().zip(outcome.standings());
+        let asked = asked.map(|(question, standing)| question.asked(standing)).collect();
         let Rules { platform, own, .. } = self.rules;
         let receipt = receipt.map(Box::new);
         Decision { verdict, delay, receipt, asked, platform: Some(platform), own, ..Decision::admitted() }

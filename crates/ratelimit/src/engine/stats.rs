@@ -25,6 +25,8 @@ pub struct Stats {
     pub failed_errands: u64,
     /// Those during which the counters could not be reached, however they ended.
     pub backend_failures: u64,
+    /// How often a counter came near its limit, once in its window.
+    pub near_limits: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,7 @@ pub(super) struct Counts {
     failed_closed: AtomicU64,
     failed_open: AtomicU64,
     backend_failures: AtomicU64,
+    near_limits: AtomicU64,
 }
 
 impl Counts {
@@ -57,6 +60,10 @@ impl Counts {
         }
     }
 
+    pub(super) fn add_near_limit(&self) {
+        self.near_limits.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn read(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
@@ -68,6 +75,7 @@ impl Counts {
             failed_closed: read(&self.failed_closed),
             failed_open: read(&self.failed_open),
             backend_failures: read(&self.backend_failures),
+            near_limits: read(&self.near_limits),
             ..Stats::default()
         }
     }

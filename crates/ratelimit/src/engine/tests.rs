@@ -4,6 +4,7 @@ mod failing;
 mod judging;
 mod rules;
 mod settling;
+mod telling;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -93,6 +93,7 @@ pub(crate) const VIOLATIONS: &[Column] = &[
 const COUNTS: &[Column] = &[
     Column::whole("LIMIT", "/limit_id"),
     Column::whole("ADMITTED", "/admitted"),
+    Column::whole("NEAR", "/near_limit"),
     Column::whole("EXCEEDED", "/exceeded"),
     Column::whole("THROTTLED", "/throttled"),
     Column::whole("CHALLENGED", "/challenged"),

@@ -39,7 +39,8 @@ async fn a_rule_that_fails_open_admits_uncounted_and_says_so() {
     *setup.remote.mood.lock().unwrap() = Mood::Well;
     let decision = setup.decide(&by(&alice)).await;
     assert!(decision.is_admitted() && !decision.failed_open && decision.backend_failure.is_none());
-    let stats = Stats { decisions: 4, failed_open: 3, backend_failures: 3, ..Stats::default() };
+    let stats =
+        Stats { decisions: 4, failed_open: 3, backend_failures: 3, near_limits: 1, ..Stats::default() };
     assert_eq!(setup.engine.stats(), stats);
 }
 
