@@ -23,6 +23,7 @@ mod foreign;
 mod harness;
 mod hygiene;
 mod leaks;
+mod limits;
 mod load;
 mod outages;
 mod outside;

@@ -185,10 +185,27 @@ fn redis_is_killed_pauses_and_forgets_and_limits_do_as_their_rules_say() {
         key
     };
     is_counted("user:one");
+    // On a busy machine that may have failed, too.
+    let events = |action: &str| {
+        let found = world.get(&format!("/v1/audit/events?tenant=platform&action={action}"));
+        found["items"].as_array().expect("a list").len()
+    };
+    let stats = || world.get("/v1/limits/stats?tenant=platform");
 
     server.down();
     while_nothing_is_counted(&world, "user:two", "killed");
+    assert!(stats()["outage_since"].is_string(), "{}", stats());
+    let begun = eventually("the outage is on record", || {
+        Some(events("limit.counting_failed")).filter(|begun| *begun > events("limit.counting_resumed"))
+    });
+    assert!(world.program.logged("rate limits cannot be counted").is_some());
     server.up();
+    let patient = world.user(&world.acme, "user:patient").secret;
+    eventually("the outage is over", || {
+        ask_as(&patient);
+        stats()["outage_since"].is_null().then_some(())
+    });
+    eventually("its end is on record", || (events("limit.counting_resumed") >= begun).then_some(()));
     // Everybody is there when it comes back.
     let key = world.user(&world.acme, "user:three").secret;
     thread::scope(|scope| {

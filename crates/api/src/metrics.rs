@@ -139,6 +139,7 @@ impl Counts {
         )?;
         let refusals = [
             ("exceeded", stats.exceeded),
+            ("quarantined", stats.quarantined),
             ("missing_identifier", stats.missing_identifier),
             ("backend_failure", stats.failed_closed),
         ];
@@ -152,6 +153,21 @@ impl Counts {
             "stanchion_ratelimit_store_failures",
             "Decisions during which the counters could not be reached.",
             stats.backend_failures,
+        )?;
+        page.counter(
+            "stanchion_ratelimit_outages",
+            "How often the counters became unreachable.",
+            stats.outages,
+        )?;
+        page.gauge(
+            "stanchion_ratelimit_counters_unreachable",
+            "1 while the counters cannot be reached and limits do as their `on_backend_failure` says, else 0.",
+            stats.outage_since.is_some().into(),
+        )?;
+        page.counter(
+            "stanchion_ratelimit_untold_events",
+            "Violations and near limits that found no room among what is told of.",
+            stats.untold_events,
         )?;
         page.counter(
             "stanchion_ratelimit_near_limits",

@@ -19,6 +19,7 @@
 mod credential;
 mod exchange;
 mod gate;
+mod limit_events;
 mod path;
 mod pipeline;
 mod request;
@@ -30,6 +31,7 @@ mod table;
 
 pub use credential::presented as presented_credential;
 pub use exchange::Exchange;
+pub use limit_events::LimitEvents;
 pub use path::NormalPath;
 pub use pipeline::{Engines, Pipeline};
 pub use request::RequestHead;

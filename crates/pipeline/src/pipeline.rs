@@ -92,10 +92,14 @@ impl Pipeline {
         &self.inner.engines
     }
 
-    /// Writes the summaries of refusals before authentication every ten seconds, until it is dropped. While it is not run they are
-    /// only counted; what was counted since the last write is lost with the process.
+    /// Writes what is summed up every ten seconds, until it is dropped: refusals before authentication, and what limits have to tell.
+    /// While it is not run they are only counted; what was counted since the last write is lost with the process.
     pub async fn run_summaries(self, timer: Arc<dyn Timer>) {
-        self.inner.summaries.run(&*timer).await;
+        loop {
+            timer.sleep_until(self.inner.clock.now().plus(Summaries::INTERVAL)).await;
+            self.inner.summaries.flush();
+            self.inner.engines.ratelimit.tell_due_events();
+        }
     }
 
     /// Counts a request that another front end, such as the admin API, has refused before its caller was known, for the summaries.
@@ -106,6 +110,7 @@ impl Pipeline {
     /// Writes the summaries now, for a process that is about to end.
     pub fn flush_summaries(&self) {
         self.inner.summaries.flush();
+        self.inner.engines.ratelimit.tell_all_events();
     }
 
     pub(crate) fn client(&self) -> &ClientAddress {

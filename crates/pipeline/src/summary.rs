@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use stanchion_audit::{Draft, Ledger};
 use stanchion_core::{
-    Actor, Category, Clock, Event, IdGen, Outcome, ProblemCode, Scope, Severity, Source, Text, Timer,
-    Timestamp,
+    Actor, Category, Clock, Event, IdGen, Outcome, ProblemCode, Scope, Severity, Source, Text, Timestamp,
 };
 
-/// How often the counts are written to the ledger.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// The most sources that are told apart within an interval; the rest is counted as one.
 const SOURCES: usize = 4_096;
 
@@ -35,6 +32,9 @@ struct Count {
 }
 
 impl Summaries {
+    /// How often the counts are written to the ledger.
+    pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+
     pub(crate) fn new(ledger: Ledger, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Self {
         Self { counts: Mutex::new(HashMap::new()), ledger, clock, ids }
     }
@@ -78,13 +78,6 @@ impl Summaries {
             event.details.push("last_at", count.last.to_string());
             event.details.push("requests", count.requests);
             place.submit(Draft::Event(event));
-        }
-    }
-
-    pub(crate) async fn run(&self, timer: &dyn Timer) {
-        loop {
-            timer.sleep_until(self.clock.now().plus(INTERVAL)).await;
-            self.flush();
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Nothing here is asked for a decision, and a request that stays within its limits touches one counter per rule and no lock. What goes
 //! beyond a limit is the slow path and takes a lock for a moment. All of it is bounded, is kept per process, and is lost with it; what
-//! must last goes to an [`EventSink`](stanchion_core::EventSink) as [`Violation::event`].
+//! must last goes to an [`EventSink`](stanchion_core::EventSink) as [`Violation::event`], many that are alike as one.
 
 mod caller_name;
 mod counters;
+pub(crate) mod digest;
 mod near_limit;
 mod near_limit_reached;
 mod offenders;
@@ -40,6 +41,11 @@ pub struct AnalyticsConfig {
     pub offender_scopes: NonZeroUsize,
     /// How many counters are remembered that have come near their limit. Beyond it no more are told.
     pub near_limits: NonZeroUsize,
+    /// Where somebody is told of violations and near limits: for how many seconds what one caller does to one rule is added up before
+    /// it is told again, up to a day. The first time is told soon. At 0 each is told, at once.
+    pub event_interval_seconds: u32,
+    /// How many callers and rules are told apart for that. A quarter is for each tenant; of those beyond it only the rules are told.
+    pub events: NonZeroUsize,
 }
 
 impl Default for AnalyticsConfig {
@@ -50,6 +56,8 @@ impl Default for AnalyticsConfig {
             offenders: number(64),
             offender_scopes: number(1_024),
             near_limits: number(10_000),
+            event_interval_seconds: 60,
+            events: number(4_096),
         }
     }
 }

@@ -108,6 +108,10 @@ impl Config {
             let problem = format!("use 0 to {}", LatencyTarget::MOST_SMOOTHING);
             return Err(InvalidConfig { field: "load.smoothing", problem });
         }
+        if self.analytics.event_interval_seconds > 86_400 {
+            let problem = "use 0 to 86400".to_owned();
+            return Err(InvalidConfig { field: "analytics.event_interval_seconds", problem });
+        }
         if self.near_limit_percent > 100 {
             return Err(InvalidConfig { field: "near_limit_percent", problem: "use 0 to 100".to_owned() });
         }

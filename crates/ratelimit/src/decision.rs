@@ -168,14 +168,14 @@ impl Decision {
         in_force.min_by_key(|state| (state.remaining, std::cmp::Reverse(state.reset_after)))
     }
 
-    /// Counts for each rule how it answered, and returns those that were violated.
-    pub(crate) fn count(&self) -> impl Iterator<Item = (RuleState<'_>, &CompiledRule)> {
-        self.asked.iter().filter_map(|asked| {
+    /// Counts for each rule how it answered, and returns those that were violated, with their place among those that were asked.
+    pub(crate) fn count(&self) -> impl Iterator<Item = (usize, RuleState<'_>, &CompiledRule)> {
+        self.asked.iter().enumerate().filter_map(|(number, asked)| {
             let rule = self.rule(asked)?;
             let mut state = asked.state(rule);
             state.exceeded |= rule.throttles && !state.delay.is_zero();
             rule.counters.count(RuleOutcome::of(&state, &self.verdict));
-            state.exceeded.then_some((state, rule))
+            state.exceeded.then_some((number, state, rule))
         })
     }
 

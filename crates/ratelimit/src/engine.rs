@@ -2,11 +2,13 @@ mod challenges;
 mod controls;
 mod errands;
 mod judging;
+mod outage;
 mod plan;
 mod reading;
 mod rules;
 mod settling;
 mod stats;
+mod telling;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +24,10 @@ pub use stats::Stats;
 
 use self::errands::Errands;
 use self::judging::Shut;
+use self::outage::Outage;
 use self::plan::{Fallback, Plan, Sent, Violations};
 use self::stats::Counts;
+use self::telling::Listener;
 use crate::snapshot::{Snapshot, Stage};
 use crate::{
     Analytics, Call, CallId, ChallengeVerifier, Config, CounterStore, Decision, Error, Load, LoadSignal,
@@ -59,7 +63,8 @@ pub struct Engine {
     challenges: Option<Arc<dyn ChallengeVerifier>>,
     load: LoadSignal,
     analytics: Analytics,
-    events: Option<Arc<dyn EventSink>>,
+    events: Option<Listener>,
+    outage: Outage,
     errands: Errands,
     counts: Counts,
 }
@@ -108,6 +113,7 @@ impl Engine {
             load: LoadSignal::new(config.hysteresis),
             analytics: Analytics::new(config.analytics),
             events: None,
+            outage: Outage::default(),
             errands: Errands::new(config.errands),
             counts: Counts::default(),
             rules,
@@ -124,10 +130,12 @@ impl Engine {
         Self { challenges: Some(verifier), ..self }
     }
 
-    /// Tells `events` of every violation and of every counter that comes near its limit, shadow rules' included.
+    /// Tells `events` of violations and of counters that come near their limit, shadow rules' included, and when the counters cannot
+    /// be reached and can be again. What is alike is [added up](crate::AnalyticsConfig::event_interval_seconds), so that a flood of
+    /// refusals is no flood of events, and told by [`tell_due_events`](Engine::tell_due_events).
     #[must_use]
     pub fn with_events(self, events: Arc<dyn EventSink>) -> Self {
-        Self { events: Some(events), ..self }
+        Self { events: Some(Listener::new(events, &self.config.analytics)), ..self }
     }
 
     /// Returns what limits have done here: the latest violations, and who causes the most.
@@ -203,6 +211,9 @@ impl Engine {
         Stats {
             dropped_errands: self.errands.dropped(),
             failed_errands: self.errands.failed(),
+            outages: self.outage.began(),
+            outage_since: self.outage.since(),
+            untold_events: self.events.as_ref().map_or(0, Listener::untold),
             ..self.counts.read()
         }
     }
@@ -224,6 +235,7 @@ impl Engine {
         drop(charges);
         let decision = match checked(&plan, outcome) {
             Ok(outcome) => {
+                self.note_answer(now);
                 let violations = self.try_count_violations(&plan, &outcome, now);
                 self.conclude(plan, sent, &outcome, &violations, request, now)
             }
@@ -254,6 +266,7 @@ impl Engine {
                 plan.decision(judgement.verdict, &outcome, None)
             }
             Ok(outcome) => {
+                self.note_answer(now);
                 let violations = self.count_violations(&plan, &outcome, now).await;
                 self.conclude(plan, sent, &outcome, &violations, request, now)
             }
@@ -281,6 +294,7 @@ impl Engine {
         request: &Request<'_>,
         now: Timestamp,
     ) -> Decision {
+        self.note_failure(failure, now);
         let (decision, failed_open) = match plan.fall_back(self.config.replicas.get()) {
             Fallback::Refused(verdict) => (Decision { verdict, ..Decision::admitted() }, false),
             Fallback::Local { failed_open } if plan.is_empty() => (Decision::admitted(), failed_open),

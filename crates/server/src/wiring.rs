@@ -9,7 +9,7 @@ use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
 use stanchion_identity as identity;
-use stanchion_pipeline::{Engines, Pipeline, RouteTable};
+use stanchion_pipeline::{Engines, LimitEvents, Pipeline, RouteTable};
 use stanchion_ratelimit::{self as ratelimit, CounterStore, LeasedCounterStore, ProofOfWork};
 use stanchion_rbac as rbac;
 use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay, RelayTrouble};
@@ -117,6 +117,14 @@ impl Platform {
             Arc::clone(&random) as _,
             config.rbac.clone(),
         ));
+        let (audit, sequencer) = Ledger::new(
+            Arc::clone(&stores.ledger),
+            keys.signing,
+            Arc::clone(&clock),
+            Arc::clone(&timer),
+            Arc::clone(&random) as _,
+            config.audit.ledger,
+        );
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -136,15 +144,8 @@ impl Platform {
             Arc::clone(&random) as _,
             config.ratelimit.clone(),
         );
-        let ratelimit = Arc::new(ratelimit.with_challenges(Arc::new(challenge)));
-        let (audit, sequencer) = Ledger::new(
-            Arc::clone(&stores.ledger),
-            keys.signing,
-            Arc::clone(&clock),
-            Arc::clone(&timer),
-            Arc::clone(&random) as _,
-            config.audit.ledger,
-        );
+        let ratelimit = ratelimit.with_challenges(Arc::new(challenge));
+        let ratelimit = Arc::new(ratelimit.with_events(Arc::new(LimitEvents::new(audit.clone()))));
         let catalog =
             config.catalog().map_err(|error| invalid("the catalog is not valid").because(&error))?;
         let (metering, recorder) = metering::Engine::new(

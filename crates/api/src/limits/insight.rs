@@ -72,7 +72,7 @@ pub(crate) struct LimitViolation {
     scope: String,
     /// Whose counter it was.
     identifiers: String,
-    /// What the limit does beyond.
+    /// What was done about it: what the limit does beyond, or what its ladder has come to.
     #[schema(value_type = String)]
     action: Action,
     /// How much the request asked for.
@@ -91,6 +91,9 @@ pub(crate) struct LimitStats {
     /// How loaded the service is, in thousandths: what limits with `adaptive` shrink by.
     #[schema(minimum = 0, maximum = 1000)]
     load: u16,
+    /// Since when the counters cannot be reached, and limits do as their `on_backend_failure` says.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    outage_since: Option<Timestamp>,
     /// Each limit, the most violated first.
     limits: Vec<LimitCounts>,
     /// Who goes beyond limits most.
@@ -212,6 +215,7 @@ async fn stats(call: Call, Nothing: Nothing) -> Result<Found<LimitStats>, Failur
     });
     Ok(Found(LimitStats {
         load: engine.load().permille(),
+        outage_since: engine.stats().outage_since,
         limits: limits.collect(),
         offenders: offenders.collect(),
     }))

@@ -59,6 +59,11 @@ impl CallerName {
         Self(text.into())
     }
 
+    /// Stands for callers who are too many to be named.
+    pub(crate) const fn many() -> Self {
+        Self(Text::Static("many"))
+    }
+
     /// Borrows the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use stanchion_core::{Actor, Category, Event, EventId, ResourceRef, Scope, Severity, TenantId, Timestamp};
 
 use super::CallerName;
+use super::digest::Repeated;
 use crate::{KeySpec, Request, RuleId, RuleState};
 
 /// A counter that has come near its limit.
@@ -62,5 +63,23 @@ impl NearLimitReached {
             .with_detail("limit", self.limit)
             .with_detail("window_seconds", self.window.as_secs())
             .with_detail("shadow", self.shadow)
+    }
+}
+
+impl Repeated for NearLimitReached {
+    fn scope(&self) -> Scope {
+        self.tenant.map_or(self.scope, Scope::Tenant)
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn same(&self) -> impl Eq + std::hash::Hash {
+        (self.scope, &self.rule, self.tenant, &self.identifiers, self.shadow)
+    }
+
+    fn anonymous(&self) -> Self {
+        Self { identifiers: CallerName::many(), ..self.clone() }
     }
 }

@@ -5,6 +5,7 @@ use stanchion_core::{
 };
 
 use super::CallerName;
+use super::digest::Repeated;
 use crate::{Action, KeySpec, Reason, Request, RuleId, RuleState};
 
 /// A request that went beyond a rule.
@@ -22,7 +23,7 @@ pub struct Violation {
     pub tenant: Option<TenantId>,
     /// Whom the counter belongs to.
     pub identifiers: CallerName,
-    /// What the rule does beyond its limit.
+    /// What was done about it: what the rule does beyond its limit, or what its ladder has come to.
     pub action: Action,
     /// What it objects to.
     pub reason: Reason,
@@ -101,5 +102,23 @@ impl Violation {
             Some(wait) => event.with_detail("retry_after_micros", micros(wait)),
             None => event,
         }
+    }
+}
+
+impl Repeated for Violation {
+    fn scope(&self) -> Scope {
+        self.tenant.map_or(self.scope, Scope::Tenant)
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn same(&self) -> impl Eq + std::hash::Hash {
+        (self.scope, &self.rule, self.tenant, &self.identifiers, self.action, self.shadow)
+    }
+
+    fn anonymous(&self) -> Self {
+        Self { identifiers: CallerName::many(), ..self.clone() }
     }
 }

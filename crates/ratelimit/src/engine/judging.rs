@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use stanchion_core::{Actor, Scope, Timestamp};
+use stanchion_core::{Scope, Timestamp};
 
 use super::errands::Errand;
 use super::plan::{Judgement, Near, Plan, Rules, Sent, Violations};
@@ -94,18 +94,17 @@ impl Engine {
             }
             receipt => plan.decision(verdict, outcome, receipt),
         };
-        for (state, rule) in decision.count() {
-            self.note(Violation::of(&state, rule.key, Reason::Exceeded, request, outcome.at()));
+        for (number, state, rule) in decision.count() {
+            let violation = Violation::of(&state, rule.key, Reason::Exceeded, request, outcome.at());
+            let action = rule.action_after(violations.get(number).copied().unwrap_or(0));
+            self.note(Violation { action, ..violation });
         }
         decision
     }
 
     /// Keeps a violation, and tells whoever wants to hear of it.
     fn note(&self, violation: Violation) {
-        if let Some(events) = &self.events {
-            let id = self.ids.event_id(violation.at);
-            events.emit(violation.event(id, Actor::System("ratelimit".into())));
-        }
+        self.tell_violation(&violation);
         self.analytics.record(violation);
     }
 
@@ -120,9 +119,8 @@ impl Engine {
             }
             rule.counters.count_near_limit();
             self.counts.add_near_limit();
-            if let Some(events) = &self.events {
-                let reached = NearLimitReached::of(&state, rule.key, request, at);
-                events.emit(reached.event(self.ids.event_id(at), Actor::System("ratelimit".into())));
+            if self.events.is_some() {
+                self.tell_near_limit(&NearLimitReached::of(&state, rule.key, request, at));
             }
         }
     }

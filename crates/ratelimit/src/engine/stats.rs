@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use stanchion_core::Timestamp;
+
 use crate::{Decision, Reason, Verdict};
 
 /// How many decisions there were since the engine was set up, and how they ended.
@@ -27,6 +29,13 @@ pub struct Stats {
     pub backend_failures: u64,
     /// How often a counter came near its limit, once in its window.
     pub near_limits: u64,
+    /// How often the counters became unreachable. An outage is over when they have answered and no decision has failed for five
+    /// seconds.
+    pub outages: u64,
+    /// Since when they are unreachable.
+    pub outage_since: Option<Timestamp>,
+    /// How many violations and near limits found no room to be told of.
+    pub untold_events: u64,
 }
 
 #[derive(Debug, Default)]

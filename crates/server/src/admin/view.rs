@@ -202,6 +202,10 @@ fn allowed(answer: &Value) -> String {
 
 fn limit_stats(answer: &Value) -> String {
     let mut report = Table::new(COUNTS, list(answer, "/limits")).to_string();
+    let since = at(answer, "/outage_since");
+    if !since.is_null() {
+        let _ = writeln!(report, "\nthe counters cannot be reached since {}", plain(since));
+    }
     if let Some(load) = at(answer, "/load").as_u64().filter(|load| *load > 0) {
         let _ = writeln!(report, "\nload {load} of 1000: limits with `adaptive` are smaller");
     }

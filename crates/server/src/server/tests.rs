@@ -78,6 +78,29 @@ async fn bootstrap_change(engines: &stanchion_pipeline::Engines) {
 }
 
 #[tokio::test]
+async fn what_limits_have_done_is_recorded_before_the_end() {
+    let limit = "[[limits]]\nid = \"one\"\nkey = [\"ip\"]\nlimit = 1\nwindow = \"1d\"\n";
+    let server = start(&format!("{}{limit}", public("a", "/a"))).await;
+    let engines = server.platform.pipeline.engines().clone();
+    for expected in [503, 429, 429, 429] {
+        assert_eq!(status(&server, "/a").await, expected);
+    }
+    server.shutdown().await.unwrap();
+    let entries =
+        engines.audit.query(Scope::Platform, &Default::default(), &PageRequest::default()).await.unwrap();
+    let events = entries.items.iter().map(|entry| &entry.event);
+    let mut told: Vec<String> = events
+        .filter(|event| matches!(event.action.as_str(), "limit.exceeded" | "limit.near"))
+        .map(|event| {
+            let detail = |name| serde_json::to_string(&event.details.get(name)).unwrap();
+            format!("{}: {} of {}", event.action, detail("times"), detail("identifiers"))
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told, ["limit.exceeded: 3 of \"ip:127.0.0.1\"", "limit.near: 1 of \"ip:127.0.0.1\""]);
+}
+
+#[tokio::test]
 async fn a_worker_that_ends_ends_the_server_with_the_reason() {
     let mut server = start("").await;
     server.workers.stop(worker::SEQUENCER);

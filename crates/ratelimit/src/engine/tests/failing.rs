@@ -24,7 +24,8 @@ async fn a_rule_that_fails_closed_refuses_and_says_why() {
     assert_eq!(decision.backend_failure, Some(StoreErrorKind::Timeout));
     assert!(!decision.failed_open && decision.most_restrictive().is_none());
     let stats = Stats { decisions: 1, failed_closed: 1, backend_failures: 1, ..Stats::default() };
-    assert_eq!(setup.engine.stats(), stats);
+    let outage_since = Some(setup.clock.now());
+    assert_eq!(setup.engine.stats(), Stats { outages: 1, outage_since, ..stats });
 }
 
 #[tokio::test]
@@ -41,7 +42,8 @@ async fn a_rule_that_fails_open_admits_uncounted_and_says_so() {
     assert!(decision.is_admitted() && !decision.failed_open && decision.backend_failure.is_none());
     let stats =
         Stats { decisions: 4, failed_open: 3, backend_failures: 3, near_limits: 1, ..Stats::default() };
-    assert_eq!(setup.engine.stats(), stats);
+    let outage_since = Some(setup.clock.now());
+    assert_eq!(setup.engine.stats(), Stats { outages: 1, outage_since, ..stats });
 }
 
 #[tokio::test]
