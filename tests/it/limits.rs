@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, eventually};
+use crate::harness::{Site, World, command, eventually, fresh_database};
 
 fn events(world: &World, action: &str) -> Vec<Value> {
     let found = world.get(&format!("/v1/audit/events?tenant={}&action={action}", world.acme));
@@ -31,4 +31,39 @@ fn a_flood_of_refusals_is_one_event_in_the_tenants_ledger() {
     assert_eq!((&near["details"]["used"], number(&near)), (&json!(3), 1));
     let stats = world.get(&format!("/v1/limits/stats?tenant={}", world.acme));
     assert!(stats["limits"].is_array(), "{stats}");
+}
+
+#[test]
+fn a_limit_that_replicas_take_in_chunks_says_by_how_much_they_may_exceed_it() {
+    let limit = "
+[[limits]]
+id = \"in-chunks\"
+key = [\"user\"]
+routes = [\"any\"]
+limit = 6000
+window = \"1m\"
+lease = { chunk = 10 }
+[ratelimit]
+replicas = 3
+";
+    let storage = "backend = \"postgres\"\ncounters = \"postgres\"";
+    let world =
+        World::at(|routes| Site::on_database(&fresh_database(), storage, "", &format!("{routes}{limit}")));
+    let asked = json!({"subject": "user:alice", "route": "any"});
+    let answer = world.admin("POST", &format!("/v1/limits/explain?tenant={}", world.acme), &asked).json();
+    let states = answer["limits"].as_array().expect("a list");
+    // Three chunks of ten, which is less than the 500 that drain while a lease lasts.
+    let overshoots: Vec<_> = states.iter().map(|state| (&state["limit_id"], &state["overshoot"])).collect();
+    assert_eq!(overshoots, [(&json!("in-chunks"), &json!("30"))]);
+    let server = format!("http://{}", world.program.admin);
+    let key = format!("file:{}", world.program.site.path("key").display());
+    let args = ["limit", "explain", "--subject", "user:alice", "--route", "any", "--tenant", &world.acme];
+    let args = args.into_iter().chain(["--server", &server, "--key", &key]);
+    let output = command(args).output().expect("runs");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        stdout.ends_with("in-chunks: with its lease, up to 30 more by all replicas together\n"),
+        "{stdout}"
+    );
+    assert!(stdout.lines().all(|line| line.len() <= 80), "{stdout}");
 }

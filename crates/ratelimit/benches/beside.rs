@@ -147,6 +147,8 @@ fn violations(turns: usize, threads: usize, callers: usize) -> f64 {
     let (rule, tenant) = (RuleId::new("per-user").unwrap(), tenant());
     let record = |number: usize| {
         let state = RuleState {
+            key: Dimension::User.into(),
+            overshoot: 0,
             concurrent: false,
             delay: std::time::Duration::ZERO,
             rule: &rule,

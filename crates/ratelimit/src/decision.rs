@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use stanchion_core::{Scope, StoreErrorKind};
 
 use crate::snapshot::{CompiledRule, RuleIndex, Snapshot};
-use crate::{Action, Receipt, RuleId, RuleOutcome, Standing};
+use crate::{Action, KeySpec, Receipt, RuleId, RuleOutcome, Standing};
 
 /// Whether a request may go on, and how each rule that was asked stands.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ pub(crate) struct Asked {
     pub(crate) rule: RuleIndex,
     pub(crate) window_seconds: u64,
     pub(crate) limit: u64,
+    pub(crate) overshoot: u64,
     pub(crate) standing: Standing,
 }
 
@@ -110,8 +111,13 @@ pub struct RuleState<'a> {
     pub rule: &'a RuleId,
     /// Whose rule it is.
     pub scope: Scope,
+    /// What it counts by.
+    pub key: KeySpec,
     /// The most that can be used at once: limit and burst.
     pub limit: u64,
+    /// By how much more all [replicas](crate::Config::replicas) together may admit at most, because they take the limit in chunks: see
+    /// [`Lease::overshoot`](crate::Lease::overshoot). Zero where it is exact.
+    pub overshoot: u64,
     /// How much of it is left.
     pub remaining: u64,
     /// How long until all of it is there again.
@@ -229,7 +235,9 @@ impl Asked {
         RuleState {
             rule: &rule.id,
             scope: rule.scope,
+            key: rule.key,
             limit: self.limit,
+            overshoot: self.overshoot,
             remaining: self.standing.remaining,
             reset_after: self.standing.reset_after,
             retry_after: self.standing.retry_after,

@@ -11,6 +11,7 @@ mod stats;
 mod telling;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub struct Engine {
     ids: Arc<dyn IdGen>,
     config: Config,
     store_time: bool,
+    /// How many replicas take limits in chunks, if the counters do.
+    leased_by: Option<NonZeroU32>,
     platform: ArcSwapOption<Snapshot>,
     /// Held while the platform's rules are read, so that what was read later is also kept later.
     reading: tokio::sync::Mutex<()>,
@@ -103,6 +106,7 @@ impl Engine {
         };
         Self {
             store_time,
+            leased_by: counters.capabilities().leases.then_some(config.replicas),
             platform: ArcSwapOption::empty(),
             reading: tokio::sync::Mutex::new(()),
             tenants: Cache::new(config.cached_tenants),

@@ -120,10 +120,11 @@ impl Lease {
             return 0;
         }
         let chunks = self.chunk.get().min(limit.capacity()).saturating_mul(replicas.get().into());
-        let tick = u128::from(level.window_seconds());
-        let drains = self.ttl.as_micros().div_ceil(tick).saturating_add(1) * u128::from(level.refill());
-        let drains = drains.div_ceil(u128::from(Level::UNIT));
-        chunks.min(u64::try_from(drains).unwrap_or(u64::MAX))
+        // Every decision of a leased rule tells it, and wide division is slow.
+        let ttl = u64::try_from(self.ttl.as_micros()).unwrap_or(u64::MAX);
+        let ticks = ttl.div_ceil(u64::from(level.window_seconds()).max(1)).saturating_add(1);
+        let drains = ticks.checked_mul(level.refill()).map(|drains| drains.div_ceil(Level::UNIT));
+        chunks.min(drains.unwrap_or(u64::MAX))
     }
 }
 
@@ -222,7 +223,7 @@ impl LeasedCounterStore {
 #[async_trait]
 impl CounterStore for LeasedCounterStore {
     fn capabilities(&self) -> Capabilities {
-        self.shared.capabilities()
+        self.shared.capabilities().with_leases()
     }
 
     async fn decide(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {

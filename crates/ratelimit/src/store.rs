@@ -89,13 +89,21 @@ pub struct Capabilities {
     pub kernels: &'static [Kernel],
     /// Whether other processes count on the same counters. Then decisions are best made by the store's clock.
     pub shared: bool,
+    /// Whether it takes [leased](crate::Lease) charges in chunks, so that what all processes admit may be more than was allowed.
+    pub leases: bool,
 }
 
 impl Capabilities {
     /// States which kernels a store counts by, and whether other processes count on the same counters.
     #[must_use]
     pub const fn new(kernels: &'static [Kernel], shared: bool) -> Self {
-        Self { kernels, shared }
+        Self { kernels, shared, leases: false }
+    }
+
+    /// States that it takes leased charges in chunks.
+    #[must_use]
+    pub const fn with_leases(self) -> Self {
+        Self { leases: true, ..self }
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct LimitState {
     limit: Integer,
     /// How much of it is left.
     remaining: Integer,
+    /// By how much more the replicas together may let through at most, because they take the limit in chunks; 0 where it is exact.
+    overshoot: Integer,
     /// The length of the window in seconds.
     window_seconds: Integer,
     /// In how many milliseconds all of it is there again.
@@ -159,6 +161,7 @@ fn states<'a>(decision: &'a Decision, stage: &'static str) -> impl Iterator<Item
         stage,
         limit: Integer(state.limit),
         remaining: Integer(state.remaining),
+        overshoot: Integer(state.overshoot),
         window_seconds: Integer(state.window.as_secs()),
         reset_after_ms: millis(state.reset_after),
         exceeded: state.exceeded,

@@ -85,6 +85,8 @@ fn a_violation_says_what_was_asked_of_whom() {
     let (subject, id) = (SubjectRef::user("alice").unwrap(), rule("per-user"));
     let request = Request { tenant: Some(tenant(1)), subject: Some(&subject), cost: 3, ..Request::default() };
     let state = RuleState {
+        key: Dimension::User.into(),
+        overshoot: 0,
         concurrent: false,
         delay: Duration::ZERO,
         rule: &id,

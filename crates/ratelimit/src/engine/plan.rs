@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Rules {
     pub(super) own: Option<Arc<Snapshot>>,
     /// The load that adaptive limits shrink by.
     pub(super) load: Load,
+    /// How many replicas take limits in chunks, if they do.
+    pub(super) leased_by: Option<NonZeroU32>,
 }
 
 /// What one decision asks of the counters: every rule that is for the request, with its key.
@@ -91,9 +94,10 @@ pub(super) struct Judgement {
 }
 
 impl Question {
-    const fn asked(&self, standing: &Standing) -> Asked {
+    fn asked(&self, standing: &Standing, leased_by: Option<NonZeroU32>) -> Asked {
         let Self { of, rule, window_seconds, .. } = *self;
-        Asked { of, rule, window_seconds, limit: self.limit.capacity(), standing: *standing }
+        let overshoot = self.lease.zip(leased_by).map_or(0, |(lease, by)| lease.overshoot(&self.limit, by));
+        Asked { of, rule, window_seconds, limit: self.limit.capacity(), overshoot, standing: *standing }
     }
 }
 
@@ -224,7 +228,12 @@ impl Plan {
                 return None;
             }
             let (rule, key) = (self.rule_of(question)?, self.key(question));
-            Some(Near { rule, key, limit: &question.limit, asked: question.asked(standing) })
+            Some(Near {
+                rule,
+                key,
+                limit: &question.limit,
+                asked: question.asked(standing, self.rules.leased_by),
+            })
         })
     }
 
@@ -293,7 +302,8 @@ impl Plan {
             Duration::ZERO
         };
         let asked = self.questions.iter().zip(outcome.standings());
-        let asked = asked.map(|(question, standing)| question.asked(standing)).collect();
+        let leased_by = self.rules.leased_by;
+        let asked = asked.map(|(question, standing)| question.asked(standing, leased_by)).collect();
         let Rules { platform, own, .. } = self.rules;
         let receipt = receipt.map(Box::new);
         Decision { verdict, delay, receipt, asked, platform: Some(platform), own, ..Decision::admitted() }

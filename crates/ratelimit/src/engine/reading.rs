@@ -18,7 +18,7 @@ impl Engine {
             (Stage::Inner, Some(tenant)) => Some(self.kept_tenant(tenant, now)?),
             _ => None,
         };
-        Some(Rules { platform, own, load: self.load.applied() })
+        Some(self.rules_of(platform, own))
     }
 
     pub(super) async fn rules_for(
@@ -38,7 +38,11 @@ impl Engine {
             (Stage::Inner, Some(tenant)) => Some(self.read_tenant(tenant, now).await?),
             _ => None,
         };
-        Ok(Rules { platform, own, load: self.load.applied() })
+        Ok(self.rules_of(platform, own))
+    }
+
+    fn rules_of(&self, platform: Arc<Snapshot>, own: Option<Arc<Snapshot>>) -> Rules {
+        Rules { platform, own, load: self.load.applied(), leased_by: self.leased_by }
     }
 
     fn kept_platform(&self, now: Timestamp) -> Option<Arc<Snapshot>> {

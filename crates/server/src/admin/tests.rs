@@ -213,3 +213,29 @@ fn usage_is_shown_with_its_price() {
     total 1.00 USD
     ");
 }
+
+#[test]
+fn a_limit_that_is_given_out_in_chunks_says_how_exact_it_is() {
+    let line = ["stanchion", "limit", "explain"];
+    let Command::Limit(command) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+    let state = |limit: &str, overshoot: &str| {
+        json!({
+            "limit_id": limit, "scope": "platform", "stage": "inner", "limit": "6000", "remaining": "5990",
+            "overshoot": overshoot, "window_seconds": "60", "reset_after_ms": "100", "exceeded": false,
+            "shadow": false, "action": "block",
+        })
+    };
+    let report = json!({
+        "admitted": true, "delay_ms": "0", "action": null, "reason": null, "limit_id": null, "retry_after_ms": null,
+        "limits": [state("exact", "0"), state("in-chunks", "30")],
+    });
+    insta::assert_snapshot!(Plan::from(command).view.text(&report), @r"
+    admitted
+
+    LIMIT      STAGE  LEFT  OF    EXCEEDED  ACTION
+    exact      inner  5990  6000  false     block
+    in-chunks  inner  5990  6000  false     block
+
+    in-chunks: with its lease, up to 30 more by all replicas together
+    ");
+}

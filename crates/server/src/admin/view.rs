@@ -237,6 +237,11 @@ fn limits(answer: &Value) -> String {
     if !states.is_empty() {
         let _ = write!(report, "\n{}", Table::new(STATES, states));
     }
+    for state in states.iter().filter(|state| !matches!(text(state, "/overshoot"), "" | "0")) {
+        let (limit, overshoot) = (text(state, "/limit_id"), text(state, "/overshoot"));
+        let _ =
+            writeln!(report, "\n{limit}: with its lease, up to {overshoot} more by all replicas together");
+    }
     report
 }
 

@@ -15,6 +15,8 @@ fn refused() -> Verdict {
 fn each_decision_counts_once_by_how_it_came_out_of_the_rule() {
     let (id, counters) = (rule("a"), RuleCounters::new());
     let state = |exceeded, shadow, action| RuleState {
+        key: crate::Dimension::User.into(),
+        overshoot: 0,
         concurrent: false,
         delay: Duration::ZERO,
         rule: &id,

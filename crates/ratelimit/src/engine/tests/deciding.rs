@@ -250,3 +250,27 @@ async fn where_counters_are_shared_the_store_has_the_time() {
         assert_eq!(setup.engine.stats().decisions, 2);
     }
 }
+
+#[tokio::test]
+async fn a_limit_that_replicas_take_in_chunks_says_by_how_much_they_may_exceed_it() {
+    let replicas = std::num::NonZeroU32::new(3).unwrap();
+    let config = Config { replicas, ..Config::default() };
+    let exact = setup(config.clone(), true);
+    let leased = crate::LeasedCounterStore::new(exact.remote.clone(), 64, exact.clock.clone());
+    let ids = Arc::new(SeededRandom::new(2));
+    let in_chunks =
+        Engine::new(exact.rules.clone(), Arc::new(leased), exact.clock.clone(), ids.clone(), config);
+    let lease = Some(crate::RuleLease { chunk: 10, ttl_seconds: 5 });
+    let bucket = Rule { lease, ..Rule::new(id("bucket"), Dimension::User, 6_000, Window::MINUTE) };
+    exact.put(tenant(1).into(), bucket).await;
+    exact.put(tenant(1).into(), Rule { lease, ..rule("window", Dimension::User, 6_000) }).await;
+    let alice = alice();
+    let overshoots = |decision: &Decision| {
+        decision.rules().map(|state| (state.rule.to_string(), state.overshoot)).collect::<Vec<_>>()
+    };
+    let of = |bucket| vec![("bucket".to_owned(), bucket), ("window".to_owned(), 0)];
+    // Three chunks; 500 would drain while a lease lasts. Units of a window end with it.
+    assert_eq!(overshoots(&in_chunks.decide(&by(&alice)).await.unwrap()), of(30));
+    assert_eq!(overshoots(&in_chunks.peek(crate::Stage::Inner, &by(&alice)).await.unwrap()), of(30));
+    assert_eq!(overshoots(&exact.decide(&by(&alice)).await), of(0), "nobody takes chunks here");
+}
