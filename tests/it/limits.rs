@@ -1,8 +1,11 @@
 //! What is on record of limits.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Site, World, command, eventually, fresh_database};
+use crate::harness::{Message, Site, World, command, eventually, fresh_database};
+use base64::Engine as _;
 
 fn events(world: &World, action: &str) -> Vec<Value> {
     let found = world.get(&format!("/v1/audit/events?tenant={}&action={action}", world.acme));
@@ -66,4 +69,38 @@ replicas = 3
         "{stdout}"
     );
     assert!(stdout.lines().all(|line| line.len() <= 80), "{stdout}");
+}
+
+/// What alice is told of limits with an answer.
+fn told<'a>(answer: &'a Message) -> [Option<&'a str>; 4] {
+    ["x-ratelimit-limit", "ratelimit", "ratelimit-policy", "retry-after"].map(|name| answer.field(name))
+}
+
+#[test]
+fn answers_tell_of_limits_as_the_configuration_says_and_a_reload_changes_it() {
+    let headers = "rate_limit_headers = [\"pull166\"]\nrate_limit_partition_keys = true";
+    let world = World::with(headers, "");
+    let caller = format!("tenant:{} user:alice", world.acme);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&caller);
+    for (status, left) in [(200, 2), (200, 1), (200, 0), (429, 0)] {
+        let answer = world.ask("GET", "/limited/echo");
+        assert_eq!(answer.status(), status);
+        let [legacy, limits, policies, _] = told(&answer);
+        assert_eq!(legacy, None);
+        let (limits, policies) = (limits.expect("RateLimit"), policies.expect("RateLimit-Policy"));
+        assert!(limits.starts_with(&format!("\"three\";a={left};w=")), "{limits}");
+        assert!(limits.ends_with(&format!(";pk=:{encoded}:;c=1")), "{limits}");
+        assert_eq!(policies, format!("\"three\";q=3;w=3600;pk=:{encoded}:"));
+    }
+    let path = world.program.site.path("stanchion.toml");
+    let config = fs::read_to_string(&path).expect("reads");
+    fs::write(&path, config.replace(headers, "rate_limit_headers = []")).expect("writes");
+    world.program.reload();
+    eventually("it is in force", || {
+        let answer = world.ask("GET", "/limited/echo");
+        let [legacy, limits, policies, wait] = told(&answer);
+        assert!(wait.is_some(), "a refusal always says when to come back");
+        [legacy, limits, policies].iter().all(Option::is_none).then_some(())
+    });
+    assert_eq!(world.program.logged("this section has changed and is in force after a restart only"), None);
 }

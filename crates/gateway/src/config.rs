@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use stanchion_pipeline::UpstreamId;
+use stanchion_pipeline::{LimitFields, UpstreamId};
+use stanchion_tower::Dialects;
 
 /// The data plane's listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub struct GatewayConfig {
     pub max_head_bytes: usize,
     /// The most header fields of a request, 1 to 1,000.
     pub max_headers: usize,
+    /// How answers tell of rate limits: `legacy_unix` or `legacy_delta` for `X-RateLimit-*`, `draft10` or `pull166` for `RateLimit` and
+    /// `RateLimit-Policy`; one of each at most. `[]` leaves only `Retry-After`.
+    pub rate_limit_headers: Dialects,
+    /// Whether `RateLimit` and `RateLimit-Policy` tell callers, as the partition key `pk`, whom the server takes them for: their own
+    /// tenant, subject, key, address and route, as far as the limit counts by them.
+    pub rate_limit_partition_keys: bool,
     /// How long running exchanges may take to end when the process is told to stop, in milliseconds.
     pub drain_timeout_ms: u64,
 }
@@ -40,6 +47,8 @@ impl Default for GatewayConfig {
             body_stall_timeout_ms: 30_000,
             max_head_bytes: 32 * 1024,
             max_headers: 100,
+            rate_limit_headers: Dialects::default(),
+            rate_limit_partition_keys: false,
             drain_timeout_ms: 30_000,
         }
     }
@@ -65,6 +74,12 @@ impl GatewayConfig {
         within("max_headers", size(self.max_headers), 1, 1_000);
         within("drain_timeout_ms", self.drain_timeout_ms, 0, 3_600_000);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Returns how answers tell of rate limits.
+    #[must_use]
+    pub const fn limit_fields(&self) -> LimitFields {
+        LimitFields { dialects: self.rate_limit_headers, partition_keys: self.rate_limit_partition_keys }
     }
 
     /// Returns how long a body may stall.

@@ -11,7 +11,7 @@ use stanchion_core::{
 };
 use stanchion_ratelimit::{self as ratelimit, Charged, RequestOutcome};
 
-use stanchion_tower::{Completion, Ending};
+use stanchion_tower::{Completion, Ending, RateLimitFields};
 
 use crate::pipeline::Inner;
 use crate::route::Count;
@@ -106,6 +106,20 @@ impl Exchange {
     #[must_use]
     pub fn limits(&self) -> &ratelimit::Decision {
         &self.owed.limits
+    }
+
+    /// Returns what the answer is to tell of them.
+    pub(crate) fn limit_fields(&self) -> RateLimitFields {
+        let Owed { pipeline, access, principal, limits, .. } = &*self.owed;
+        let asked = ratelimit::Request {
+            tenant: access.tenant,
+            subject: principal.as_ref().map(|principal| &principal.subject),
+            key: principal.as_ref().and_then(|principal| principal.authentication.key),
+            ip: Some(access.ip),
+            route: Some(access.route.id().as_str()),
+            ..ratelimit::Request::default()
+        };
+        pipeline.limit_fields().of(limits, &asked)
     }
 
     /// Records that the exchange is answered with `status`, before a byte of the answer is sent: queued, or with `ack = durable`

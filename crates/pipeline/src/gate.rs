@@ -83,7 +83,7 @@ impl Permit for Exchange {
                 allow: None,
             }));
         }
-        RateLimitFields::of([self.limits()]).write(headers, self.at());
+        self.limit_fields().write(headers, self.at());
         if let Ok(id) = HeaderValue::try_from(self.request().to_string()) {
             headers.insert(REQUEST_ID, id);
         }

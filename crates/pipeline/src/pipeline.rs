@@ -14,7 +14,7 @@ use stanchion_tower::{ClientAddress, Completion};
 
 use crate::exchange::Access;
 use crate::summary::Summaries;
-use crate::{PipelineStats, RouteTable};
+use crate::{LimitFields, PipelineStats, RouteTable};
 
 /// The domains that a request meets.
 #[derive(Clone, Debug)]
@@ -47,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) routes: ArcSwap<RouteTable>,
     client: ClientAddress,
+    limit_fields: ArcSwap<LimitFields>,
     pub(crate) summaries: Summaries,
     pub(crate) stats: PipelineStats,
 }
@@ -66,7 +67,9 @@ impl Pipeline {
         let summaries = Summaries::new(engines.audit.clone(), Arc::clone(&clock), Arc::clone(&ids));
         let routes = ArcSwap::from_pointee(routes);
         let stats = PipelineStats::default();
-        Self { inner: Arc::new(Inner { engines, clock, timer, ids, routes, client, summaries, stats }) }
+        let limit_fields = ArcSwap::default();
+        let inner = Inner { engines, clock, timer, ids, routes, client, limit_fields, summaries, stats };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns the routes in force.
@@ -78,6 +81,11 @@ impl Pipeline {
     /// Puts other routes in force. Requests under way keep the route they have.
     pub fn set_routes(&self, routes: RouteTable) {
         self.inner.routes.store(Arc::new(routes));
+    }
+
+    /// Says how answers tell of rate limits from now on.
+    pub fn set_limit_fields(&self, fields: LimitFields) {
+        self.inner.limit_fields.store(Arc::new(fields));
     }
 
     /// Returns what has been counted apart from routes.
@@ -124,6 +132,11 @@ impl Pipeline {
 }
 
 impl Inner {
+    /// Returns how answers tell of rate limits.
+    pub(crate) fn limit_fields(&self) -> LimitFields {
+        **self.limit_fields.load()
+    }
+
     /// Writes the second record of an exchange.
     pub(crate) fn completed(&self, access: &Access, end: &Completion, at: Timestamp) {
         let event = access.completion(self.ids.event_id(at), end, at);

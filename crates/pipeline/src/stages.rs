@@ -80,7 +80,9 @@ impl Pipeline {
         let role = match self.authorize(&known).await {
             Ok(role) => role,
             Err(denial) => {
-                return Err(Denial { rate_limit: Box::new(RateLimitFields::of([&limits])), ..denial });
+                let attributes = attributes(request);
+                let asked = limits_request(request, &route, &attributes, Some((tenant, &principal)));
+                return Err(self.with_limits(denial, &limits, &asked));
             }
         };
         if request.head.content_length.is_some_and(|length| length > route.config().max_body_bytes) {
@@ -139,7 +141,7 @@ impl Pipeline {
         }
         let problem = self.limit_problem(Stage::Edge, &asked, &decision);
         let denial = self.reject(request, Some(route), problem, "edge_limit");
-        Err(Denial { rate_limit: Box::new(RateLimitFields::of([&decision])), ..denial })
+        Err(self.with_limits(denial, &decision, &asked))
     }
 
     async fn authenticate(&self, request: &Request<'_>, route: &Route) -> Result<Arc<Principal>, Denial> {
@@ -220,7 +222,7 @@ impl Pipeline {
             return Ok(decision);
         }
         let denial = self.deny(known, self.limit_problem(Stage::Inner, &asked, &decision), "limit");
-        Err(Denial { rate_limit: Box::new(RateLimitFields::of([&decision])), ..denial })
+        Err(self.with_limits(denial, &decision, &asked))
     }
 
     /// Tells whether a request that a limit challenges has brought a proof, and the proof is good.
@@ -252,6 +254,16 @@ impl Pipeline {
             add_challenge(&mut problem, challenge);
         }
         problem
+    }
+
+    /// Lets a refusal tell what the limits said.
+    fn with_limits(
+        &self,
+        denial: Denial,
+        decision: &ratelimit::Decision,
+        asked: &ratelimit::Request<'_>,
+    ) -> Denial {
+        Denial { rate_limit: Box::new(self.inner.limit_fields().of(decision, asked)), ..denial }
     }
 
     /// Returns the role that permits the request, if the route asks for a permission.

@@ -25,6 +25,7 @@ use stanchion_pipeline::RouteConfig;
 use stanchion_ratelimit as ratelimit;
 use stanchion_rbac as rbac;
 use stanchion_tenancy as tenancy;
+use stanchion_tower::Dialects;
 
 use crate::environment::Environment;
 use crate::log::LogConfig;
@@ -279,11 +280,16 @@ impl Config {
     /// Names the sections that differ from what is in force and that only a restart puts in force.
     #[must_use]
     pub fn needs_restart(&self, in_force: &Self) -> Vec<&'static str> {
-        // What is a full load is put in force without a restart.
+        // What is a full load, and what answers tell, is put in force without a restart.
         let counts = |limits: &ratelimit::Config| ratelimit::Config { load: None, ..limits.clone() };
+        let serves = |gateway: &GatewayConfig| GatewayConfig {
+            rate_limit_headers: Dialects::default(),
+            rate_limit_partition_keys: false,
+            ..gateway.clone()
+        };
         let listens = |envoy: &EnvoyConfig| envoy.enabled.then_some(envoy.listen);
         let changed = [
-            ("gateway", self.gateway != in_force.gateway),
+            ("gateway", serves(&self.gateway) != serves(&in_force.gateway)),
             ("admin", self.admin != in_force.admin),
             ("envoy", listens(&self.envoy) != listens(&in_force.envoy)),
             ("log.format", self.log.format != in_force.log.format),

@@ -213,6 +213,7 @@ impl Server {
         // Upstreams first: no route may come into force before its upstream.
         self.platform.proxy.set_upstreams(upstreams);
         self.platform.pipeline.set_routes(routes);
+        self.platform.pipeline.set_limit_fields(next.gateway.limit_fields());
         engines.metering.replace_catalog(catalog);
         if let Some(limits) = &self.limits {
             limits.configure(&next.envoy);

@@ -184,6 +184,7 @@ impl Platform {
             Arc::clone(&timer),
             Arc::clone(&random) as _,
         );
+        pipeline.set_limit_fields(config.gateway.limit_fields());
         let proxy = Proxy::new(Arc::new(upstreams), Arc::clone(&clock), config.gateway.body_stall());
         let platform = Self {
             pipeline,

@@ -4,7 +4,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http::{HeaderMap, StatusCode};
 use stanchion_core::ProblemCode;
+use stanchion_pipeline::LimitFields;
+use stanchion_tower::{Dialect, Dialects, Permit};
 
 use super::bed::Bed;
 use super::{ask, code, complete, get};
@@ -109,4 +112,29 @@ async fn a_refusal_says_what_to_solve_and_a_proof_of_it_goes_through_once() {
     assert_eq!(code(with("nonsense").await), ProblemCode::ChallengeRequired);
     assert!(with(&proof).await.is_ok());
     assert_eq!(code(with(&proof).await), ProblemCode::ChallengeRequired, "it was taken");
+}
+
+#[tokio::test]
+async fn callers_are_told_whom_each_limit_takes_them_for_where_that_is_wanted() {
+    let bed = Bed::new().await;
+    let acme = bed.tenant("acme").await;
+    let key = bed.reader(acme, "alice").await;
+    bed.rule(r#"{"id":"calls","key":["tenant"],"limit":9,"window":"1m"}"#).await;
+    let own = serde_json::from_str(r#"{"id":"calls","key":["user"],"limit":5,"window":"1m"}"#).unwrap();
+    bed.pipeline.engines().ratelimit.put_rule(&bed.author, acme, own, None).await.unwrap();
+    let told = async |fields| {
+        bed.pipeline.set_limit_fields(fields);
+        let (mut exchange, mut headers) = (get(&bed, "/read", &key).await.unwrap(), HeaderMap::new());
+        Permit::respond(&mut exchange, StatusCode::OK, &mut headers).await.unwrap();
+        headers.get("ratelimit-policy").map(|policies| policies.to_str().unwrap().to_owned())
+    };
+    let dialects = Dialect::Draft10.into();
+    let policies = told(LimitFields { dialects, partition_keys: false }).await.unwrap();
+    assert_eq!(policies, r#""calls";q=5;w=60, "platform/calls";q=9;w=60"#);
+    let policies = told(LimitFields { dialects, partition_keys: true }).await.unwrap();
+    let (own, platform) = policies.split_once(", ").unwrap();
+    // In Base64: user:alice, and the tenant, whose id begins with a 0.
+    assert_eq!(own, r#""calls";q=5;w=60;pk=:dXNlcjphbGljZQ==:"#);
+    assert!(platform.starts_with(r#""platform/calls";q=9;w=60;pk=:dGVuYW50Oj"#), "{platform}");
+    assert_eq!(told(LimitFields { dialects: Dialects::NONE, partition_keys: true }).await, None);
 }

@@ -57,7 +57,7 @@ aggregation = "count"
     insta::assert_snapshot!(problems(text), @r"
     stanchion.toml:2: unknown key `gatway`; did you mean `gateway`?
     stanchion.toml:5: unknown key `max_header` of `gateway`; did you mean `max_headers`?
-    stanchion.toml:6: unknown key `timout` of `gateway`; there is `listen`, `trusted_proxies`, `max_connections`, `head_timeout_ms`, `body_stall_timeout_ms`, `max_head_bytes`, `max_headers`, `drain_timeout_ms`
+    stanchion.toml:6: unknown key `timout` of `gateway`; there is `listen`, `trusted_proxies`, `max_connections`, `head_timeout_ms`, `body_stall_timeout_ms`, `max_head_bytes`, `max_headers`, `rate_limit_headers`, `rate_limit_partition_keys`, `drain_timeout_ms`
     stanchion.toml:11: unknown key `permision` of `routes`; did you mean `permission`?
     stanchion.toml:19: unknown key `cuont` of `routes.meters`; did you mean `count`?
     ");
