@@ -55,6 +55,8 @@ fn limits_shrink_while_an_upstream_is_slow_and_are_whole_again_when_it_answers()
 fn what_is_a_full_load_is_put_in_force_without_a_restart() {
     let world = World::with("", LIMIT);
     assert_eq!(limit(&world), "1000");
+    let warned = world.program.logged("limits with `adaptive` do not shrink: `ratelimit.load` is not set");
+    assert_eq!(warned.expect("a warning")["first"], "adaptive");
     thread::scope(|scope| {
         let path = world.program.site.path("stanchion.toml");
         let config = fs::read_to_string(&path).expect("reads");

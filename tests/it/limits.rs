@@ -72,7 +72,7 @@ replicas = 3
 }
 
 /// What alice is told of limits with an answer.
-fn told<'a>(answer: &'a Message) -> [Option<&'a str>; 4] {
+fn told(answer: &Message) -> [Option<&str>; 4] {
     ["x-ratelimit-limit", "ratelimit", "ratelimit-policy", "retry-after"].map(|name| answer.field(name))
 }
 

@@ -217,7 +217,11 @@ impl Engine {
             failed_errands: self.errands.failed(),
             outages: self.outage.began(),
             outage_since: self.outage.since(),
-            untold_events: self.events.as_ref().map_or(0, Listener::untold),
+            untold_events: self
+                .events
+                .as_ref()
+                .map_or(0, Listener::untold)
+                .saturating_add(self.analytics.near_limits().untold()),
             ..self.counts.read()
         }
     }

@@ -5,6 +5,8 @@ use stanchion_core::{Clock, Timer};
 use stanchion_gateway::{Proxy, UpstreamLoad};
 use stanchion_ratelimit::{Engine, Load};
 
+use crate::config::Config;
+
 /// How often the limits are told how loaded the upstreams are.
 const LOOK: Duration = Duration::from_millis(250);
 /// By how many thousandths the load has to move for the log to say so.
@@ -24,6 +26,15 @@ pub(crate) async fn follow(engine: Arc<Engine>, proxy: Proxy, clock: Arc<dyn Clo
             tracing::info!(permille, in_flight, upstream, latency_ms, "adaptive limits follow another load");
             said = applied;
         }
+    }
+}
+
+/// Says that limits are to shrink with a load that nobody measures.
+pub(crate) fn warn_if_unmeasured(config: &Config) {
+    let adaptive = || config.limits.iter().filter(|rule| rule.adaptive.is_some());
+    if let (None, Some(limit)) = (config.ratelimit.load, adaptive().next()) {
+        let limits = adaptive().count();
+        tracing::warn!(limits, first = %limit.id, "limits with `adaptive` do not shrink: `ratelimit.load` is not set");
     }
 }
 

@@ -20,6 +20,7 @@ use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::limits;
 use crate::listener::{Listener, Protocol};
+use crate::load;
 use crate::wiring::{Counted, Platform, worker};
 use crate::workers::{Death, Stop, Workers};
 
@@ -96,6 +97,7 @@ impl Server {
         let (platform, work) = Platform::open(&config, path, environment).await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
+        load::warn_if_unmeasured(&config);
         limits::apply(&platform.pipeline.engines().ratelimit, &config.limits, &[]).await.map_err(
             |error| {
                 Failure::new(Exit::Input, "the limits of the configuration cannot be put in force")
@@ -213,6 +215,7 @@ impl Server {
         // Upstreams first: no route may come into force before its upstream.
         self.platform.proxy.set_upstreams(upstreams);
         self.platform.pipeline.set_routes(routes);
+        load::warn_if_unmeasured(&next);
         self.platform.pipeline.set_limit_fields(next.gateway.limit_fields());
         engines.metering.replace_catalog(catalog);
         if let Some(limits) = &self.limits {
