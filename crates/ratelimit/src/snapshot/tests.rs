@@ -1,8 +1,9 @@
 use proptest::prelude::*;
+use stanchion_calendar::Window;
 use stanchion_core::{IdGen, SeededRandom};
 
 use super::*;
-use crate::Dimension;
+use crate::{Algorithm, Dimension, Edges};
 
 fn prefix() -> KeyPrefix {
     KeyPrefix::new(Scope::Platform, Revision::ZERO, Revision::ZERO)
