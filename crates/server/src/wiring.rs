@@ -1,3 +1,5 @@
+mod keys;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +8,7 @@ use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
 use stanchion_audit::{Ledger, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
-use stanchion_core::{Clock, KeyRing, Random, Secret, StoreError, SystemClock, SystemRandom, Text, Timer};
+use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
 use stanchion_identity as identity;
 use stanchion_pipeline::{Engines, LimitEvents, Pipeline, RouteTable};
@@ -16,7 +18,8 @@ use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness,
 use stanchion_tenancy as tenancy;
 use stanchion_tower::ClientAddress;
 
-use crate::config::{Config, KeyVersions, directory};
+use self::keys::Keys;
+use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::listener::Counts;
@@ -75,14 +78,6 @@ pub(crate) mod worker {
     pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
     pub(crate) const LOAD: &str = "limits' load";
-}
-
-/// The secrets that engines are given.
-struct Keys {
-    peppers: KeyRing,
-    signing: KeyRing,
-    pages: KeyRing,
-    challenges: KeyRing,
 }
 
 impl Platform {
@@ -368,36 +363,4 @@ fn invalid_upstreams(problems: Vec<String>) -> Failure {
 
 fn invalid(line: &str) -> Failure {
     Failure::new(Exit::Input, line)
-}
-
-impl Keys {
-    fn resolve(
-        config: &Config,
-        path: &Path,
-        environment: &Environment,
-        random: &dyn Random,
-    ) -> Result<Self, Failure> {
-        let resolve = |versions: &KeyVersions| match versions.resolve(environment, directory(path)) {
-            Ok(Some(ring)) => Ok(ring),
-            Ok(None) => made(random).ok_or_else(|| invalid("a secret could not be made")),
-            Err(problems) => {
-                let lines =
-                    problems.into_iter().map(|(version, problem)| format!("version {version}: {problem}"));
-                Err(invalid("a secret is not where the configuration says").with_lines(lines))
-            }
-        };
-        Ok(Self {
-            peppers: resolve(&config.identity.peppers)?,
-            signing: resolve(&config.audit.signing_keys)?,
-            pages: resolve(&config.admin.page_keys)?,
-            challenges: resolve(&config.challenge.keys)?,
-        })
-    }
-}
-
-/// Makes a secret that lives as long as the process.
-fn made(random: &dyn Random) -> Option<KeyRing> {
-    let mut bytes = vec![0; KeyRing::MIN_BYTES];
-    random.fill(&mut bytes);
-    KeyRing::new([(1, Secret::new(bytes))])
 }

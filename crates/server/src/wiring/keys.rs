@@ -1,0 +1,48 @@
+use std::path::Path;
+
+use stanchion_core::{KeyRing, Random, Secret};
+
+use super::invalid;
+use crate::config::{Config, KeyVersions, directory};
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// The secrets that engines are given.
+pub(super) struct Keys {
+    pub(super) peppers: KeyRing,
+    pub(super) signing: KeyRing,
+    pub(super) pages: KeyRing,
+    pub(super) challenges: KeyRing,
+}
+
+impl Keys {
+    pub(super) fn resolve(
+        config: &Config,
+        path: &Path,
+        environment: &Environment,
+        random: &dyn Random,
+    ) -> Result<Self, Failure> {
+        let resolve = |versions: &KeyVersions| match versions.resolve(environment, directory(path)) {
+            Ok(Some(ring)) => Ok(ring),
+            Ok(None) => made(random).ok_or_else(|| invalid("a secret could not be made")),
+            Err(problems) => {
+                let lines =
+                    problems.into_iter().map(|(version, problem)| format!("version {version}: {problem}"));
+                Err(invalid("a secret is not where the configuration says").with_lines(lines))
+            }
+        };
+        Ok(Self {
+            peppers: resolve(&config.identity.peppers)?,
+            signing: resolve(&config.audit.signing_keys)?,
+            pages: resolve(&config.admin.page_keys)?,
+            challenges: resolve(&config.challenge.keys)?,
+        })
+    }
+}
+
+/// Makes a secret that lives as long as the process.
+fn made(random: &dyn Random) -> Option<KeyRing> {
+    let mut bytes = vec![0; KeyRing::MIN_BYTES];
+    random.fill(&mut bytes);
+    KeyRing::new([(1, Secret::new(bytes))])
+}
