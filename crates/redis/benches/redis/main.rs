@@ -18,11 +18,13 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "it measures, on the server that its environment names")]
 
+mod leased;
 mod processes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leased::Crowd;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd};
 use stanchion_core::{IdGen as _, SeededRandom, Timestamp};
@@ -43,17 +45,18 @@ const SCRIPT: &str = include_str!("gcra.lua");
 type Key = [u8; 14];
 
 fn keys(user: u64, rules: usize) -> Vec<Key> {
-    let key = |rule: usize| {
-        let mut key = *b"\x00u\x0buser-000000";
-        key[0] = rule as u8 + 1;
-        let mut rest = user;
-        for digit in key.iter_mut().rev().take(6) {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        key
-    };
-    (0..rules).map(key).collect()
+    (0..rules).map(|rule| key(user, rule)).collect()
+}
+
+fn key(user: u64, rule: usize) -> Key {
+    let mut key = *b"\x00u\x0buser-000000";
+    key[0] = rule as u8 + 1;
+    let mut rest = user;
+    for digit in key.iter_mut().rev().take(6) {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
 }
 
 /// Limits by the algorithms that the figures are named after.
@@ -279,6 +282,10 @@ fn main() {
         let figure = format!("redis_{algorithm}_c64");
         bench.against_bare(&figure, &bench.ours(number, limit.unwrap(), USERS), few);
     }
+    // What leases are for, and callers of whom each comes so seldom that little of a chunk is used before it ends.
+    bench.leased("leased_eight_rules", Crowd { callers: 100, chunk: 1_000 }, turns);
+    bench.leased("leased_eight_rules_small_chunks", Crowd { callers: 100, chunk: 100 }, turns / 2);
+    bench.leased("leased_eight_rules_many_callers", Crowd { callers: 10_000, chunk: 1_000 }, turns / 2);
     bench.full_logs("redis_full_log_server_cpu", few);
     processes::over_admission();
 }
