@@ -24,6 +24,7 @@ mod harness;
 mod hygiene;
 mod leaks;
 mod limits;
+mod live_limits;
 mod load;
 mod outages;
 mod outside;
