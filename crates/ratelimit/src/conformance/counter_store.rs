@@ -1,19 +1,20 @@
 //! The suite of [`CounterStore`].
 
+mod calendar;
 mod model;
 mod questions;
+mod races;
+mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use self::model::Model;
 use self::questions::{
-    NOON, ask, bucket, call, charge, correct, decide, each, fits, has, later, left, log, observe, peek,
-    remaining, retries, settle, sliding, tenant, window,
+    NOON, bucket, charge, decide, each, fits, has, later, left, log, observe, peek, remaining, retries,
+    sliding, tenant, window,
 };
-use crate::{Adjustment, Call, CallId, Charge, CounterStore, Edges, Frame, Kernel, Limit, Settled, Slot};
+use crate::{Call, Charge, CounterStore, Edges, Frame, Kernel, Limit, Slot};
 
 suite! { $
     /// Runs the suite of `CounterStore`: `counter_store_conformance!(mod memory_counter_store, factory());`, where the factory is an
@@ -257,63 +258,17 @@ suite! { $
 
     /// Four threads and 1,200 calls on a limit of 1,000 admit exactly 1,000.
     a_race_admits_exactly_the_limit: store => {
-        for limit in [bucket(1_000, 1, 86_400), window(1_000, 86_400)] {
-            store.reset(tenant(21), b"k").await.expect("resets");
-let mut calls = JoinSet::new();
-            for _ in 0..1_200 {
-                let store = Arc::clone(&store);
-                calls.spawn(async move {
-                    ask(&*store, tenant(21), &call(&[charge(b"k", limit, 1)], NOON)).await.is_admitted()
-                });
-            }
-            let admitted = calls.join_all().await.into_iter().filter(|admitted| *admitted).count();
-            assert_eq!(admitted, 1_000, "{limit:?}");
-        }
+        races::a_race_admits_exactly_the_limit(store).await;
     }
 
     /// Two limits in one call, asked in either order by four threads: the lower one admits, and the higher is charged no more.
     a_race_over_two_counters_is_all_or_nothing: store => {
-        let (high, low) = (bucket(1_000, 1, 86_400), window(700, 86_400));
-        let mut calls = JoinSet::new();
-        for number in 0..1_200 {
-            let store = Arc::clone(&store);
-            calls.spawn(async move {
-                let mut charges = [charge(b"high", high, 1), charge(b"low", low, 1)];
-                if number % 2 == 0 {
-                    charges.reverse();
-                }
-                ask(&*store, tenant(22), &call(&charges, NOON)).await.is_admitted()
-            });
-        }
-        let admitted = calls.join_all().await.into_iter().filter(|admitted| *admitted).count();
-        assert_eq!(admitted, 700);
-        assert_eq!(left(&*store, tenant(22), b"high", high, NOON).await, 300);
-        assert_eq!(left(&*store, tenant(22), b"low", low, NOON).await, 0);
+        races::a_race_over_two_counters_is_all_or_nothing(store).await;
     }
 
     /// Nobody sees one counter of a call charged and the other not.
     a_call_is_never_seen_in_part: store => {
-        let limit = window(10_000, 86_400);
-        let mut tasks = JoinSet::new();
-        for number in 0..250 {
-            let writing = Arc::clone(&store);
-            let write = async move {
-                for _ in 0..5 {
-                    ask(&*writing, tenant(23), &call(&[charge(b"a", limit, 1), charge(b"b", limit, 1)], NOON)).await;
-                }
-            };
-            let store = Arc::clone(&store);
-            let read = async move {
-                for _ in 0..10 {
-                    let call = [charge(b"b", limit, 0), charge(b"a", limit, 0)];
-                    let look = peek(&*store, tenant(23), &call, NOON).await;
-                    assert!(remaining(&look).windows(2).all(|pair| pair.first() == pair.last()), "{look:?}");
-                }
-            };
-            if number % 5 == 0 { tasks.spawn(read) } else { tasks.spawn(write) };
-        }
-        tasks.join_all().await;
-        assert_eq!(left(&*store, tenant(23), b"a", limit, NOON).await, 9_000);
+        races::a_call_is_never_seen_in_part(store).await;
     }
 
     /// Random calls answer as the pure functions do, to the microsecond.
@@ -357,47 +312,12 @@ let mut calls = JoinSet::new();
 
     /// A lease is given back when its work ends, ends by itself when it does not, and is nobody else's to give back.
     leases_end_when_they_are_given_back_or_time_out: store => {
-        if !has(&*store, Kernel::Entries) {
-            return;
-        }
-        let limit = Limit::concurrency(2, Duration::from_secs(30)).expect("leases");
-        let lease = |number: u128, at| Call { id: CallId::new(number), ..call(&[], at) };
-        let charges = [charge(b"k", limit, 1)];
-        let take = async |number, at| {
-            ask(&*store, tenant(26), &Call { charges: &charges, ..lease(number, at) }).await.is_admitted()
-        };
-        let give = async |number, at| {
-            let of = Settled { id: CallId::new(number), at: NOON, hold: false };
-            settle(&*store, tenant(26), of, &[correct(b"k", limit, Adjustment::Return(1))], at).await
-        };
-        assert!(take(1, NOON).await && take(2, later(1)).await && !take(3, later(2)).await);
-        give(3, later(2)).await;
-        assert!(!take(3, later(3)).await, "who has no lease gives none back");
-        give(1, later(4)).await;
-        assert!(take(3, later(4)).await && !take(4, later(4)).await);
-        give(1, later(5)).await;
-        assert!(!take(4, later(5)).await, "a lease is given back once");
-        assert!(take(4, later(31)).await, "the second has timed out");
-        assert!(!take(5, later(31)).await);
+        settling::leases_end_when_they_are_given_back_or_time_out(store).await;
     }
 
     /// What waits in a queue goes one after the other; who does not wait gives the place back.
     a_queue_gives_each_its_turn: store => {
-        if !has(&*store, Kernel::Level) {
-            return;
-        }
-        // One a second, and two may wait.
-        let limit = Limit::leaky_queue(2, 60, 60).expect("a queue");
-        for seconds in [0, 1, 2] {
-            let outcome = decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await;
-            let standing = outcome.standings().first().expect("one");
-            assert_eq!((standing.fits, standing.delay.as_secs()), (true, seconds), "{standing:?}");
-        }
-        let refused = decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await;
-        assert!(!refused.is_admitted());
-        let of = Settled { id: CallId::new(0), at: NOON, hold: false };
-        settle(&*store, tenant(27), of, &[correct(b"k", limit, Adjustment::Return(1))], NOON).await;
-        assert!(decide(&*store, tenant(27), &[charge(b"k", limit, 1)], NOON).await.is_admitted());
+        settling::a_queue_gives_each_its_turn(store).await;
     }
 
     /// What asks to be charged in any case is charged when it fits, also where another counter refuses.
@@ -419,84 +339,22 @@ let mut calls = JoinSet::new();
 
     /// A correction adds and gives back, but never what has come back by itself.
     corrections_add_and_give_back: store => {
-        for (key, limit) in each(&*store, 10) {
-            let charges = [charge(key, limit, 6)];
-            let first = Call { id: CallId::new(1), ..call(&charges, NOON) };
-            assert!(ask(&*store, tenant(29), &first).await.is_admitted());
-            let of = Settled { id: first.id, at: NOON, hold: false };
-            let correct = async |adjustment, at| {
-                settle(&*store, tenant(29), of, &[correct(key, limit, adjustment)], at).await
-            };
-            assert!(correct(Adjustment::Return(2), NOON).await);
-            assert_eq!(left(&*store, tenant(29), key, limit, NOON).await, 6);
-            assert!(correct(Adjustment::Add(5), NOON).await);
-            assert_eq!(left(&*store, tenant(29), key, limit, NOON).await, 1);
-            // Two minutes on nothing of it is left to be given back, and what others have used since stays used.
-            decide(&*store, tenant(29), &[charge(key, limit, 3)], later(120)).await;
-            correct(Adjustment::Return(9), later(120)).await;
-            assert_eq!(left(&*store, tenant(29), key, limit, later(120)).await, 7, "{limit:?}");
-        }
+        settling::corrections_add_and_give_back(store).await;
     }
 
     /// More may be added than fits; then nothing does until so much has come back.
     a_correction_may_exceed_the_limit: store => {
-        for (key, limit) in each(&*store, 10) {
-            let charges = [charge(key, limit, 1)];
-            let first = Call { id: CallId::new(1), ..call(&charges, NOON) };
-            ask(&*store, tenant(30), &first).await;
-            let of = Settled { id: first.id, at: NOON, hold: false };
-            settle(&*store, tenant(30), of, &[correct(key, limit, Adjustment::Add(13))], NOON).await;
-            let refused = decide(&*store, tenant(30), &[charge(key, limit, 1)], NOON).await;
-            assert_eq!((refused.is_admitted(), remaining(&refused)), (false, vec![0]));
-            let wait = retries(&refused).first().copied().flatten().expect("a time");
-            let early = NOON.plus(wait).minus(Duration::from_micros(1));
-            assert!(!peek(&*store, tenant(30), &[charge(key, limit, 1)], early).await.is_admitted());
-            assert!(peek(&*store, tenant(30), &[charge(key, limit, 1)], NOON.plus(wait)).await.is_admitted());
-        }
+        settling::a_correction_may_exceed_the_limit(store).await;
     }
 
     /// A hold is settled once, while it lasts; a refusal leaves none.
     a_hold_is_settled_once: store => {
-        for (key, limit) in each(&*store, 10) {
-            let charges = [charge(key, limit, 6)];
-            let hold = Some(Duration::from_secs(5));
-            let reserve = |number: u128| Call { id: CallId::new(number), hold, ..call(&charges, NOON) };
-            assert!(ask(&*store, tenant(31), &reserve(1)).await.is_admitted());
-            assert!(!ask(&*store, tenant(31), &reserve(2)).await.is_admitted());
-            let back = async |number, at| {
-                let of = Settled { id: CallId::new(number), at: NOON, hold: true };
-                settle(&*store, tenant(31), of, &[correct(key, limit, Adjustment::Return(4))], at).await
-            };
-            assert!(!back(2, NOON).await, "what was refused is not held");
-            assert!(back(1, later(1)).await);
-            assert!(!back(1, later(1)).await, "once");
-            assert!(left(&*store, tenant(31), key, limit, later(1)).await >= 8);
-            store.reset(tenant(31), key).await.expect("resets");
-            assert!(ask(&*store, tenant(31), &reserve(3)).await.is_admitted());
-            assert!(!back(3, later(5)).await, "the hold is over");
-            assert!(left(&*store, tenant(31), key, limit, later(5)).await <= 5);
-            store.reset(tenant(31), key).await.expect("resets");
-        }
+        settling::a_hold_is_settled_once(store).await;
     }
 
     /// Of many that settle one hold at once, one does.
     a_race_settles_a_hold_once: store => {
-        for (key, limit) in each(&*store, 1_000) {
-            let slot = tenant(32);
-            let charges = [charge(key, limit, 900)];
-            let reserve = Call { id: CallId::new(1), hold: Some(Duration::from_secs(60)), ..call(&charges, NOON) };
-            assert!(ask(&*store, slot, &reserve).await.is_admitted());
-            let mut calls = JoinSet::new();
-            for _ in 0..64 {
-                let store = Arc::clone(&store);
-                calls.spawn(async move {
-                    let of = Settled { id: CallId::new(1), at: NOON, hold: true };
-                    settle(&*store, slot, of, &[correct(key, limit, Adjustment::Return(10))], NOON).await
-                });
-            }
-            let settled = calls.join_all().await.into_iter().filter(|settled| *settled).count();
-            assert_eq!((settled, left(&*store, slot, key, limit, NOON).await), (1, 110), "{limit:?}");
-        }
+        races::a_race_settles_a_hold_once(store).await;
     }
 
     /// An outcome tells the time it was decided by.
@@ -507,5 +365,15 @@ let mut calls = JoinSet::new();
         let one = store.decide(tenant(33), &Call::new(&charges, None)).await.expect("decides").at();
         let other = store.decide(tenant(33), &Call::new(&charges, None)).await.expect("decides").at();
         assert!(one > NOON && one <= other, "{one} {other}");
+    }
+
+    /// Days of 23 and of 25 hours, and a February of 29 days, are as long as the rule's zone makes them, for an engine over the store.
+    windows_are_as_long_as_the_calendar_makes_them: store => {
+        calendar::windows_are_as_long_as_the_calendar_makes_them(store).await;
+    }
+
+    /// What the window before has used is forgotten evenly over such a window, however long it is.
+    long_and_short_windows_forget_the_one_before_evenly: store => {
+        calendar::long_and_short_windows_forget_the_one_before_evenly(store).await;
     }
 }
