@@ -93,7 +93,12 @@ impl Settings {
             Some(timer) => admission.wait(&*self.clock, &**timer).await,
             None if !admission.delay().is_zero() => {
                 let problem = Problem::new(ProblemCode::RateLimited, "it is not this request's turn yet");
-                let refusal = self.refusal(head, &problem, &admission);
+                let mut refusal = self.refusal(head, &problem, &admission);
+                // No limit refuses it, so none of them says when to come back.
+                let mut turn =
+                    RateLimitFields { retry_after: Some(admission.delay()), ..RateLimitFields::default() };
+                self.spread(&mut turn);
+                turn.join(refusal.headers_mut(), self.clock.now());
                 admission.release();
                 return Err(refusal);
             }
@@ -149,10 +154,14 @@ impl Settings {
         let mut fields = RateLimitFields::of(admission.decisions());
         fields.cost = Some(admission.request().cost);
         fields.dialects = self.dialects;
+        self.spread(&mut fields);
+        fields.join(response.headers_mut(), self.clock.now());
+    }
+
+    fn spread(&self, fields: &mut RateLimitFields) {
         if let Some((random, most)) = &self.spread {
             fields.spread(*most, &**random);
         }
-        fields.join(response.headers_mut(), self.clock.now());
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use stanchion_ratelimit::{Action, Algorithm, Dimension, Rule};
 use tower::Layer;
 
-use crate::bed::{Bed, Hello, ask, from, per_minute, text};
+use crate::bed::{Bed, Hello, ask, field, from, per_minute, text};
 
 fn throttled() -> Rule {
     Rule { action: Action::Throttle, max_delay_ms: 2_000, ..per_minute("slow", Dimension::Global, 60) }
@@ -37,11 +37,34 @@ async fn without_a_timer_nobody_waits_and_no_place_is_taken() {
     for _ in 0..60 {
         ask(&service, from("10.0.0.1")).await;
     }
+    let mut told = Vec::new();
     for _ in 0..5 {
-        assert_eq!(ask(&service, from("10.0.0.1")).await.status(), 429);
+        let refused = ask(&service, from("10.0.0.1")).await;
+        assert_eq!(refused.status(), 429);
+        told.push(field(&refused, "retry-after").to_owned());
     }
+    assert_eq!(told, ["2"; 5], "each would be next, in 16,667 ticks of 60 microseconds");
     bed.clock.advance(Duration::from_millis(1_001));
     assert_eq!(ask(&service, from("10.0.0.1")).await.status(), 200);
+}
+
+/// One in twenty seconds, and one may wait: whose turn is in twenty seconds is told so.
+#[tokio::test]
+async fn who_may_not_wait_is_told_when_its_turn_would_be() {
+    let queue =
+        Rule { algorithm: Algorithm::LeakyQueue, burst: 1, ..per_minute("turns", Dimension::Global, 3) };
+    let bed = Bed::new([queue]).await;
+    let service = bed.layer().layer(Hello::default());
+    assert_eq!(ask(&service, from("10.0.0.1")).await.status(), 200);
+    bed.clock.advance(Duration::from_millis(4_500));
+    let early = ask(&service, from("10.0.0.1")).await;
+    assert_eq!(
+        (early.status().as_u16(), field(&early, "retry-after")),
+        (429, "16"),
+        "15.5 seconds, rounded up"
+    );
+    bed.clock.advance(Duration::from_secs(16));
+    assert_eq!(ask(&service, from("10.0.0.1")).await.status(), 200, "who comes back then is admitted");
 }
 
 #[tokio::test]
