@@ -148,7 +148,9 @@ impl Engine {
             return;
         }
         let scope = request.tenant.map_or(Scope::Platform, Scope::Tenant);
-        let scope = if rule.key.is_anonymous() { Scope::Platform } else { scope };
+        // Before anybody is known no tenant is either. What a tenant's own rule says holds in that tenant alone.
+        let is_of_edge = rule.scope == Scope::Platform && rule.key.is_anonymous();
+        let scope = if is_of_edge { Scope::Platform } else { scope };
         let until = now.plus(rule.quarantine);
         self.shut.add(scope, identifiers.clone(), until, rule.id.clone(), now);
         let quarantine = Quarantine { identifiers, until, rule: Some(rule.id.clone()), reason: None };

@@ -95,7 +95,15 @@ struct Remote {
 enum Mood {
     Well,
     Down,
-    Answers { admitted: bool },
+    Answers {
+        admitted: bool,
+    },
+    /// Answers at once, but for what ladders count.
+    LaddersFail,
+}
+
+fn is_of_ladder(call: &Call<'_>) -> bool {
+    call.charges.iter().any(|charge| charge.key.ends_with(b"v"))
 }
 
 #[async_trait]
@@ -112,7 +120,16 @@ impl CounterStore for Remote {
             Mood::Well => self.store.decide(slot, call).await,
             Mood::Down => Err(StoreError::new(StoreErrorKind::Timeout, "test", "decide")),
             Mood::Answers { admitted } => Ok(Outcome::new(admitted, Timestamp::EPOCH, [])),
+            Mood::LaddersFail if is_of_ladder(call) => {
+                Err(StoreError::new(StoreErrorKind::Timeout, "test", "decide"))
+            }
+            Mood::LaddersFail => self.store.decide(slot, call).await,
         }
+    }
+
+    fn try_decide(&self, slot: Slot, call: &Call<'_>) -> Option<Result<Outcome, StoreError>> {
+        let answers = *self.mood.lock().unwrap() == Mood::LaddersFail && !is_of_ladder(call);
+        if answers { self.store.try_decide(slot, call) } else { None }
     }
 
     async fn peek(&self, slot: Slot, call: &Call<'_>) -> Result<Outcome, StoreError> {

@@ -137,3 +137,81 @@ async fn what_has_no_effect_any_more_is_cleared_away_and_what_has_is_bounded() {
     let actions: Vec<_> = events.iter().map(|record| record.event.action.to_string()).collect();
     assert_eq!(actions, ["limit.quarantine"; 3]);
 }
+
+#[tokio::test]
+async fn a_rule_by_tenant_is_overridden_for_a_tenant_that_is_named() {
+    let setup = memory();
+    let of_both = KeySpec::new([Dimension::Tenant, Dimension::User]).unwrap();
+    setup.put(Scope::Platform, rule("calls", of_both, 10)).await;
+    let put = async |control| setup.engine.put_override(&author(), Scope::Platform, control).await;
+    let problem = put(raise("calls", "user:alice", 20)).await.unwrap_err().to_string();
+    assert!(problem.contains("name one of each"), "{problem}");
+    put(raise("calls", &format!("tenant:{} user:alice", tenant(1)), 20)).await.unwrap();
+    assert_eq!(left(&setup, &by(&alice())).await, 20);
+}
+
+fn out(user: &str, until: &str) -> crate::Quarantine {
+    crate::Quarantine { identifiers: named(user), until: at(until), rule: None, reason: None }
+}
+
+#[tokio::test]
+async fn nobody_is_shut_out_by_a_quarantine_without_a_name() {
+    let setup = memory();
+    let nobody =
+        crate::Quarantine { identifiers: Identifiers::default(), ..out("user:a", "2026-03-02T00:00:00Z") };
+    let refused = setup.engine.put_quarantine(&author(), tenant(1).into(), nobody).await;
+    assert!(matches!(refused, Err(Error::InvalidControl(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_control_that_is_there_is_changed_also_where_there_is_room_for_no_other() {
+    let setup = setup(Config { controls_per_scope: 1, ..Config::default() }, false);
+    let put = async |control| setup.engine.put_quarantine(&author(), tenant(1).into(), control).await;
+    let first = put(out("user:a", "2026-03-02T00:00:00Z")).await.unwrap();
+    setup.clock.advance(Duration::from_secs(1));
+    let second = put(out("user:a", "2026-03-03T00:00:00Z")).await.unwrap();
+    assert_eq!((second.created_at, second.updated_at), (first.created_at, at("2026-03-01T12:00:01Z")));
+    assert!(put(out("user:b", "2026-03-03T00:00:00Z")).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_over_is_neither_listed_nor_lifted() {
+    let setup = memory();
+    let scope = tenant(1).into();
+    setup.engine.put_quarantine(&author(), scope, out("user:a", "2026-03-01T12:00:01Z")).await.unwrap();
+    assert_eq!(setup.engine.list_controls(scope).await.unwrap().len(), 1);
+    setup.clock.advance(Duration::from_secs(1));
+    assert_eq!(setup.engine.list_controls(scope).await.unwrap(), []);
+    assert!(!setup.engine.lift_quarantine(&author(), scope, &named("user:a")).await.unwrap());
+}
+
+#[tokio::test]
+async fn controls_that_are_written_at_once_are_all_written() {
+    let setup = memory();
+    let put = async |user| {
+        setup
+            .engine
+            .put_quarantine(&author(), tenant(1).into(), out(user, "2026-03-02T00:00:00Z"))
+            .await
+            .unwrap()
+    };
+    futures_util::future::join(put("user:a"), put("user:b")).await;
+    assert_eq!(setup.engine.list_controls(tenant(1).into()).await.unwrap().len(), 2);
+    let (a, b) = (named("user:a"), named("user:b"));
+    let lift = async |who| setup.engine.lift_quarantine(&author(), tenant(1).into(), who).await.unwrap();
+    assert_eq!(futures_util::future::join(lift(&a), lift(&b)).await, (true, true));
+    assert_eq!(setup.engine.list_controls(tenant(1).into()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_record_of_an_override_says_whose_and_how_much() {
+    let setup = memory();
+    let scope = tenant(1).into();
+    setup.put(scope, rule("calls", Dimension::User, 10)).await;
+    setup.engine.put_override(&author(), scope, raise("calls", "user:alice", 100)).await.unwrap();
+    let events = setup.outbox.pending(SystemScope::new("test"), 10).await.unwrap();
+    let event = format!("{:?}", events.last().unwrap().event);
+    for said in ["limit.override", "calls", "identifiers", "user:alice", "limit", "100", "burst"] {
+        assert!(event.contains(said), "{said}: {event}");
+    }
+}

@@ -93,16 +93,144 @@ async fn a_ladder_grows_more_severe_with_each_violation_and_starts_over_after_it
 async fn a_ladder_that_refuses_what_was_let_through_late_gives_it_back() {
     let setup = memory();
     let ladder = vec![Rung { violations: 2, action: Action::Block }];
-    let rule = Rule { action: Action::Throttle, max_delay_ms: 60_000, ladder, ..steady("slow", 1) };
+    // One a second, and a minute at most: the third is let through by the counter, and refused by the ladder.
+    let rule = Rule { action: Action::Throttle, max_delay_ms: 60_000, ladder, ..steady("slow", 60) };
     setup.put(tenant(1).into(), rule).await;
-    setup.put(tenant(1).into(), super::rule("other", Dimension::User, 10)).await;
+    setup.put(tenant(1).into(), super::rule("other", Dimension::User, 100)).await;
     let alice = alice();
-    setup.decide(&by(&alice)).await;
+    setup.decide(&Request { cost: 60, ..by(&alice) }).await;
     assert!(setup.decide(&by(&alice)).await.is_admitted(), "late");
     let left = async || remaining(&setup.engine.peek(Stage::Inner, &by(&alice)).await.unwrap())[0].1;
-    assert_eq!(left().await, 8);
+    assert_eq!(left().await, 39);
+    let refused = setup.decide(&by(&alice)).await;
+    assert_eq!(action(&refused), Action::Block);
+    assert_eq!(refusal(&refused), Some(("slow", Reason::Exceeded, Some(2))), "when its turn would have been");
+    assert_eq!(left().await, 39, "what is refused has used up nothing anywhere");
+}
+
+#[tokio::test]
+async fn a_ladder_above_a_rule_that_only_watches_gives_back_what_others_have_charged() {
+    let setup = memory();
+    let ladder = vec![Rung { violations: 2, action: Action::Block }];
+    let watched = Rule { action: Action::Allow, ladder, ..rule("watched", Dimension::User, 1) };
+    setup.put(tenant(1).into(), watched).await;
+    setup.put(tenant(1).into(), rule("other", Dimension::User, 10)).await;
+    let alice = alice();
+    for _ in 0..2 {
+        assert!(setup.decide(&by(&alice)).await.is_admitted());
+    }
     assert_eq!(action(&setup.decide(&by(&alice)).await), Action::Block);
-    assert_eq!(left().await, 8, "what is refused has used up nothing anywhere");
+    let look = setup.engine.peek(Stage::Inner, &by(&alice)).await.unwrap();
+    assert_eq!(remaining(&look)[0], ("other", 8));
+}
+
+#[tokio::test]
+async fn violations_are_counted_apart_from_what_they_violate() {
+    let setup = memory();
+    let ladder = vec![Rung { violations: 2, action: Action::Block }];
+    // Both count over the same minutes.
+    let rule = rule("three", Dimension::User, 3);
+    let rule = Rule { action: Action::Captcha, ladder, ladder_window: Window::MINUTE, ..rule };
+    setup.put(tenant(1).into(), rule).await;
+    let alice = alice();
+    for _ in 0..3 {
+        assert!(setup.decide(&by(&alice)).await.is_admitted());
+    }
+    let seen = [setup.decide(&by(&alice)).await, setup.decide(&by(&alice)).await];
+    assert_eq!(seen.each_ref().map(action), [Action::Captcha, Action::Block]);
+}
+
+/// A captcha at the first violation, a block at the second.
+fn laddered() -> Rule {
+    let ladder = vec![Rung { violations: 2, action: Action::Block }];
+    let on_backend_failure = OnBackendFailure::LocalShare;
+    Rule { action: Action::Captcha, ladder, on_backend_failure, ..rule("ladder", Dimension::User, 1) }
+}
+
+#[tokio::test]
+async fn while_violations_cannot_be_counted_with_the_others_each_replica_counts_its_own() {
+    let alice = alice();
+    for mood in [Mood::Down, Mood::LaddersFail] {
+        let setup = setup(Config::default(), true);
+        setup.put(tenant(1).into(), laddered()).await;
+        *setup.remote.mood.lock().unwrap() = mood;
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(action(&setup.decide(&by(&alice)).await));
+        }
+        assert_eq!(seen, [Action::Allow, Action::Captcha, Action::Block], "{mood:?}");
+    }
+    let setup = setup(Config::default(), true);
+    setup.put(tenant(1).into(), laddered()).await;
+    *setup.remote.mood.lock().unwrap() = Mood::LaddersFail;
+    setup.decide(&by(&alice)).await;
+    let at_once = || action(&setup.engine.try_decide(&by(&alice)).unwrap());
+    assert_eq!([at_once(), at_once()], [Action::Captcha, Action::Block], "also where nobody waits");
+}
+
+#[tokio::test]
+async fn whom_a_tenant_shuts_out_is_shut_out_of_that_tenant_alone() {
+    let setup = memory();
+    let ip = Some("203.0.113.7".parse().unwrap());
+    let alice = alice();
+    for (number, key) in [(1, Dimension::User), (2, Dimension::Ip)] {
+        let of = |number| Request { tenant: Some(tenant(number)), ip, ..by(&alice) };
+        let guess = Rule { action: Action::Quarantine, ..rule("guess", key, 1) };
+        setup.put(tenant(number).into(), guess).await;
+        setup.decide(&of(number)).await;
+        assert_eq!(action(&setup.decide(&of(number)).await), Action::Quarantine, "{key:?}");
+        assert_eq!(refusal(&setup.decide(&of(number)).await).unwrap().1, Reason::Quarantined, "{key:?}");
+        assert!(setup.decide(&of(3)).await.is_admitted(), "{key:?} here at once");
+        let edge = Request { ip, ..Request::default() };
+        assert!(
+            setup.engine.decide_edge(&edge).await.unwrap().is_admitted(),
+            "{key:?} before anybody is known"
+        );
+    }
+    run_errands(&setup.engine, &setup.clock).await;
+    assert!(setup.decide(&Request { ip, tenant: Some(tenant(3)), ..by(&alice) }).await.is_admitted());
+    assert_eq!(setup.engine.list_controls(Scope::Platform).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn whom_the_platform_shuts_out_by_address_is_shut_out_of_every_tenant() {
+    let setup = memory();
+    let guess = Rule { action: Action::Quarantine, ..rule("guess", Dimension::Ip, 1) };
+    setup.put(Scope::Platform, guess).await;
+    let ip = Some("203.0.113.7".parse().unwrap());
+    let alice = alice();
+    let edge = Request { ip, tenant: Some(tenant(1)), ..Request::default() };
+    for _ in 0..2 {
+        setup.engine.decide_edge(&edge).await.unwrap();
+    }
+    let elsewhere = Request { ip, tenant: Some(tenant(2)), ..by(&alice) };
+    assert_eq!(refusal(&setup.decide(&elsewhere).await).unwrap().1, Reason::Quarantined);
+}
+
+#[tokio::test]
+async fn who_is_shut_out_for_one_place_is_out_of_all_and_for_as_long_as_the_longest_says() {
+    let setup = memory();
+    let quarantine = |name, key: KeySpec, seconds, route: &str| Rule {
+        action: Action::Quarantine,
+        quarantine_seconds: seconds,
+        routes: vec![route.parse().unwrap()],
+        ..rule(name, key, 1)
+    };
+    let of_user = KeySpec::new([Dimension::User, Dimension::Endpoint]).unwrap();
+    setup.put(tenant(1).into(), quarantine("short", of_user, 60, "login")).await;
+    setup.put(tenant(1).into(), quarantine("long", Dimension::Ip.into(), 600, "search")).await;
+    let ip = Some("203.0.113.7".parse().unwrap());
+    let (alice, bob) = (alice(), SubjectRef::user("bob").unwrap());
+    for _ in 0..2 {
+        setup.decide(&Request { route: Some("login"), ..by(&alice) }).await;
+    }
+    let refused = setup.decide(&Request { route: Some("search"), ..by(&alice) }).await;
+    assert_eq!(refusal(&refused), Some(("short", Reason::Quarantined, Some(60))));
+    for _ in 0..2 {
+        setup.decide(&Request { route: Some("search"), ip, ..by(&bob) }).await;
+    }
+    let refused = setup.decide(&Request { ip, ..by(&alice) }).await;
+    assert_eq!(refusal(&refused), Some(("long", Reason::Quarantined, Some(600))));
 }
 
 #[tokio::test]
@@ -207,8 +335,15 @@ async fn a_solved_challenge_lets_its_caller_through_again_once() {
     let keys = KeyRing::new([(1, Secret::new([1; 32]))]).unwrap();
     let work = ProofOfWork::new(keys, 4, 60).unwrap();
     let engine = Arc::into_inner(engine).unwrap().with_challenges(Arc::new(work));
-    let rule = Rule { action: Action::Captcha, window: Window::HOUR, ..rule("human", Dimension::User, 1) };
-    engine.put_rule(&Author::system("test"), tenant(1).into(), rule, None).await.unwrap();
+    let captcha = |name, limit| Rule {
+        action: Action::Captcha,
+        window: Window::HOUR,
+        ..rule(name, Dimension::User, limit)
+    };
+    // Another rule that challenges, and one that does not.
+    for rule in [captcha("also", 100), rule("calls", Dimension::User, 100), captcha("human", 1)] {
+        engine.put_rule(&Author::system("test"), tenant(1).into(), rule, None).await.unwrap();
+    }
     let (alice, bob) = (alice(), SubjectRef::user("bob").unwrap());
     assert!(engine.decide(&by(&alice)).await.unwrap().is_admitted());
     let refused = engine.decide(&by(&alice)).await.unwrap();
@@ -220,9 +355,17 @@ async fn a_solved_challenge_lets_its_caller_through_again_once() {
     assert!(!prove(&bob, &proof).await, "it is alice's");
     assert!(!prove(&alice, token).await, "it is not solved");
     assert!(prove(&alice, &proof).await);
-    assert!(engine.decide(&by(&alice)).await.unwrap().is_admitted());
+    let again = engine.decide(&by(&alice)).await.unwrap();
+    assert!(again.is_admitted());
+    assert_eq!(
+        remaining(&again),
+        [("also", 99), ("calls", 98), ("human", 0)],
+        "what does not challenge stays"
+    );
     assert!(!engine.decide(&by(&alice)).await.unwrap().is_admitted());
     assert!(!prove(&alice, &proof).await, "once");
-    clock.advance(Duration::from_secs(61));
+    clock.advance(Duration::from_secs(45));
+    assert!(!prove(&alice, &proof).await, "and not again while it is good");
+    clock.advance(Duration::from_secs(16));
     assert!(!prove(&alice, &proof).await, "it has expired");
 }

@@ -120,3 +120,81 @@ async fn a_success_clears_the_counters_that_say_so_and_a_failure_none() {
     run_errands(&setup.engine, &setup.clock).await;
     assert_eq!(remaining(&look().await)[1], ("log-in", 3));
 }
+
+#[tokio::test]
+async fn a_reservation_lasts_a_day_at_most() {
+    let setup = memory();
+    setup.put(tenant(1).into(), rule("tokens", Dimension::User, 100)).await;
+    let alice = alice();
+    let two_days = Duration::from_secs(2 * 86_400);
+    let reservation = setup.engine.reserve(Stage::Inner, &by(&alice), two_days).await.unwrap().1.unwrap();
+    assert_eq!(reservation.expires_at(), at("2026-03-02T12:00:00Z"));
+}
+
+#[tokio::test]
+async fn the_end_of_a_request_gives_its_lease_back_and_clears_only_after_a_success() {
+    let setup = memory();
+    let ladder = vec![crate::Rung { violations: 3, action: crate::Action::Block }];
+    let log_in = Rule {
+        reset_on_success: true,
+        action: crate::Action::Captcha,
+        ladder,
+        ..rule("log-in", Dimension::User, 2)
+    };
+    setup.put(tenant(1).into(), log_in).await;
+    let at_once = Rule { algorithm: Algorithm::Concurrency, ..rule("at-once", Dimension::User, 1) };
+    setup.put(tenant(1).into(), at_once).await;
+    let alice = alice();
+    let look = async || setup.engine.peek(Stage::Inner, &by(&alice)).await.unwrap();
+    let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+    assert_eq!(remaining(&look().await), [("at-once", 0), ("log-in", 1)]);
+    setup.engine.record_outcome_soon(*receipt, RequestOutcome::Failure);
+    assert_eq!(remaining(&look().await), [("at-once", 1), ("log-in", 1)], "the lease is back at once");
+
+    let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+    setup.engine.settle_soon((*receipt).clone(), Settle::Finish);
+    for _ in 0..2 {
+        let refused = setup.decide(&by(&alice)).await;
+        assert!(matches!(refused.verdict, Verdict::Refused { action: crate::Action::Captcha, .. }));
+    }
+    setup.engine.record_outcome_soon(*receipt, RequestOutcome::Success);
+    run_errands(&setup.engine, &setup.clock).await;
+    for _ in 0..2 {
+        let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+        setup.engine.settle_soon(*receipt, Settle::Finish);
+    }
+    let refused = setup.decide(&by(&alice)).await;
+    assert!(
+        matches!(refused.verdict, Verdict::Refused { action: crate::Action::Captcha, .. }),
+        "its violations are forgotten too: {:?}",
+        refused.verdict
+    );
+}
+
+#[tokio::test]
+async fn a_failure_that_is_told_soon_clears_nothing() {
+    let setup = memory();
+    setup.put(tenant(1).into(), Rule { reset_on_success: true, ..rule("log-in", Dimension::User, 3) }).await;
+    let alice = alice();
+    let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+    setup.engine.record_outcome_soon(*receipt, RequestOutcome::Failure);
+    run_errands(&setup.engine, &setup.clock).await;
+    assert_eq!(left(&setup, &by(&alice)).await, 2);
+}
+
+#[tokio::test]
+async fn what_this_replica_counted_alone_is_given_back_to_it_alone() {
+    let setup = setup(Config::default(), true);
+    let at_once = Rule {
+        algorithm: Algorithm::Concurrency,
+        on_backend_failure: OnBackendFailure::LocalShare,
+        ..rule("at-once", Dimension::User, 1)
+    };
+    setup.put(tenant(1).into(), at_once).await;
+    let alice = alice();
+    *setup.remote.mood.lock().unwrap() = Mood::Down;
+    let receipt = setup.decide(&by(&alice)).await.receipt.unwrap();
+    assert!(!setup.decide(&by(&alice)).await.is_admitted());
+    setup.engine.settle_soon(*receipt, Settle::Finish);
+    assert!(setup.decide(&by(&alice)).await.is_admitted(), "at once, for it is memory");
+}
