@@ -13,6 +13,7 @@
 mod algorithms;
 mod floor;
 mod measure;
+mod threads;
 mod workload;
 
 use std::hint::black_box;
@@ -21,6 +22,7 @@ use stanchion_ratelimit::Request;
 
 use crate::floor::Bare;
 use crate::measure::{Comparison, bytes_each, compare, report};
+use crate::threads::{compare_threads, counters};
 use crate::workload::{Counters, KEYS, NAME, REQUESTS, engine, subjects, tenant, users, write_name};
 
 /// One rule, its key at hand, over so many keys.
@@ -80,6 +82,19 @@ fn bytes_per_key(count: usize) -> f64 {
     })
 }
 
+/// The floor of several threads: the same bare look-up.
+fn of_threads(turns: usize) {
+    let bare = Bare::new(KEYS);
+    let look_up = |users: &[usize]| {
+        let mut name = NAME;
+        for user in users {
+            write_name(*user, &mut name);
+            black_box(bare.add(black_box(&name)));
+        }
+    };
+    compare_threads(turns, "bare_lookups", counters(), look_up);
+}
+
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let turns = if quick { 9 } else { 41 };
@@ -104,6 +119,7 @@ fn main() {
     report("rules_1k", thousand);
     report("rules_100k", of_rules(turns, 100_000, 8));
 
+    of_threads(turns);
     algorithms::costs(turns);
     algorithms::over_admissions(if quick { 50 } else { 500 });
 }

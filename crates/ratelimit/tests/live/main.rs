@@ -102,13 +102,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+fn below(random: &SeededRandom, most: usize) -> usize {
+    usize::try_from(random.next_u64() % most as u64).unwrap()
+}
+
 /// Writes to the rules of one half, one after the other: changes, removes, and puts back.
 fn write(engine: &Engine, half: usize, histories: &[History]) {
     let (scope, random, author) =
         (scopes()[half], SeededRandom::new(10 + half as u64), Author::system("test"));
-    let mut lives = vec![true; LIVELY];
+    let mut lives = [true; LIVELY];
     for _ in 0..WRITES {
-        let number = (random.next_u64() % LIVELY as u64) as usize;
+        let number = below(&random, LIVELY);
         let id = RuleId::new(&name(half, number)).unwrap();
         let removes = lives[number] && random.next_u64().is_multiple_of(3);
         lives[number] = !removes;
@@ -171,7 +175,7 @@ fn decide(engine: &Engine, thread: usize, histories: &[Vec<History>; 2], done: &
     while !done.load(Ordering::SeqCst) {
         let lively = random.next_u64() % 8 < 7;
         let count = if lively { LIVELY } else { RULES / 2 - 1 };
-        let route = (random.next_u64() % count as u64) as usize;
+        let route = below(&random, count);
         let name_of_route = format!("route-{route}");
         let request = Request {
             tenant: Some(tenant()),
@@ -252,7 +256,7 @@ fn ten_thousand_rules_change_under_load_without_a_wrong_decision() {
         tallies
     });
 
-    let (mut admitted, mut refusals) = ([0; 2], 0);
+    let (mut admitted, mut refusals) = ([0; 2], 0_u64);
     let mut seen_versions = 0;
     for half in [0, 1] {
         let everybody = tallies.iter().flat_map(|tally| tally.everybody[half].clone()).collect();
@@ -277,7 +281,7 @@ fn ten_thousand_rules_change_under_load_without_a_wrong_decision() {
     }
     let decisions: usize = tallies.iter().map(|tally| tally.decisions).sum();
     assert_eq!(admitted[0], admitted[1], "all or nothing, over both halves");
-    assert_eq!(admitted[0] + refusals as u64, decisions as u64);
+    assert_eq!(admitted[0] + refusals, decisions as u64);
     // It was a test of something.
     assert!(refusals > 1_000 && admitted[0] > 1_000, "{admitted:?} {refusals}");
     assert!(seen_versions > LIVELY * 2 + WRITES / 2, "{seen_versions}");

@@ -5,6 +5,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use stanchion_ratelimit::{Limit, Request};
 
 use crate::measure::{Comparison, compare, over_admission, report};
+use crate::threads::{PLENTY, compare_threads, counters};
 use crate::workload::{
     Counters, DAY, KEYS, LIMIT, NAME, REQUESTS, engine, name, subjects, tenant, users, write_name,
 };
@@ -52,6 +53,7 @@ pub(crate) fn run(turns: usize) {
         report(figure, "governor", allowed(turns, keys));
     }
     report("engine_one_rule", "governor", through_engine(turns));
+    of_threads(turns);
     let over = over();
     println!("BENCH ratelimit.over_admission_governor value={over} unit=requests");
 }
@@ -99,6 +101,24 @@ fn through_engine(turns: usize) -> Comparison {
         || order.iter().for_each(|user| assert!(decide(*user))),
         || order.iter().for_each(|user| assert!(theirs.decide_named(subjects[*user].id().as_str()))),
     )
+}
+
+/// All threads ask one limiter, each with a key of its own at hand to write names into.
+fn of_threads(turns: usize) {
+    let quota = Quota::with_period(Duration::from_secs(DAY) / PLENTY)
+        .unwrap()
+        .allow_burst(NonZeroU32::new(PLENTY).unwrap());
+    let limiter: DefaultKeyedRateLimiter<String> = DefaultKeyedRateLimiter::keyed(quota);
+    let check = |users: &[usize]| {
+        let (mut name, mut key) = (NAME, String::new());
+        for user in users {
+            write_name(*user, &mut name);
+            key.clear();
+            key.push_str(std::str::from_utf8(&name).unwrap());
+            assert!(limiter.check_key(std::hint::black_box(&key)).is_ok());
+        }
+    };
+    compare_threads(turns, "governor", counters(), check);
 }
 
 fn over() -> usize {

@@ -9,6 +9,8 @@
 
 #[path = "../../../../crates/ratelimit/benches/ratelimit/measure.rs"]
 mod measure;
+#[path = "../../../../crates/ratelimit/benches/ratelimit/threads.rs"]
+mod threads;
 #[path = "../../../../crates/ratelimit/benches/ratelimit/workload.rs"]
 mod workload;
 

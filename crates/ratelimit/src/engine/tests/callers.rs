@@ -215,3 +215,19 @@ async fn the_record_of_an_override_says_whose_and_how_much() {
         assert!(event.contains(said), "{said}: {event}");
     }
 }
+
+#[tokio::test]
+async fn a_bound_that_was_lowered_keeps_nobody_from_changing_what_is_there() {
+    let setup = memory();
+    let scope = tenant(1).into();
+    for user in ["user:a", "user:b"] {
+        setup.engine.put_quarantine(&author(), scope, out(user, "2026-03-02T00:00:00Z")).await.unwrap();
+    }
+    let counters = Arc::new(MemoryCounterStore::new(1_000, setup.clock.clone()));
+    let ids = Arc::new(SeededRandom::new(2));
+    let config = Config { controls_per_scope: 1, ..Config::default() };
+    let lower = Engine::new(setup.rules.clone(), counters, setup.clock.clone(), ids, config);
+    let put = async |user| lower.put_quarantine(&author(), scope, out(user, "2026-03-03T00:00:00Z")).await;
+    assert!(put("user:a").await.is_ok());
+    assert!(matches!(put("user:c").await, Err(Error::TooManyControls(1))));
+}
