@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stanchion_core::StoreErrorKind;
 use stanchion_ratelimit::{Adjustment, Call, CallId, Charge, CounterStore as _, Settled, Settlement, Slot};
-use stanchion_redis::{Config, RedisCounterStore};
+use stanchion_redis::{CheckError, Config, RedisCounterStore};
 use tokio::task::JoinSet;
 
 use crate::server::Server;
@@ -68,4 +69,58 @@ async fn take_two_and_give_one_back(store: &RedisCounterStore, id: CallId) {
     let corrections = each_kernel().map(|(key, limit)| Settlement { key, limit, adjustment });
     let call = Settled { id, at: outcome.at(), hold: true };
     assert!(store.settle(Slot::Edge, call, &corrections, None).await.unwrap());
+}
+
+/// How many callers there are where a server has no room for all of them.
+const CROWD: u64 = 3_000;
+
+/// Counts each caller once under each kernel, many at a time, and returns how many are left under each.
+async fn count_each(store: &Arc<RedisCounterStore>, turn: u64) -> Vec<u64> {
+    let mut calls = JoinSet::new();
+    for first in 0..32 {
+        let store = Arc::clone(store);
+        calls.spawn(async move {
+            let mut left = Vec::new();
+            for caller in (first..CROWD).step_by(32) {
+                let limits =
+                    each_kernel().map(|(key, limit)| (format!("{caller}/{}", key.escape_ascii()), limit));
+                let charges = limits.each_ref().map(|(key, limit)| Charge::new(key.as_bytes(), *limit, 1));
+                let id = CallId::new((turn * CROWD + caller + 1).into());
+                let outcome =
+                    store.decide(Slot::Edge, &Call { id, ..Call::new(&charges, None) }).await.unwrap();
+                assert!(outcome.is_admitted() && outcome.standings().iter().all(|standing| standing.fits));
+                left.extend(outcome.standings().iter().map(|standing| standing.remaining));
+            }
+            left
+        });
+    }
+    calls.join_all().await.concat()
+}
+
+/// No server starts to be counted on that evicts; but it may be told to while it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_that_are_evicted_in_mid_run_begin_anew_and_fail_nobody() {
+    let server = Server::start(&[]);
+    let store = patient(&server.url(), Config::default());
+    store.check().await.unwrap();
+    let room = server.number("memory", "used_memory") + 1_000_000;
+    let _: () = server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    let _: () = server.ask(&["CONFIG", "SET", "maxmemory", &room.to_string()]);
+    let refused = store.check().await;
+    assert!(matches!(refused, Err(CheckError::Evicts(_))), "{refused:?}");
+
+    let first = count_each(&store, 0).await;
+    assert!(first.iter().all(|left| *left == CAPACITY - 1), "each caller came once");
+    let second = count_each(&store, 1).await;
+    let kept = second.iter().filter(|left| **left == CAPACITY - 2).count();
+    let anew = second.iter().filter(|left| **left == CAPACITY - 1).count();
+    assert_eq!(kept + anew, second.len(), "a counter is there whole, or not at all");
+    assert!(kept > 0 && anew > 0 && server.number("stats", "evicted_keys") > 0, "{kept} kept, {anew} anew");
+
+    // Told not to any more, it forgets nothing and refuses what there is no room for.
+    let _: () = server.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let evicted = server.number("stats", "evicted_keys");
+    assert_eq!(take(&store).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(server.number("stats", "evicted_keys"), evicted);
 }
