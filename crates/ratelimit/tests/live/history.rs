@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The versions of one rule, when each was written, and how far they have been seen.
 pub(crate) struct History {
@@ -48,13 +48,17 @@ impl History {
     /// Begins with version zero, which is that there is no rule.
     pub(crate) fn absent(instants: Arc<AtomicU64>, limit: fn(usize) -> u64) -> Self {
         let history = Self::new(instants, limit);
-        history.versions.lock().unwrap()[0].is_there = false;
+        history.versions()[0].is_there = false;
         history
     }
 
     /// Allows for a replica that hears of changes later.
     pub(crate) fn late(self) -> Self {
         Self { is_late: true, ..self }
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Vec<Version>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn instant(&self) -> u64 {
@@ -64,14 +68,14 @@ impl History {
     /// Writes the next version.
     pub(crate) fn write(&self, is_there: bool, write: impl FnOnce(usize)) {
         let version = {
-            let mut versions = self.versions.lock().unwrap();
+            let mut versions = self.versions();
             let last = versions[versions.len() - 1];
             let life = last.life + usize::from(is_there && !last.is_there);
             versions.push(Version { is_there, life, began: self.instant(), ended: None, was_seen: false });
             versions.len() - 1
         };
         write(version);
-        self.versions.lock().unwrap()[version].ended = Some(self.instant());
+        self.versions()[version].ended = Some(self.instant());
     }
 
     pub(crate) fn begin(&self) -> Begun {
@@ -83,7 +87,7 @@ impl History {
     /// Finds the version that a decision went by, and stops at one that it may not have gone by.
     pub(crate) fn end(&self, begun: Begun, seen: Seen) -> usize {
         let end = self.instant();
-        let mut versions = self.versions.lock().unwrap();
+        let mut versions = self.versions();
         let was_in_force = |version: usize| {
             let replaced = versions.get(version + 1).and_then(|next| next.ended);
             versions[version].began < end && (self.is_late || replaced.is_none_or(|ended| ended > begun.at))
@@ -110,16 +114,16 @@ impl History {
     }
 
     pub(crate) fn life_of(&self, version: usize) -> usize {
-        self.versions.lock().unwrap()[version].life
+        self.versions()[version].life
     }
 
     pub(crate) fn versions_seen(&self) -> usize {
-        self.versions.lock().unwrap().iter().filter(|version| version.was_seen).count()
+        self.versions().iter().filter(|version| version.was_seen).count()
     }
 
     /// Whether a decision has gone by the last version, or one that looks like it.
     pub(crate) fn is_seen_to_the_end(&self) -> bool {
-        self.versions.lock().unwrap().last().is_some_and(|last| last.was_seen)
+        self.versions().last().is_some_and(|last| last.was_seen)
     }
 
     fn looks_like(&self, versions: &[Version], version: usize, seen: Seen) -> bool {
