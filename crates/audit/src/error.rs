@@ -55,6 +55,9 @@ pub enum Error {
     /// The key of a page is none of the ledger's.
     #[error("the page key is not valid")]
     InvalidPageKey,
+    /// A text names no tile of a tree.
+    #[error("no tile: expected LEVEL/NUMBER such as 0/x001/067")]
+    InvalidTile,
     /// What the store returned for an entry is no canonical event. Verify the chain.
     #[error("entry {seq} of {chain} cannot be read")]
     Unreadable {

@@ -59,6 +59,7 @@
 mod batch;
 mod canonical;
 mod chain;
+mod checkpoint;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -70,14 +71,17 @@ mod error;
 pub mod format;
 mod hash;
 mod memory;
+mod note;
 mod query;
 mod sequencer;
 mod store;
+pub mod tree;
 mod verify;
 
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
+pub use checkpoint::{Checkpoint, CheckpointSigner, TreeHead};
 pub use config::Config;
 pub use digest::{Digest, InvalidDigest};
 pub use draft::Draft;
@@ -86,6 +90,7 @@ pub use entry::{Content, Entry, Projection, Receipt, Row};
 pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use memory::MemoryLedgerStore;
+pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use query::{Place, Query};
 pub use sequencer::Sequencer;
 pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
