@@ -14,10 +14,11 @@ use stanchion_replica::{self as replica, Deliver, FullReason, Queue};
 use tokio::sync::oneshot;
 
 use crate::draft::Work;
+use crate::moved::Moved;
 use crate::verify::ChainVerifier;
 use crate::{
-    Break, BreakReason, Chain, Config, Draft, Entry, Error, LedgerStore, Place, Query, Receipt, Sequencer,
-    Signer, Verdict, Verification,
+    Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
+    LedgerStore, Place, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict, Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) queue: Arc<Queue<Item>>,
     pub(crate) counters: Counters,
+    /// What the sequencer has added to, for a checkpointer.
+    pub(crate) moved: Moved,
 }
 
 /// A draft in the queue, and who waits for it.
@@ -173,8 +176,28 @@ impl Ledger {
         let signer = Arc::new(Signer::new(&keys));
         let queue = Arc::new(Queue::new(config.queue()));
         let counters = Counters::default();
-        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters });
+        let moved = Moved::default();
+        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters, moved });
         (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
+    }
+
+    /// Has trees grown over the chains: returns what proves entries by them, and what grows and signs them, a future that you run.
+    /// Settings out of their range are taken as the nearest one within; [`CheckpointConfig::validate`] names them.
+    pub fn checkpoints(
+        &self,
+        trees: Arc<dyn TreeStore>,
+        signer: CheckpointSigner,
+        config: CheckpointConfig,
+    ) -> (Prover, Checkpointer) {
+        self.shared.moved.watch();
+        let signer = Arc::new(signer);
+        let ledger = Arc::clone(&self.shared.store);
+        let prover = Prover { ledger, trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
+        (prover, Checkpointer::new(self.clone(), trees, signer, config))
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Accepts an event: it is queued and will be committed while the sequencer runs, but is lost with the process. Never blocks.

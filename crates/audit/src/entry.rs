@@ -114,6 +114,30 @@ pub struct Row {
     pub content: Arc<Content>,
 }
 
+/// What stands of an entry without its content: enough to follow its chain and to grow the tree over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The entry's number in the chain.
+    pub seq: u64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The hash of its content.
+    pub leaf: Digest,
+    /// The hash over the entry and the link before it.
+    pub link: Digest,
+    /// The signature of the link.
+    pub mac: Digest,
+    /// The version of the key it was signed with.
+    pub key_epoch: KeyVersion,
+}
+
+impl From<&Row> for Seal {
+    fn from(row: &Row) -> Self {
+        let Row { seq, recorded_at, link, mac, key_epoch, .. } = *row;
+        Self { seq, recorded_at, leaf: row.content.leaf, link, mac, key_epoch }
+    }
+}
+
 /// An entry as readers get it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {

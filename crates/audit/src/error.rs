@@ -55,6 +55,22 @@ pub enum Error {
     /// The key of a page is none of the ledger's.
     #[error("the page key is not valid")]
     InvalidPageKey,
+    /// An entry is newer than its chain's checkpoint, which is made anew after [`interval_ms`](crate::CheckpointConfig::interval_ms).
+    #[error("entry {seq} of {chain} is not covered by a checkpoint yet, which covers {size}")]
+    NotCovered {
+        /// The chain.
+        chain: ChainId,
+        /// The entry's number.
+        seq: u64,
+        /// How many entries the checkpoint covers.
+        size: u64,
+    },
+    /// The tree over a chain does not prove what it should. Verify the chain.
+    #[error("the tree over {chain} does not prove that")]
+    NoProof {
+        /// The chain.
+        chain: ChainId,
+    },
     /// A text names no tile of a tree.
     #[error("no tile: expected LEVEL/NUMBER such as 0/x001/067")]
     InvalidTile,

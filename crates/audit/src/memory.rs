@@ -1,3 +1,5 @@
+mod trees;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,15 +8,16 @@ use async_trait::async_trait;
 use hashbrown::HashMap;
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
+use self::trees::Tree;
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Writers,
+    RetentionClass, Row, Seal, Writers,
 };
 
 /// The ledger in memory: the reference that other adapters must equal. It ends with the process.
 ///
-/// Each chain keeps its newest entries, up to a bound. Of what is dropped the last link stays, so the rest still verifies: the oldest
-/// entry kept is linked to it and signed.
+/// Each chain keeps its newest entries, up to a bound, and twice as many while its tree does not cover the oldest of them yet. Of
+/// what is dropped the last link stays, so the rest still verifies: the oldest entry kept is linked to it and signed.
 pub struct MemoryLedgerStore {
     capacity: usize,
     state: RwLock<State>,
@@ -34,10 +37,19 @@ struct Kept {
     head: Head,
     /// The rows after the base, without gaps.
     rows: VecDeque<Row>,
+    tree: Tree,
 }
 
 impl Kept {
-    const EMPTY: Self = Self { base: Head::EMPTY, head: Head::EMPTY, rows: VecDeque::new() };
+    fn empty() -> Self {
+        Self { base: Head::EMPTY, head: Head::EMPTY, rows: VecDeque::new(), tree: Tree::default() }
+    }
+
+    /// Tells whether the oldest entry makes room for a new one.
+    fn is_full(&self, capacity: usize) -> bool {
+        let is_needed = self.tree.needs(self.base.seq + 1) && self.rows.len() < capacity.saturating_mul(2);
+        self.rows.len() >= capacity && !is_needed
+    }
 
     /// The place in `rows` of the entry with this number, or of the first one after it.
     fn index(&self, seq: u64) -> usize {
@@ -85,8 +97,8 @@ impl State {
     fn write(&mut self, batch: &AppendBatch, capacity: usize) {
         let Self { chains, ids, .. } = self;
         for row in batch.rows() {
-            let kept = chains.entry(row.chain).or_insert(Kept::EMPTY);
-            if kept.rows.len() >= capacity
+            let kept = chains.entry(row.chain).or_insert_with(Kept::empty);
+            while kept.is_full(capacity)
                 && let Some(oldest) = kept.rows.pop_front()
             {
                 ids.remove(&(oldest.chain.scope, oldest.content.id));
@@ -151,6 +163,10 @@ impl LedgerStore for MemoryLedgerStore {
         let first = kept.index(from);
         let last = first.saturating_add(limit).min(kept.rows.len());
         Ok(kept.rows.range(first..last).cloned().collect())
+    }
+
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        Ok(self.read(chain, from, limit).await?.iter().map(Seal::from).collect())
     }
 
     async fn query(

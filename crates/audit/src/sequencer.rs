@@ -135,6 +135,7 @@ impl Sequencer {
             match self.shared.store.append(SYSTEM, &batch).await {
                 Ok(AppendOutcome::Committed) => {
                     self.sealer.advance(&batch);
+                    self.shared.moved.add(batch.moves().iter().map(|step| step.chain));
                     for (pending, row) in std::mem::take(&mut self.pending).into_iter().zip(batch.rows()) {
                         count(&self.shared.counters.committed, 1);
                         pending.answer(Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf });
@@ -303,6 +304,7 @@ impl Drop for Sequencer {
         let waiting = self.shared.drain().len();
         let pending: u64 = self.pending.iter().map(|pending| pending.accepted).sum();
         count(&self.shared.counters.lost, pending.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX)));
+        self.shared.moved.end();
     }
 }
 

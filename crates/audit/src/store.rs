@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
-use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row};
+use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row, Seal};
 
 /// Where the ledger's chains are kept. The ledger links and signs; a store keeps what it is given, whole or not at all.
 ///
@@ -56,6 +56,12 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// Returns what stands of at most `limit` rows of a chain without their contents, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError>;
 
     /// Returns at most `limit` rows of a scope for which [`Query::matches`] holds and whose [`Place`] is less than `before`, greatest
     /// place first.

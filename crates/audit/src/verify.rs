@@ -2,7 +2,7 @@ use stanchion_core::{KeyRing, KeyVersion, Scope};
 
 use crate::canonical::is_projection;
 use crate::hash::{ChainLinks, ChainMacs};
-use crate::{Chain, ChainId, Content, Head, RetentionClass, Row, Signer, leaf_hash};
+use crate::{Chain, ChainId, Content, Head, RetentionClass, Row, Seal, Signer, leaf_hash};
 
 /// What verification found in a scope's chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,12 @@ pub enum BreakReason {
     /// The store's head of the chain is not its last entry: entries were cut off the end, or put there.
     #[error("the chain does not end where its head says")]
     HeadWrong,
+    /// The checkpoint that covers the entry was not signed by a key of the ring, or says something else than its note.
+    #[error("its checkpoint is not what was signed")]
+    CheckpointWrong,
+    /// The tree over the entries has another root than was signed for.
+    #[error("the tree up to it is not the one that was signed for")]
+    TreeWrong,
 }
 
 /// Verifies a chain from its stored rows alone: offline, in any process that has the keys.
@@ -132,35 +138,43 @@ impl<'a> ChainVerifier<'a> {
         &self.at
     }
 
-    pub(crate) fn check(&mut self, row: &Row) -> Result<(), Break> {
+    /// Checks the next entry without its content: that it is in its place, linked to the one before and signed.
+    pub(crate) fn check_seal(&mut self, seal: &Seal) -> Result<(), Break> {
         let seq = self.at.seq + 1;
         let broken = |reason| Err(Break { chain: self.chain, seq, reason });
-        if row.seq != seq {
+        if seal.seq != seq {
             return broken(BreakReason::Gap);
         }
-        let content = &*row.content;
-        if leaf_hash(&content.canonical) != content.leaf {
-            return broken(BreakReason::PayloadAltered);
-        }
-        if self.links.link(seq, row.recorded_at, &self.at.link, &content.leaf) != row.link {
+        if self.links.link(seq, seal.recorded_at, &self.at.link, &seal.leaf) != seal.link {
             return broken(BreakReason::LinkBroken);
         }
-        if self.macs.as_ref().is_none_or(|(epoch, _)| *epoch != row.key_epoch) {
-            self.macs = self.signer.chain(row.key_epoch, &self.chain).map(|macs| (row.key_epoch, macs));
+        if self.macs.as_ref().is_none_or(|(epoch, _)| *epoch != seal.key_epoch) {
+            self.macs = self.signer.chain(seal.key_epoch, &self.chain).map(|macs| (seal.key_epoch, macs));
         }
         let Some((_, macs)) = &self.macs else {
-            return broken(BreakReason::UnknownKeyEpoch(row.key_epoch));
+            return broken(BreakReason::UnknownKeyEpoch(seal.key_epoch));
         };
-        if !macs.is_mac(seq, &row.link, &row.mac) {
+        if !macs.is_mac(seq, &seal.link, &seal.mac) {
             return broken(BreakReason::MacWrong);
         }
+        self.at = Head { seq, link: seal.link, recorded_at: seal.recorded_at };
+        Ok(())
+    }
+
+    pub(crate) fn check(&mut self, row: &Row) -> Result<(), Break> {
+        let (chain, seq) = (self.chain, self.at.seq + 1);
+        let broken = |reason| Err(Break { chain, seq, reason });
+        let content = &*row.content;
+        if row.seq == seq && leaf_hash(&content.canonical) != content.leaf {
+            return broken(BreakReason::PayloadAltered);
+        }
+        self.check_seal(&row.into())?;
         let Content { id, canonical, projection, .. } = content;
         let in_its_chain =
             row.chain == self.chain && RetentionClass::of(projection.category) == self.chain.class;
         if !in_its_chain || !is_projection(canonical, *id, self.chain.scope, projection, &mut self.buffer) {
             return broken(BreakReason::ProjectionAltered);
         }
-        self.at = Head { seq, link: row.link, recorded_at: row.recorded_at };
         Ok(())
     }
 

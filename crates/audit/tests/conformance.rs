@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use stanchion_audit::conformance::tree_store::TreeFixture;
 use stanchion_audit::{LedgerStore, MemoryLedgerStore};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))
 }
 
+async fn memory_trees() -> TreeFixture {
+    let store = Arc::new(MemoryLedgerStore::new(4_096));
+    TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
+}
+
 stanchion_audit::ledger_store_conformance!(mod memory_ledger_store, memory());
+stanchion_audit::tree_store_conformance!(mod memory_tree_store, memory_trees());

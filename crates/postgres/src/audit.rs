@@ -2,18 +2,19 @@
 
 mod columns;
 mod row;
+mod trees;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Writers,
+    RetentionClass, Row, Seal, Writers,
 };
 use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
 
 use self::columns::Columns;
-use self::row::{class_number, class_of, digest, escaped, row};
+use self::row::{class_number, class_of, digest, escaped, row, seal};
 use crate::records::{instant, time};
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
@@ -41,6 +42,9 @@ const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND
 const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
                     ORDER BY seq LIMIT $4";
 
+const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch FROM stanchion.audit_entry \
+                     WHERE scope_id = $1 AND class = $2 AND seq >= $3 ORDER BY seq LIMIT $4";
+
 const GET: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND event_id = $2";
 
 /// Within a chain the greatest number is the greatest place, so each class is walked from where the page begins.
@@ -65,6 +69,21 @@ impl PgLedgerStore {
     #[must_use]
     pub const fn new(database: Database) -> Self {
         Self { database }
+    }
+
+    /// Reads a part of a chain.
+    async fn part(
+        &self,
+        select: &'static str,
+        chain: ChainId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<PgRow>, Error> {
+        let mut tx = TenantTx::begin_read(&self.database, chain.scope).await?;
+        let query = sqlx::query(select).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
+        let rows = query.bind(number(from)).bind(most(limit)).fetch_all(tx.connection()?).await?;
+        tx.commit().await?;
+        Ok(rows)
     }
 
     async fn offer(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, Error> {
@@ -192,13 +211,18 @@ impl LedgerStore for PgLedgerStore {
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let read = async {
-            let mut tx = TenantTx::begin_read(&self.database, chain.scope).await?;
-            let query = sqlx::query(READ).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
-            let rows = query.bind(number(from)).bind(most(limit)).fetch_all(tx.connection()?).await?;
-            tx.commit().await?;
+            let rows = self.part(READ, chain, from, limit).await?;
             rows.iter().map(row).collect()
         };
         self.database.run("read", read).await
+    }
+
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        let read = async {
+            let rows = self.part(SEALS, chain, from, limit).await?;
+            rows.iter().map(seal).collect()
+        };
+        self.database.run("seals", read).await
     }
 
     async fn query(

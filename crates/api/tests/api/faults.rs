@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
-    Row, Writers,
+    Row, Seal, Writers,
 };
 use stanchion_core::{
     Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
@@ -105,6 +105,10 @@ impl LedgerStore for TamperedLedger {
             }
         }
         Ok(rows)
+    }
+
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        self.inner.seals(chain, from, limit).await
     }
 
     async fn query(

@@ -7,7 +7,7 @@ use stanchion_core::{
 
 use super::fixture::{Fixture, NOON, SYSTEM, prepared, standard};
 use super::model;
-use crate::{AppendOutcome, ChainId, Head, KnownRow, Place, Query, RetentionClass, Row, Writers};
+use crate::{AppendOutcome, ChainId, Head, KnownRow, Place, Query, RetentionClass, Row, Seal, Writers};
 
 /// A chain that never had an entry is empty in every way.
 pub async fn empty_store_has_empty_heads(fixture: Fixture) {
@@ -77,6 +77,13 @@ pub async fn reading_is_bounded_and_in_order(fixture: Fixture) {
     assert_eq!(part(15, 4).await, [15]);
     assert_eq!(part(16, 4).await, [0; 0]);
     assert_eq!(part(7, 0).await, [0; 0]);
+
+    let rows = fixture.all(standard(scope)).await;
+    let seals = async |from, limit| fixture.store.seals(standard(scope), from, limit).await.expect("reads");
+    assert_eq!(seals(1, 100).await, rows.iter().map(Seal::from).collect::<Vec<_>>());
+    assert_eq!(seals(7, 4).await, rows[6..10].iter().map(Seal::from).collect::<Vec<_>>());
+    assert_eq!(seals(16, 4).await, []);
+    assert_eq!(fixture.store.seals(standard(Scope::Platform), 1, 4).await.expect("reads"), []);
 }
 
 /// A batch for a head that has moved is refused with the head as it is.

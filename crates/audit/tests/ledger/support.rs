@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Config, Draft, Error, Fence, Head, Ledger, LedgerStore,
-    MemoryLedgerStore, Place, Query, Row, Sequencer, Writers,
+    MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
 };
 use stanchion_core::{
     Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
@@ -184,6 +184,10 @@ impl LedgerStore for Faults {
         self.inner.read(chain, from, limit).await
     }
 
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        self.inner.seals(chain, from, limit).await
+    }
+
     async fn query(
         &self,
         scope: Scope,
@@ -233,6 +237,10 @@ impl LedgerStore for Restored {
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.current().read(chain, from, limit).await
+    }
+
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        self.current().seals(chain, from, limit).await
     }
 
     async fn query(

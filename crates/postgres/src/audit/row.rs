@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row};
+use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal};
 use stanchion_core::{
     Actor, AuthenticationMethod, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef,
     Severity, SubjectRef, Text,
@@ -142,15 +142,22 @@ pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
         canonical: row.try_get::<&[u8], _>("canonical")?.into(),
         projection,
     };
+    let Seal { seq, recorded_at, link, mac, key_epoch, .. } = seal(row)?;
+    let chain =
+        ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? };
+    Ok(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::new(content) })
+}
+
+/// Reads what stands of an entry without its content.
+pub(super) fn seal(row: &PgRow) -> Result<Seal, Error> {
     let key_epoch: i64 = row.try_get("key_epoch")?;
-    Ok(Row {
-        chain: ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? },
+    Ok(Seal {
         seq: seq(row, "seq")?,
         recorded_at: time(row, "recorded_at")?,
+        leaf: digest(row, "leaf")?,
         link: digest(row, "link")?,
         mac: digest(row, "mac")?,
         key_epoch: KeyVersion::try_from(key_epoch).map_err(|error| Error::corrupt("key_epoch", error))?,
-        content: Arc::new(content),
     })
 }
 

@@ -15,6 +15,7 @@ macro_rules! migrations {
 migrations! {
     "core" / 1 "create_foundation";
     "audit" / 1 "create_ledger";
+    "audit" / 2 "create_trees";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";

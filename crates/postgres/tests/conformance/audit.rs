@@ -1,10 +1,17 @@
 use std::sync::Arc;
 
 use stanchion_audit::LedgerStore;
+use stanchion_audit::conformance::tree_store::TreeFixture;
 use stanchion_postgres::{PgLedgerStore, testing};
 
 async fn store() -> Arc<dyn LedgerStore> {
     Arc::new(PgLedgerStore::new(testing::fresh().await))
 }
 
+async fn trees() -> TreeFixture {
+    let store = Arc::new(PgLedgerStore::new(testing::fresh().await));
+    TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
+}
+
 stanchion_audit::ledger_store_conformance!(mod postgres_ledger_store, store());
+stanchion_audit::tree_store_conformance!(mod postgres_tree_store, trees());

@@ -1,0 +1,221 @@
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use serde::Serialize;
+use stanchion_core::{EventId, Scope};
+
+use crate::note::{BASE64, NoteError, VerifierKey};
+use crate::tree::{Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
+use crate::{
+    ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, LedgerStore, TreeHead, TreeStore, leaf_hash,
+};
+
+/// Proves to others what the ledger holds: that an entry is in it, and that it only grew. Whoever has the public key can check a
+/// proof without us. Clones share it.
+#[derive(Clone)]
+pub struct Prover {
+    pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) trees: Arc<dyn TreeStore>,
+    pub(crate) signer: Arc<CheckpointSigner>,
+}
+
+/// Proof that an entry is in its chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InclusionProof {
+    /// The entry.
+    pub entry: Entry,
+    /// Its canonical bytes, which are what was hashed.
+    #[serde(skip)]
+    pub canonical: Box<[u8]>,
+    /// The checkpoint it is proven against.
+    pub checkpoint: Checkpoint,
+    /// The hashes that lead from its leaf to the checkpoint's root, leaf side first.
+    pub hashes: Vec<Digest>,
+}
+
+/// Proof that a chain has only grown between two sizes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsistencyProof {
+    /// The size that somebody knew.
+    pub from: u64,
+    /// The checkpoint it has grown to.
+    pub checkpoint: Checkpoint,
+    /// The hashes that lead to both roots.
+    pub hashes: Vec<Digest>,
+}
+
+/// What the first line of a proof in C2SP's tlog-proof says.
+const PROOF: &str = "c2sp.org/tlog-proof@v1";
+
+impl InclusionProof {
+    /// Writes the proof as C2SP's tlog-proof, with the canonical event as its extra data: all that somebody needs who has the public
+    /// key. Other tools that read such proofs hash the event themselves.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let extra = BASE64.encode(&self.canonical);
+        let index = self.entry.seq.saturating_sub(1);
+        let hashes: String = self.hashes.iter().map(|hash| BASE64.encode(hash.bytes()) + "\n").collect();
+        format!("{PROOF}\nextra {extra}\nindex {index}\n{hashes}\n{}", self.checkpoint.note)
+    }
+}
+
+/// What a proof in C2SP's tlog-proof proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The canonical event.
+    pub canonical: Box<[u8]>,
+    /// Its number in the chain, from 1.
+    pub seq: u64,
+    /// The tree it is in.
+    pub tree: TreeHead,
+}
+
+/// Why a text proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unproven {
+    /// It is no proof as C2SP's tlog-proof has them, with the event as extra data.
+    #[error("it is no proof of an event")]
+    Malformed,
+    /// Its checkpoint is not believed.
+    #[error("its checkpoint: {0}")]
+    Checkpoint(#[from] NoteError),
+    /// The event is not in the tree of the checkpoint.
+    #[error("the event is not in the log: {0}")]
+    Inclusion(#[from] ProofError),
+}
+
+/// Checks a proof that [`InclusionProof::to_text`] wrote, with nothing but public keys.
+///
+/// # Errors
+/// [`Unproven`] when it does not prove its event.
+pub fn verify_proof(text: &str, keys: &[VerifierKey]) -> Result<Proven, Unproven> {
+    let (head, note) = text.split_once("\n\n").ok_or(Unproven::Malformed)?;
+    let mut lines = head.split('\n');
+    let mut field = |name: &str| lines.next()?.strip_prefix(name);
+    let fields = (|| Some((field(PROOF)?, field("extra ")?, field("index ")?)))();
+    let Some(("", extra, index)) = fields else { return Err(Unproven::Malformed) };
+    let canonical = BASE64.decode(extra).map_err(|_| Unproven::Malformed)?;
+    let index: u64 = index.parse().map_err(|_| Unproven::Malformed)?;
+    let hash = |line: &str| {
+        let bytes: [u8; 32] = BASE64.decode(line).ok()?.try_into().ok()?;
+        Some(Digest::from_bytes(bytes))
+    };
+    let hashes = lines.map(hash).collect::<Option<Vec<_>>>().ok_or(Unproven::Malformed)?;
+    let tree = TreeHead::open(note, keys)?;
+    verify_inclusion(&leaf_hash(&canonical), index, tree.size, &tree.root, &hashes)?;
+    Ok(Proven { canonical: canonical.into(), seq: index.saturating_add(1), tree })
+}
+
+impl Prover {
+    /// Returns the latest checkpoints of a scope's chains.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn checkpoints(&self, scope: Scope) -> Result<Vec<Checkpoint>, Error> {
+        Ok(self.trees.checkpoints(scope).await?)
+    }
+
+    /// Returns what verifies the checkpoints of a chain, newest first.
+    #[must_use]
+    pub fn verifiers(&self, chain: &ChainId) -> Vec<VerifierKey> {
+        self.signer.verifiers(chain)
+    }
+
+    /// Proves that an event is in its chain; `None` when there is no such event.
+    ///
+    /// # Errors
+    /// [`Error::NotCovered`] when the chain's checkpoint is older than the entry: it will be covered in about a second.
+    /// [`Error::NoProof`] when the tree has no proof of it, [`Error::Store`] when the store cannot be read.
+    pub async fn prove(&self, scope: Scope, id: EventId) -> Result<Option<InclusionProof>, Error> {
+        let Some(row) = self.ledger.get(scope, id).await? else { return Ok(None) };
+        let checkpoint = self.checkpoint(row.chain).await?;
+        let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let not_covered = Error::NotCovered { chain: row.chain, seq: row.seq, size };
+        let Some(checkpoint) = checkpoint.filter(|_| row.seq <= size) else { return Err(not_covered) };
+        let path = Path::inclusion(row.seq - 1, size).ok_or(Error::NoProof { chain: row.chain })?;
+        let hashes = self.hashes(row.chain, size, &path).await?;
+        let no_proof = |_| Error::NoProof { chain: row.chain };
+        let index = row.seq - 1;
+        // A tree that proves nothing is not handed to somebody who would find that out.
+        verify_inclusion(&row.content.leaf, index, size, &checkpoint.root, &hashes).map_err(no_proof)?;
+        let entry = Entry::try_from(&row)?;
+        Ok(Some(InclusionProof { entry, canonical: row.content.canonical.clone(), checkpoint, hashes }))
+    }
+
+    /// Proves that a chain has only grown since it had `from` entries; `None` when it has no checkpoint yet.
+    ///
+    /// # Errors
+    /// [`Error::NoProof`] when the checkpoint covers fewer entries than `from`, or `from` is 0; [`Error::Store`] when the store cannot
+    /// be read.
+    pub async fn prove_growth(&self, chain: ChainId, from: u64) -> Result<Option<ConsistencyProof>, Error> {
+        let Some(checkpoint) = self.checkpoint(chain).await? else { return Ok(None) };
+        let path = Path::consistency(from, checkpoint.size).ok_or(Error::NoProof { chain })?;
+        let hashes = self.hashes(chain, checkpoint.size, &path).await?;
+        Ok(Some(ConsistencyProof { from, checkpoint, hashes }))
+    }
+
+    /// Returns a tile of a chain's tree as it is under the latest checkpoint, or only its first `width` hashes.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn tile(&self, chain: ChainId, id: TileId, width: usize) -> Result<Option<Tile>, Error> {
+        let Some(checkpoint) = self.checkpoint(chain).await? else { return Ok(None) };
+        if width == 0 || id.width_at(checkpoint.size) < width {
+            return Ok(None);
+        }
+        let mut tiles = self.tiles(chain, checkpoint.size, &[id]).await?;
+        let tile = tiles.pop().filter(|tile| tile.hashes.len() >= width);
+        Ok(tile.map(|mut tile| {
+            tile.hashes.truncate(width);
+            tile
+        }))
+    }
+
+    async fn checkpoint(&self, chain: ChainId) -> Result<Option<Checkpoint>, Error> {
+        let checkpoints = self.trees.checkpoints(chain.scope).await?;
+        Ok(checkpoints.into_iter().find(|checkpoint| checkpoint.chain == chain))
+    }
+
+    async fn hashes(&self, chain: ChainId, size: u64, path: &Path) -> Result<Vec<Digest>, Error> {
+        let ids: Vec<TileId> = path.tiles().into_iter().collect();
+        let tiles = self.tiles(chain, size, &ids).await?;
+        path.hashes(|id| tiles.iter().find(|tile| tile.id == id)).ok_or(Error::NoProof { chain })
+    }
+
+    /// Reads those of the tiles that are there. Of the leaves that do not fill a tile the ledger has the hashes.
+    async fn tiles(&self, chain: ChainId, size: u64, ids: &[TileId]) -> Result<Vec<Tile>, Error> {
+        let is_kept = |id: &&TileId| id.level > 0 || id.width_at(size) == TILE_WIDTH;
+        let kept: Vec<TileId> = ids.iter().filter(is_kept).copied().collect();
+        let mut tiles: Vec<Tile> = if kept.is_empty() {
+            Vec::new()
+        } else {
+            self.trees.tiles(chain, &kept).await?.into_iter().flatten().collect()
+        };
+        if let Some(last) = ids.iter().find(|id| !is_kept(id)) {
+            tiles.extend(last_leaves(&*self.ledger, chain, *last, size).await?);
+        }
+        Ok(tiles)
+    }
+}
+
+/// Makes the tile of leaves at the end of a tree from the ledger.
+async fn last_leaves(
+    ledger: &dyn LedgerStore,
+    chain: ChainId,
+    id: TileId,
+    size: u64,
+) -> Result<Option<Tile>, Error> {
+    let first = id.index.saturating_mul(TILE_WIDTH as u64).saturating_add(1);
+    let seals = ledger.seals(chain, first, id.width_at(size)).await?;
+    let is_whole = seals.iter().zip(first..).all(|(seal, seq)| seal.seq == seq);
+    let hashes: Vec<Digest> = seals.into_iter().map(|seal| seal.leaf).collect();
+    Ok((is_whole && !hashes.is_empty()).then_some(Tile { id, hashes }))
+}
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prover").field("trees", &self.trees).field("signer", &self.signer).finish()
+    }
+}
