@@ -29,6 +29,7 @@ mod load;
 mod outages;
 mod outside;
 mod path;
+mod proofs;
 mod quickstart;
 mod race;
 mod revocations;

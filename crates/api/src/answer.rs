@@ -43,8 +43,8 @@ impl Reply {
         let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -110,6 +110,14 @@ pub(crate) struct Written<T> {
     pub(crate) revision: Revision,
 }
 
+/// 200 with bytes of a media type.
+pub(crate) struct Raw {
+    pub(crate) media_type: &'static str,
+    pub(crate) body: Bytes,
+    /// Whether the same question is answered by the same bytes for ever.
+    pub(crate) is_immutable: bool,
+}
+
 /// 204: it is done and there is nothing to say.
 pub(crate) struct Done;
 
@@ -160,6 +168,21 @@ impl<T: Serialize + ToSchema> Output for Written<T> {
     fn into_reply(self) -> Result<Reply, Failure> {
         let status = if self.created { StatusCode::CREATED } else { StatusCode::OK };
         Ok(Reply::json(status, &self.body)?.with_etag(self.revision))
+    }
+}
+
+impl Output for Raw {
+    fn document(document: &mut Document) {
+        document.answers_as(StatusCode::OK, "The bytes.", "application/octet-stream", Type::String);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
+        if self.is_immutable {
+            let forever = "private, max-age=31536000, immutable";
+            headers.push((CACHE_CONTROL, HeaderValue::from_static(forever)));
+        }
+        Ok(Reply { status: StatusCode::OK, headers, body: self.body, once: None })
     }
 }
 

@@ -1,10 +1,12 @@
+pub(crate) mod proofs;
+
 use std::net::IpAddr;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_audit::{self as audit, ChainId, Digest, Verdict};
 use stanchion_core::{
-    Category, Event, EventId, Outcome, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
+    Category, Event, EventId, Outcome, ProblemCode, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -39,7 +41,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .note(
             "Proven is that every entry up to the head is there, unaltered, in its place, and signed by a holder of the keys. Not proven \
-             is that nothing was cut off the end together with the head: keep a head elsewhere and compare.",
+             is that nothing was cut off the end together with the head and the checkpoint: keep a checkpoint elsewhere and compare.",
         ),
     ]
 }
@@ -290,7 +292,7 @@ impl From<(ChainId, Verdict)> for Chain {
 }
 
 async fn verify(call: Call, Nothing: Nothing) -> Result<Found<Verification>, Failure> {
-    let found = call.engines().audit.verify(call.scope).await?;
+    let found = call.api.state.prover.verify(call.scope).await?;
     Ok(Found(Verification {
         scope: found.scope,
         intact: found.is_intact(),
@@ -304,6 +306,9 @@ impl From<audit::Error> for Failure {
     fn from(error: audit::Error) -> Self {
         match error {
             audit::Error::Store(error) => error.into(),
+            audit::Error::NotCovered { .. } => {
+                Self::new(ProblemCode::Conflict, format!("{error}; ask again in a second"))
+            }
             audit::Error::Unreadable { .. } => {
                 let detail = format!("{error}; `/v1/audit/verification` says what is wrong");
                 Self::internal(error).with_detail(detail)

@@ -243,6 +243,12 @@ impl Counts {
             "stanchion_audit_store_failures",
             "Failures of the store; each was retried.",
             stats.failures,
+        )?;
+        page.counter("stanchion_audit_checkpoints", "Checkpoints signed.", stats.checkpoints)?;
+        page.counter(
+            "stanchion_audit_broken_chains",
+            "Chains found broken, which get no more checkpoints.",
+            stats.broken_chains,
         )
     }
 

@@ -86,9 +86,11 @@ fn describe(operations: &[Operation]) -> OpenApi {
     let mut components = ComponentsBuilder::new().schema(PROBLEM, Problem::schema());
     for operation in operations {
         let item = PathItem::new(method(operation), describe_one(operation));
-        match paths.paths.get_mut(operation.path) {
+        // The rest of a path is one parameter: a star says so to the router only.
+        let path = operation.path.replace("{*", "{");
+        match paths.paths.get_mut(&path) {
             Some(known) => known.merge_operations(item),
-            None => drop(paths.paths.insert(operation.path.to_owned(), item)),
+            None => drop(paths.paths.insert(path, item)),
         }
         components = components.schemas_from_iter(operation.document.schemas.iter().cloned());
         for status in &operation.document.problems {

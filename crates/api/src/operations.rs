@@ -14,6 +14,7 @@ pub(crate) fn all() -> Vec<Operation> {
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::proofs::operations(),
         system::operations(),
     ];
     groups.into_iter().flatten().collect()

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use stanchion_audit::Prover;
 use stanchion_core::{BoxFuture, Clock, IdGen, KeyRing};
 use stanchion_pipeline::Pipeline;
 use stanchion_tower::ClientAddress;
@@ -26,6 +27,8 @@ pub struct ApiState {
     pub page_keys: KeyRing,
     /// Whether the process should be sent requests.
     pub readiness: Readiness,
+    /// Proves what the audit ledger holds.
+    pub prover: Prover,
     /// The rate-limit service for Envoy, if it is served: its counts are metrics.
     pub envoy: Option<EnvoyRateLimits>,
     /// The listeners whose connections are to be measured.

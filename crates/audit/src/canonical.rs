@@ -15,7 +15,7 @@ pub(crate) use projection::is_projection;
 pub const SCHEMA: &str = "stanchion.audit/v1";
 
 /// The most bytes a canonical event may have.
-pub const MAX_EVENT_BYTES: usize = 65_536;
+pub const MAX_EVENT_BYTES: usize = 65_535;
 
 /// The most levels that lists and maps may be nested within an event's details; the details themselves are the first.
 pub const MAX_DEPTH: usize = 16;

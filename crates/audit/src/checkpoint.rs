@@ -82,10 +82,7 @@ impl CheckpointSigner {
     /// [`Error::Config`] unless `deployment` can begin the name of a log: not empty, without spaces and plus signs, at most 200 bytes.
     pub fn new(keys: &KeyRing, deployment: impl Into<Text>) -> Result<Self, Error> {
         let deployment = deployment.into();
-        if !note::is_key_name(deployment.as_str()) || deployment.as_str().len() > 200 {
-            let rule = "use a name such as audit.example.com: 1 to 200 bytes, no spaces, no plus sign";
-            return Err(Error::Config { setting: "deployment", rule });
-        }
+        Self::check_name(&deployment)?;
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
         let derived = |secret: &[u8]| {
             let mut seed = Hmac::<Sha256>::new_from_slice(secret).expect("any length is a key");
@@ -94,6 +91,18 @@ impl CheckpointSigner {
         };
         let keys = keys.iter().map(|(_, secret)| derived(secret.expose())).collect();
         Ok(Self { deployment, keys })
+    }
+
+    /// Checks that a text can begin the names of logs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as [`new`](Self::new).
+    pub fn check_name(deployment: &Text) -> Result<(), Error> {
+        if note::is_key_name(deployment.as_str()) && deployment.as_str().len() <= 200 {
+            return Ok(());
+        }
+        let rule = "use a name such as audit.example.com: 1 to 200 bytes, no spaces, no plus sign";
+        Err(Error::Config { setting: "deployment", rule })
     }
 
     /// Returns the name of a chain's log.

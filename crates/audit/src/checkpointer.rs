@@ -10,7 +10,8 @@ use stanchion_core::{
     Actor, Category, Detail, Details, Event, Outcome, Scope, Severity, StoreError, SystemScope, Timestamp,
 };
 
-use crate::engine::Shared;
+use crate::engine::{Shared, count};
+use crate::sequencer::Observer;
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
 use crate::verify::ChainVerifier;
 use crate::{
@@ -96,7 +97,7 @@ pub struct Checkpointer {
     unrecorded: BTreeMap<ChainId, (u64, Digest)>,
     recorded_at: Timestamp,
     swept_at: Timestamp,
-    observer: Option<Box<dyn Fn(&StoreError) + Send + Sync>>,
+    observer: Option<Observer>,
 }
 
 /// A tree as far as its checkpoint goes.
@@ -245,6 +246,7 @@ impl Checkpointer {
                 let Checkpoint { size, root, .. } = growth.checkpoint;
                 known.checkpoint = Some((size, root));
                 made = known.checkpoint;
+                count(&self.ledger.shared().counters.checkpoints, 1);
             }
         }
         Ok(made)
@@ -304,15 +306,11 @@ impl Checkpointer {
                 let chains = self.ledger.shared().store.chains(chain.scope).await?;
                 let kept = chains.into_iter().find(|kept| kept.id == chain);
                 let base = kept.map(|kept| kept.base).filter(|base| base.seq == size);
-                base.ok_or_else(|| broken(size, BreakReason::Gap))?
+                let missing = seals.last().map_or(first, |seal| seal.seq).saturating_add(1);
+                base.ok_or_else(|| broken(missing.min(size), BreakReason::Gap))?
             }
         };
-        let above = (1..=TileId::MAX_LEVEL).filter_map(|level| {
-            let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
-            let id = TileId { level, index: hashes / TILE_WIDTH as u64 };
-            (id.width_at(size) > 0).then_some(id)
-        });
-        let above: Vec<TileId> = above.collect();
+        let above: Vec<TileId> = Edge::ends(size).filter(|id| id.level > 0).collect();
         let mut tiles: Vec<Tile> = if above.is_empty() {
             Vec::new()
         } else {
@@ -334,6 +332,7 @@ impl Checkpointer {
     /// Records that a chain is broken, where its scope will see it.
     fn condemn(&mut self, found: Break) {
         self.broken.insert(found.chain);
+        count(&self.ledger.shared().counters.broken_chains, 1);
         self.known.remove(&found.chain);
         let mut event = self
             .event(found.chain.scope, "audit.chain_broken")

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::draft::Work;
 use crate::moved::Moved;
+use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
@@ -61,6 +62,8 @@ pub(crate) struct Counters {
     pub(crate) reduced: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) broken_chains: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
@@ -104,6 +107,10 @@ pub struct Stats {
     pub lost: u64,
     /// Failures of the store; each was retried.
     pub failures: u64,
+    /// Checkpoints signed by this process's checkpointer.
+    pub checkpoints: u64,
+    /// Chains that it found broken, and covers no more.
+    pub broken_chains: u64,
     /// Events that wait in the queue now.
     pub queued: usize,
 }
@@ -191,8 +198,7 @@ impl Ledger {
     ) -> (Prover, Checkpointer) {
         self.shared.moved.watch();
         let signer = Arc::new(signer);
-        let ledger = Arc::clone(&self.shared.store);
-        let prover = Prover { ledger, trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
+        let prover = Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))
     }
 
@@ -293,15 +299,20 @@ impl Ledger {
     pub async fn verify(&self, scope: Scope) -> Result<Verification, Error> {
         let mut chains = Vec::new();
         for chain in self.shared.store.chains(scope).await? {
-            chains.push((chain.id, self.verify_chain(chain).await?));
+            chains.push((chain.id, self.verify_chain(chain, None).await?));
         }
         Ok(Verification { scope, chains })
     }
 
-    async fn verify_chain(&self, mut chain: Chain) -> Result<Verdict, Error> {
+    pub(crate) async fn verify_chain(
+        &self,
+        mut chain: Chain,
+        mut covered: Option<Covered>,
+    ) -> Result<Verdict, Error> {
         const PAGE: usize = 1_000;
         let Shared { store, signer, .. } = &*self.shared;
         let mut verifier = ChainVerifier::new(chain.id, chain.base, signer);
+        let mut tiles = Vec::new();
         while verifier.at().seq < chain.head.seq {
             let next = verifier.at().seq + 1;
             let rows = store.read(chain.id, next, PAGE).await?;
@@ -316,6 +327,7 @@ impl Ledger {
                 };
                 // The store has dropped its oldest entries meanwhile: what it now keeps is verified.
                 chain = now;
+                covered = None;
                 verifier = ChainVerifier::new(chain.id, chain.base, signer);
                 continue;
             }
@@ -323,10 +335,25 @@ impl Ledger {
                 if let Err(found) = verifier.check(row) {
                     return Ok(Verdict::Broken(found));
                 }
+                if let Some(Covered { checkpoint, edge }) = &mut covered
+                    && row.seq <= checkpoint.size
+                {
+                    edge.push(row.content.leaf, &mut tiles);
+                    tiles.clear();
+                }
             }
             yield_once().await;
         }
-        Ok(verifier.finish(&chain.head))
+        let broken = |seq, reason| Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
+        match covered {
+            Some(Covered { checkpoint, .. }) if checkpoint.size > chain.head.seq => {
+                broken(chain.head.seq + 1, BreakReason::Gap)
+            }
+            Some(Covered { checkpoint, edge }) if edge.root() != checkpoint.root => {
+                broken(checkpoint.size, BreakReason::TreeWrong)
+            }
+            _ => Ok(verifier.finish(&chain.head)),
+        }
     }
 
     /// Returns what the ledger has done.
@@ -343,6 +370,8 @@ impl Ledger {
             reduced: read(&counters.reduced),
             lost: read(&counters.lost),
             failures: read(&counters.failures),
+            checkpoints: read(&counters.checkpoints),
+            broken_chains: read(&counters.broken_chains),
             queued: self.shared.queue.len(),
         }
     }

@@ -54,10 +54,26 @@
 //!
 //! The signature covers the number and the link, and so can be checked without the event.
 //!
+//! # Trees and checkpoints
+//!
+//! The leaves of a chain are also the leaves of a Merkle tree as RFC 6962 §2.1 has it: entry `n` is leaf `n − 1`. Proofs of inclusion
+//! and consistency are those of RFC 9162 §2.1.3 and §2.1.4; hashes are kept and served in tiles of 256 (C2SP tlog-tiles).
+//!
+//! A checkpoint is a signed note (C2SP signed-note, tlog-checkpoint) with three lines: the origin `<deployment>/<scope>/<class>`, the
+//! number of entries, and the root in base64. The name of its key is the origin. Keys are Ed25519, and the seed of each is
+//!
+//! ```text
+//! seed = HMAC-SHA256(secret of the version, "stanchion-checkpoint-key-v1")
+//! ```
+//!
+//! A proof of one event is a C2SP tlog-proof whose extra data is the canonical event.
+//!
 //! # What is detected
 //!
 //! Altering any byte of an entry, taking one out of the middle, exchanging or putting in entries breaks the chain at that entry.
 //! Somebody who can also write all hashes anew still has no signature. Cutting entries off the end together with the head leaves a
 //! chain that is shorter and intact: what shows it is a [`Receipt`](crate::Receipt) or an earlier
-//! [`Verdict::Intact`](crate::Verdict::Intact) that was kept elsewhere, and a running sequencer, which records `audit.entries_lost`.
+//! [`Verdict::Intact`](crate::Verdict::Intact) that was kept elsewhere, the chain's checkpoint, and a running sequencer, which records
+//! `audit.entries_lost`. Whoever takes away the checkpoint as well is shown by a checkpoint that was kept elsewhere, and by the platform's
+//! ledger, which records the checkpoints of tenants as `audit.checkpointed`.
 //! The same holds for the front, where entries may also have been dropped in due course.

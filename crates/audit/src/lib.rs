@@ -10,8 +10,11 @@
 //!   durable. Both finish their work in [`Sequencer::run`], a future that you run; it commits many events at once.
 //! * [`Ledger::query`] finds entries again, [`Ledger::verify`] recomputes every hash and signature from the stored bytes and reports
 //!   the first break, and [`verify_chain`] does so without a ledger.
-//! * [`LedgerStore`] is the port to a database, [`MemoryLedgerStore`] the adapter in memory, and the feature `conformance` the suite
-//!   that every adapter passes.
+//! * [`Ledger::checkpoints`] has a [`Checkpointer`] grow a Merkle tree over each chain and sign for it, and gives a [`Prover`]: its
+//!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
+//!   [`tree::verify_consistency`]).
+//! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
+//!   and the feature `conformance` the suites that every adapter passes.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
 //!
 //! ```

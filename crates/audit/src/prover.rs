@@ -6,16 +6,17 @@ use serde::Serialize;
 use stanchion_core::{EventId, Scope};
 
 use crate::note::{BASE64, NoteError, VerifierKey};
-use crate::tree::{Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
+use crate::tree::{Edge, Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
 use crate::{
-    ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, LedgerStore, TreeHead, TreeStore, leaf_hash,
+    Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
+    LedgerStore, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
 };
 
 /// Proves to others what the ledger holds: that an entry is in it, and that it only grew. Whoever has the public key can check a
 /// proof without us. Clones share it.
 #[derive(Clone)]
 pub struct Prover {
-    pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) ledger: Ledger,
     pub(crate) trees: Arc<dyn TreeStore>,
     pub(crate) signer: Arc<CheckpointSigner>,
 }
@@ -79,10 +80,10 @@ pub enum Unproven {
     #[error("it is no proof of an event")]
     Malformed,
     /// Its checkpoint is not believed.
-    #[error("its checkpoint: {0}")]
+    #[error("its checkpoint is not believed")]
     Checkpoint(#[from] NoteError),
     /// The event is not in the tree of the checkpoint.
-    #[error("the event is not in the log: {0}")]
+    #[error("the event is not in the log")]
     Inclusion(#[from] ProofError),
 }
 
@@ -123,13 +124,67 @@ impl Prover {
         self.signer.verifiers(chain)
     }
 
+    /// Verifies every chain of a scope as [`Ledger::verify`] does, and that each still has the entries that its checkpoint was signed
+    /// for: so an end that was cut off together with the head is found too.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read. A broken chain is a [`Verdict`], not an error.
+    pub async fn verify(&self, scope: Scope) -> Result<Verification, Error> {
+        // First: a checkpoint that is made meanwhile covers more than what is looked at.
+        let mut checkpoints = self.checkpoints(scope).await?;
+        let mut chains = Vec::new();
+        for chain in self.ledger.shared().store.chains(scope).await? {
+            let place = checkpoints.iter().position(|checkpoint| checkpoint.chain == chain.id);
+            let covered = match place.map(|place| checkpoints.swap_remove(place)) {
+                Some(checkpoint) => match self.covered(checkpoint, &chain.base).await? {
+                    Ok(covered) => Some(covered),
+                    Err(found) => {
+                        chains.push((chain.id, Verdict::Broken(found)));
+                        continue;
+                    }
+                },
+                None => None,
+            };
+            chains.push((chain.id, self.ledger.verify_chain(chain, covered).await?));
+        }
+        let gone = |Checkpoint { chain, .. }| {
+            (chain, Verdict::Broken(Break { chain, seq: 1, reason: BreakReason::Gap }))
+        };
+        chains.extend(checkpoints.into_iter().map(gone));
+        chains.sort_unstable_by_key(|(chain, _)| *chain);
+        Ok(Verification { scope, chains })
+    }
+
+    /// Returns what a chain's entries have to lead to.
+    async fn covered(&self, checkpoint: Checkpoint, base: &Head) -> Result<Result<Covered, Break>, Error> {
+        let Checkpoint { chain, size, .. } = checkpoint;
+        let broken = |reason| Ok(Err(Break { chain, seq: size, reason }));
+        if self.signer.verify(&checkpoint).is_err() {
+            return broken(BreakReason::CheckpointWrong);
+        }
+        if base.seq > size {
+            return broken(BreakReason::Gap);
+        }
+        // Of entries that were dropped the tiles have the hashes.
+        let ids: Vec<TileId> = Edge::ends(base.seq).collect();
+        let tiles: Vec<Tile> = if ids.is_empty() {
+            Vec::new()
+        } else {
+            self.trees.tiles(chain, &ids).await?.into_iter().flatten().collect()
+        };
+        match Edge::new(base.seq, |id| tiles.iter().find(|tile| tile.id == id).cloned()) {
+            Some(edge) => Ok(Ok(Covered { checkpoint, edge })),
+            None => broken(BreakReason::TreeWrong),
+        }
+    }
+
     /// Proves that an event is in its chain; `None` when there is no such event.
     ///
     /// # Errors
     /// [`Error::NotCovered`] when the chain's checkpoint is older than the entry: it will be covered in about a second.
     /// [`Error::NoProof`] when the tree has no proof of it, [`Error::Store`] when the store cannot be read.
     pub async fn prove(&self, scope: Scope, id: EventId) -> Result<Option<InclusionProof>, Error> {
-        let Some(row) = self.ledger.get(scope, id).await? else { return Ok(None) };
+        let Some(row) = self.ledger.shared().store.get(scope, id).await? else { return Ok(None) };
         let checkpoint = self.checkpoint(row.chain).await?;
         let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let not_covered = Error::NotCovered { chain: row.chain, seq: row.seq, size };
@@ -173,7 +228,37 @@ impl Prover {
         }))
     }
 
-    async fn checkpoint(&self, chain: ChainId) -> Result<Option<Checkpoint>, Error> {
+    /// Returns the canonical events of a tile of leaves, each after its length as a big-endian `u16`: the entry bundle of C2SP's
+    /// tlog-tiles. `None` when the checkpoint does not cover so many, or some were dropped when their time was over.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn entries(&self, chain: ChainId, index: u64, width: usize) -> Result<Option<Vec<u8>>, Error> {
+        let id = TileId { level: 0, index };
+        let size = self.checkpoint(chain).await?.map_or(0, |checkpoint| checkpoint.size);
+        if width == 0 || id.width_at(size) < width {
+            return Ok(None);
+        }
+        let first = index.saturating_mul(TILE_WIDTH as u64).saturating_add(1);
+        let rows = self.ledger.shared().store.read(chain, first, width).await?;
+        if rows.len() != width || rows.first().is_some_and(|row| row.seq != first) {
+            return Ok(None);
+        }
+        let mut bundle = Vec::new();
+        for row in &rows {
+            let canonical = &row.content.canonical;
+            // An event has at most 65,535 bytes.
+            bundle.extend_from_slice(&u16::try_from(canonical.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bundle.extend_from_slice(canonical);
+        }
+        Ok(Some(bundle))
+    }
+
+    /// Returns the latest checkpoint of a chain.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read.
+    pub async fn checkpoint(&self, chain: ChainId) -> Result<Option<Checkpoint>, Error> {
         let checkpoints = self.trees.checkpoints(chain.scope).await?;
         Ok(checkpoints.into_iter().find(|checkpoint| checkpoint.chain == chain))
     }
@@ -194,10 +279,16 @@ impl Prover {
             self.trees.tiles(chain, &kept).await?.into_iter().flatten().collect()
         };
         if let Some(last) = ids.iter().find(|id| !is_kept(id)) {
-            tiles.extend(last_leaves(&*self.ledger, chain, *last, size).await?);
+            tiles.extend(last_leaves(&*self.ledger.shared().store, chain, *last, size).await?);
         }
         Ok(tiles)
     }
+}
+
+/// A checkpoint, and the tree before the oldest entry that is kept.
+pub(crate) struct Covered {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) edge: Edge,
 }
 
 /// Makes the tile of leaves at the end of a tree from the ledger.

@@ -32,7 +32,7 @@ pub struct Sequencer {
     observer: Option<Observer>,
 }
 
-type Observer = Box<dyn Fn(&StoreError) + Send + Sync>;
+pub(crate) type Observer = Box<dyn Fn(&StoreError) + Send + Sync>;
 
 /// An event that is being committed.
 struct Pending {

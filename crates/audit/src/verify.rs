@@ -104,8 +104,9 @@ pub enum BreakReason {
 /// Verifies a chain from its stored rows alone: offline, in any process that has the keys.
 ///
 /// What is proven: every entry from the base to the head is there, unaltered, in its place, and was signed by a holder of the keys.
-/// What is not: that nothing was cut off the end together with the head. A [receipt](crate::Receipt) or the head of an earlier
-/// verification, kept elsewhere, shows that; a sequencer that is running notices it at its next commit and records it.
+/// What is not: that nothing was cut off the end together with the head. A [receipt](crate::Receipt), a checkpoint or the head of an
+/// earlier verification, kept elsewhere, shows that; [`Prover::verify`](crate::Prover::verify) compares with the checkpoint that is
+/// stored, and a sequencer that is running notices it at its next commit and records it.
 pub fn verify_chain<'a>(chain: &Chain, rows: impl IntoIterator<Item = &'a Row>, keys: &KeyRing) -> Verdict {
     let signer = Signer::new(keys);
     let mut verifier = ChainVerifier::new(chain.id, chain.base, &signer);

@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// See what was used and what it costs
     #[command(subcommand, after_help = "Example:\n  stanchion usage show --tenant acme --period 2026-11")]
     Usage(Usage),
-    /// Read the audit ledger, and verify it
+    /// Read the audit ledger, prove what is in it, and verify it
     #[command(subcommand, after_help = "Example:\n  stanchion audit verify --tenant acme")]
     Audit(Audit),
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use stanchion_api::EnvoyConfig;
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
-use stanchion_core::{KeyRing, KeyVersion, Secret};
+use stanchion_core::{KeyRing, KeyVersion, Secret, Text};
 use stanchion_gateway::{GatewayConfig, UpstreamConfig};
 use stanchion_identity as identity;
 use stanchion_pipeline::RouteConfig;
@@ -180,7 +180,7 @@ pub struct IdentityConfig {
 }
 
 /// How the audit ledger is signed and written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
     /// The secrets that entries are signed with, by version; the highest signs, all verify. Left out, one is made at each start, which
@@ -188,6 +188,26 @@ pub struct AuditConfig {
     pub signing_keys: KeyVersions,
     /// How entries are queued and committed.
     pub ledger: audit::Config,
+    /// What the names of the logs begin with, in their checkpoints: 1 to 200 bytes, without spaces and plus signs, such as
+    /// `audit.example.com`. Once checkpoints were handed out it must not change.
+    pub deployment: Text,
+    /// The secrets that checkpoints are signed with, by version; the newest two sign, all verify. Left out, they are made from the
+    /// signing keys: then whoever may verify signatures of entries can also sign checkpoints.
+    pub checkpoint_keys: KeyVersions,
+    /// How often checkpoints are made, and told.
+    pub checkpoints: audit::CheckpointConfig,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            signing_keys: KeyVersions::default(),
+            ledger: audit::Config::default(),
+            deployment: "stanchion".into(),
+            checkpoint_keys: KeyVersions::default(),
+            checkpoints: audit::CheckpointConfig::default(),
+        }
+    }
 }
 
 /// Where the versions of a secret are: `1 = "env:PEPPER_1"`. Each has at least 32 bytes, as from `openssl rand -hex 32`.

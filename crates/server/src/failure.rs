@@ -20,6 +20,8 @@ pub enum Exit {
     Input,
     /// A backend, or the server that was to be asked, cannot be reached.
     Unreachable,
+    /// A proof cannot be checked: none of the keys that were given signed it.
+    Unverifiable,
 }
 
 impl Exit {
@@ -27,7 +29,7 @@ impl Exit {
         match self {
             Self::No => 1,
             Self::Input => 2,
-            Self::Unreachable => 3,
+            Self::Unreachable | Self::Unverifiable => 3,
         }
     }
 }

@@ -21,6 +21,7 @@ mod listener;
 mod load;
 mod log;
 mod migrate;
+mod proofs;
 mod quickstart;
 pub mod reference;
 mod serve;
@@ -38,6 +39,7 @@ pub use failure::{Exit, Failure};
 
 pub use cli::Cli;
 
+use crate::admin::what::Audit;
 use crate::admin::who::Key;
 use crate::cli::{Command, Describe};
 use crate::config::Secrets;
@@ -90,6 +92,9 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Limit(command) => admin::run(command.into(), environment).await,
         Command::Usage(command) => {
             admin::run(admin::Plan::usage(command, &timer::this_month()), environment).await
+        }
+        Command::Audit(Audit::Verify { proofs, verifier_key, .. }) if !proofs.is_empty() => {
+            proofs::verify(&proofs, &verifier_key)
         }
         Command::Audit(command) => admin::run(command.into(), environment).await,
     }

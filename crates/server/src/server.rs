@@ -192,7 +192,7 @@ impl Server {
         let engines = self.platform.pipeline.engines();
         engines.audit.close();
         engines.metering.close();
-        self.ended(&[worker::SEQUENCER, worker::RECORDER], SLACK).await?;
+        self.ended(&[worker::SEQUENCER, worker::CHECKPOINTER, worker::RECORDER], SLACK).await?;
         tracing::info!("everything is recorded");
         Ok(())
     }

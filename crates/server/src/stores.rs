@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stanchion_audit::{LedgerStore, MemoryLedgerStore};
+use stanchion_audit::{LedgerStore, MemoryLedgerStore, TreeStore};
 use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
 use stanchion_core::{Clock, StoreErrorKind};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
@@ -28,6 +28,7 @@ pub(crate) struct Stores {
     pub(crate) rules: Arc<dyn RuleStore>,
     pub(crate) counters: Arc<dyn CounterStore>,
     pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) trees: Arc<dyn TreeStore>,
     pub(crate) usage: Arc<dyn UsageStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) shared: Option<Shared>,
@@ -72,13 +73,15 @@ impl Stores {
     fn in_memory(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Self {
         let outbox = Arc::new(MemoryOutboxStore::default());
         let events = || Some(Arc::clone(&outbox));
+        let ledger = Arc::new(MemoryLedgerStore::new(storage.memory.audit_entries));
         Self {
             tenants: Arc::new(MemoryTenantStore::new(events())),
             keys: Arc::new(MemoryKeyStore::new(events())),
             roles: Arc::new(MemoryRbacStore::new(events())),
             rules: Arc::new(MemoryRuleStore::new(events())),
             counters: counters_in_memory(storage, clock),
-            ledger: Arc::new(MemoryLedgerStore::new(storage.memory.audit_entries)),
+            ledger: Arc::clone(&ledger) as _,
+            trees: ledger,
             usage: Arc::new(MemoryUsageStore::new(storage.memory.usage())),
             outbox,
             shared: None,
@@ -87,13 +90,15 @@ impl Stores {
 
     fn in_postgres(database: Database, counters: Arc<dyn CounterStore>) -> Self {
         let usage = Arc::new(PgUsageStore::new(database.clone()));
+        let ledger = Arc::new(PgLedgerStore::new(database.clone()));
         Self {
             tenants: Arc::new(PgTenantStore::new(database.clone())),
             keys: Arc::new(PgKeyStore::new(database.clone())),
             roles: Arc::new(PgRbacStore::new(database.clone())),
             rules: Arc::new(PgRuleStore::new(database.clone())),
             counters,
-            ledger: Arc::new(PgLedgerStore::new(database.clone())),
+            ledger: Arc::clone(&ledger) as _,
+            trees: ledger,
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
             shared: Some(Shared { database, usage }),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{Ledger, Sequencer};
+use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -45,6 +45,7 @@ pub(crate) struct Platform {
     pub(crate) random: Arc<SystemRandom>,
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
+    prover: Prover,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -55,6 +56,7 @@ pub(crate) struct Platform {
 #[derive(Debug)]
 pub(crate) struct Work {
     sequencer: Sequencer,
+    checkpointer: Checkpointer,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
 }
@@ -70,6 +72,7 @@ pub(crate) struct Counted {
 /// The names of workers.
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
+    pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -120,6 +123,10 @@ impl Platform {
             Arc::clone(&random) as _,
             config.audit.ledger,
         );
+        let signer = CheckpointSigner::new(&keys.checkpoints, config.audit.deployment.clone())
+            .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
+        let (prover, checkpointer) =
+            audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -189,11 +196,12 @@ impl Platform {
             random,
             readiness,
             page_keys: keys.pages,
+            prover,
             stores,
             leased,
             freshness: all,
         };
-        Ok((platform, Work { sequencer, recorder, followers }))
+        Ok((platform, Work { sequencer, checkpointer, recorder, followers }))
     }
 
     /// Compiles the routes of a new configuration; what was counted on a route goes on.
@@ -256,6 +264,7 @@ impl Platform {
         ApiState {
             envoy,
             pipeline: self.pipeline.clone(),
+            prover: self.prover.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
             page_keys: self.page_keys.clone(),
@@ -283,13 +292,15 @@ impl Platform {
 
     /// Starts what has to run beside the requests.
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, recorder, followers } = work;
+        let Work { sequencer, checkpointer, recorder, followers } = work;
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
         workers.spawn(worker::SEQUENCER, async move {
             if let Err(error) = sequencer.run().await {
                 tracing::error!(%error, "the audit ledger was taken by another writer");
             }
         });
+        let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
+        workers.spawn(worker::CHECKPOINTER, checkpointer.run());
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

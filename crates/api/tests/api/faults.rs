@@ -75,7 +75,7 @@ impl ChangeFeed for FaultyTenants {
 /// A ledger in memory, in which the time of every second entry can be changed.
 #[derive(Debug)]
 pub(crate) struct TamperedLedger {
-    pub(crate) inner: MemoryLedgerStore,
+    pub(crate) inner: Arc<MemoryLedgerStore>,
     pub(crate) tampered: Arc<AtomicBool>,
 }
 

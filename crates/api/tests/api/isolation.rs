@@ -34,6 +34,8 @@ fn request(operation: &str) -> (&'static str, Value) {
             ("", event)
         }
         "get_usage" => ("period=2026-11", Value::Null),
+        "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
+        "prove_audit_growth" => ("class=security&from=1", Value::Null),
         "list_tenants"
         | "get_tenant"
         | "list_keys"
@@ -53,6 +55,8 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_quarantines"
         | "list_routes"
         | "list_audit_events"
+        | "list_audit_checkpoints"
+        | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
         other => panic!("say how `{other}` is tried on another tenant"),
     }
@@ -108,6 +112,7 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "keys" => key.clone(),
         "roles" => "secret-role".to_owned(),
         "limits" => "secret-limit".to_owned(),
+        "audit" => "security/checkpoint".to_owned(),
         other => panic!("say which id `{other}` takes"),
     }
 }
@@ -186,6 +191,7 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
         let (query, body) = request(&operation);
         let nothing = match path.split('/').nth(2).unwrap() {
             "keys" => "0192f0c1-2345-7abc-8def-0123456789ab",
+            "audit" => "data_access/checkpoint",
             _ => "nothing-here",
         };
         let send = |id: String| {
@@ -194,7 +200,8 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
             let world = &world;
             async move {
                 let answer = world.send(&ask).await;
-                (answer.status, answer.json()["detail"].as_str().map(|detail| detail.replace(&id, "ID")))
+                let detail = answer.json()["detail"].as_str().map(|detail| detail.replace(&id, "ID"));
+                (answer.status, detail.map(|detail| detail.replace("data_access", "security")))
             }
         };
         let (theirs, nobodys) = (send(id_in(&path)).await, send(nothing.to_owned()).await);

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) tampered: Arc<AtomicBool>,
     relay: Relay,
     sequencer: Pin<Box<dyn Future<Output = Result<(), audit::Error>>>>,
+    pub(crate) prover: audit::Prover,
+    checkpointer: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 pub(crate) struct Tenant {
@@ -103,10 +105,13 @@ impl World {
         let rules = Arc::new(MemoryRuleStore::new(keep()));
         let ratelimit = ratelimit::Engine::new(rules, counters, now(), id(), ratelimit::Config::default());
         let tampered = Arc::new(AtomicBool::new(false));
-        let ledger = MemoryLedgerStore::new(10_000);
-        let ledger = Arc::new(TamperedLedger { inner: ledger, tampered: Arc::clone(&tampered) });
+        let trees = Arc::new(MemoryLedgerStore::new(10_000));
+        let ledger = TamperedLedger { inner: Arc::clone(&trees), tampered: Arc::clone(&tampered) };
+        let ledger = Arc::new(ledger);
         let config = audit::Config { linger_ms: 0, ..audit::Config::default() };
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);
+        let signer = audit::CheckpointSigner::new(&ring(4), "audit.example.com").unwrap();
+        let (prover, checkpointer) = audit.checkpoints(trees, signer, audit::CheckpointConfig::default());
         let usage = Arc::new(MemoryUsageStore::default());
         let (metering, _) =
             metering::Engine::new(usage, catalog(), now(), clock.clone(), metering::Config::default());
@@ -124,6 +129,7 @@ impl World {
         let counts = || ListenerCounts { open: 1, accepted: 2, failed: 0 };
         let router = router(ApiState {
             pipeline: pipeline.clone(),
+            prover: prover.clone(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -143,6 +149,7 @@ impl World {
         let globex = Tenant::new(&engines, "globex").await;
         clock.set(start);
         let sequencer = Box::pin(sequencer.run());
+        let checkpointer = Box::pin(checkpointer.run());
         Self {
             router,
             clock,
@@ -156,6 +163,8 @@ impl World {
             tampered,
             relay,
             sequencer,
+            prover,
+            checkpointer,
         }
     }
 
@@ -167,7 +176,7 @@ impl World {
         let request = request.extension(PeerAddress(PEER)).body(Body::from(ask.body.clone())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
         Answer { status: head.status, headers: head.headers, text }
     }
 
@@ -199,6 +208,28 @@ impl World {
                 biased;
                 _ = &mut self.sequencer => panic!("the sequencer has ended"),
                 () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+
+    /// Carries everything that waits into the ledger, and covers it by checkpoints.
+    pub(crate) async fn cover(&mut self) {
+        self.settle().await;
+        loop {
+            self.clock.advance(Duration::from_secs(1));
+            tokio::select! {
+                biased;
+                () = &mut self.checkpointer => panic!("the checkpointer has ended"),
+                () = tokio::task::yield_now() => {}
+            }
+            let chain = "platform/security".parse().unwrap();
+            let covered =
+                self.prover.checkpoint(chain).await.unwrap().map_or(0, |checkpoint| checkpoint.size);
+            let page = stanchion_core::PageRequest::first(1);
+            let newest =
+                self.engines.audit.query(Scope::Platform, &audit::Query::default(), &page).await.unwrap();
+            if newest.items.first().is_some_and(|entry| entry.seq <= covered) {
+                return;
             }
         }
     }

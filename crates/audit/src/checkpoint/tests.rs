@@ -88,7 +88,9 @@ fn a_verifier_key_reads_back_and_no_other_text_does() {
     let text = key.to_string();
     assert_eq!(text.parse::<VerifierKey>(), Ok(key));
     let (name, rest) = text.split_once('+').unwrap();
-    for bad in ["", name, rest, &format!("other+{rest}"), &text[..text.len() - 4], &format!("{text}A")] {
+    for bad in
+        ["", name, rest, &format!("other+{rest}"), text.strip_suffix(|_| true).unwrap(), &format!("{text}A")]
+    {
         assert!(bad.parse::<VerifierKey>().is_err(), "{bad}");
     }
 }

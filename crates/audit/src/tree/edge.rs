@@ -22,12 +22,7 @@ impl Edge {
     #[must_use]
     pub fn new(size: u64, mut last: impl FnMut(TileId) -> Option<Tile>) -> Option<Self> {
         let mut levels = Vec::new();
-        for level in 0..=TileId::MAX_LEVEL {
-            let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
-            if hashes == 0 {
-                break;
-            }
-            let id = TileId { level, index: hashes / TILE_WIDTH as u64 };
+        for id in Self::places(size) {
             let width = id.width_at(size);
             let mut kept = if width == 0 { Vec::new() } else { last(id)?.hashes };
             if kept.len() < width {
@@ -37,6 +32,18 @@ impl Edge {
             levels.push(Level { full: id.index, hashes: kept });
         }
         Some(Self { levels })
+    }
+
+    /// Returns the tiles that the edge of a tree of `size` leaves is put together from.
+    pub fn ends(size: u64) -> impl Iterator<Item = TileId> {
+        Self::places(size).filter(move |id| id.width_at(size) > 0)
+    }
+
+    /// Returns where each level of a tree of `size` leaves ends.
+    fn places(size: u64) -> impl Iterator<Item = TileId> {
+        let hashes = move |level: u8| size.checked_shr(8 * u32::from(level)).unwrap_or(0);
+        let levels = (0..=TileId::MAX_LEVEL).take_while(move |level| hashes(*level) > 0);
+        levels.map(move |level| TileId { level, index: hashes(level) / TILE_WIDTH as u64 })
     }
 
     /// Returns how many leaves the tree has.

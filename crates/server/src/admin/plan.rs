@@ -382,7 +382,16 @@ impl From<Audit> for Plan {
                     .asking("until", until)
                     .listed(scoped, listed.limit, View::Table(view::ENTRIES))
             }
-            Audit::Verify { scoped } => {
+            Audit::Checkpoints { scoped } => {
+                Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
+            }
+            Audit::Prove { event, scoped } => {
+                let path = [Segment::Fixed("audit"), Segment::Fixed("proofs"), Segment::Fixed("inclusion")];
+                Request::new(Method::GET, path)
+                    .asking("event", Some(event))
+                    .shown(scoped, View::Text("/proof"))
+            }
+            Audit::Verify { scoped, .. } => {
                 Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)
             }
         }

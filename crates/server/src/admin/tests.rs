@@ -60,6 +60,8 @@ fn each_command_asks_what_it_says() {
         "usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m",
         "audit list --request 7 --outcome denied",
         "audit verify --tenant acme",
+        "audit checkpoints --tenant acme",
+        "audit prove 7 --tenant acme",
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -123,6 +125,10 @@ fn each_command_asks_what_it_says() {
         GET /v1/audit/events?request=7&outcome=denied
     audit verify --tenant acme
         GET /v1/audit/verification?tenant=acme
+    audit checkpoints --tenant acme
+        GET /v1/audit/checkpoints?tenant=acme
+    audit prove 7 --tenant acme
+        GET /v1/audit/proofs/inclusion?event=7&tenant=acme
     "#);
 }
 

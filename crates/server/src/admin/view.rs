@@ -24,6 +24,8 @@ pub(crate) enum View {
     Usage,
     /// Whether chains are intact.
     Verification,
+    /// One field, as it is.
+    Text(&'static str),
 }
 
 /// What the server's answer says to the question that was asked.
@@ -127,6 +129,12 @@ const COSTS: &[Column] = &[
     Column::cut("PRICE", "/price"),
     Column::whole("AMOUNT", "/amount"),
 ];
+pub(crate) const CHECKPOINTS: &[Column] = &[
+    Column::whole("CHAIN", "/chain"),
+    Column::whole("SIZE", "/size"),
+    Column::whole("SIGNED", "/signed_at"),
+    Column::cut("ROOT", "/root"),
+];
 const CHAINS: &[Column] = &[
     Column::whole("CHAIN", "/chain"),
     Column::whole("INTACT", "/intact"),
@@ -146,6 +154,7 @@ impl View {
             Self::LimitStats => limit_stats(answer),
             Self::Usage => usage(answer),
             Self::Verification => verification(answer),
+            Self::Text(field) => text(answer, field).to_owned(),
         }
     }
 
@@ -155,7 +164,12 @@ impl View {
             Self::Allowed => at(answer, "/allowed") == true,
             Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
-            Self::Table(_) | Self::Fields | Self::Done(_) | Self::Usage | Self::LimitStats => true,
+            Self::Table(_)
+            | Self::Fields
+            | Self::Done(_)
+            | Self::Usage
+            | Self::LimitStats
+            | Self::Text(_) => true,
         };
         if holds { Says::Yes } else { Says::No }
     }

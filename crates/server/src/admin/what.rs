@@ -1,4 +1,7 @@
+use std::path::PathBuf;
+
 use clap::Subcommand;
+use stanchion_audit::VerifierKey;
 
 use crate::admin::args::{Listed, Scoped};
 
@@ -302,9 +305,34 @@ pub(crate) enum Audit {
         #[command(flatten)]
         scoped: Scoped,
     },
-    /// Verify every chain from its stored bytes: 1 if one is not what was recorded
-    #[command(after_help = "Example:\n  stanchion audit verify --tenant acme")]
+    /// List the latest checkpoint of each chain, and the keys that verify it
+    #[command(after_help = "Example:\n  stanchion audit checkpoints --tenant acme --output json")]
+    Checkpoints {
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Write the proof that an event is in the ledger: with a verifier key it is checked offline
+    #[command(
+        after_help = "Example:\n  stanchion audit prove 0192f0c1-2345-7abc-8def-0123456789ab > event.tlog-proof"
+    )]
+    Prove {
+        /// The id of the event
+        event: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Verify every chain from its stored bytes, or proofs offline: 1 if one is not what was recorded
+    #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
+                            stanchion audit verify event.tlog-proof --verifier-key NAME+ID+KEY\n\n\
+                            Proofs need no server: 0 proven, 1 tampered with, 2 no proof, 3 signed by no key that was\n\
+                            given. Get verifier keys from `audit checkpoints`, once, and keep them.")]
     Verify {
+        /// Proofs that `audit prove` wrote, instead of the server's chains
+        #[arg(value_name = "PROOF", requires = "verifier_key")]
+        proofs: Vec<PathBuf>,
+        /// What proofs are verified with, as often as there are logs
+        #[arg(long, value_name = "KEY", requires = "proofs")]
+        verifier_key: Vec<VerifierKey>,
         #[command(flatten)]
         scoped: Scoped,
     },

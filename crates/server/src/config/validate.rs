@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use stanchion_audit::CheckpointSigner;
 use stanchion_billing_metering as metering;
 use stanchion_core::Slug;
 use stanchion_gateway::Upstreams;
@@ -70,6 +71,8 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
+        (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
     ]
 }
@@ -260,11 +263,12 @@ pub(crate) fn secrets(
     problems: &mut Vec<Problem>,
 ) {
     addresses(config, document, environment, path, problems);
-    let rings: [(&[&str], &KeyVersions); 4] = [
+    let rings: [(&[&str], &KeyVersions); 5] = [
         (&["challenge", "keys"], &config.challenge.keys),
         (&["admin", "page_keys"], &config.admin.page_keys),
         (&["identity", "peppers"], &config.identity.peppers),
         (&["audit", "signing_keys"], &config.audit.signing_keys),
+        (&["audit", "checkpoint_keys"], &config.audit.checkpoint_keys),
     ];
     for (section, versions) in rings {
         for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 pub(super) struct Keys {
     pub(super) peppers: KeyRing,
     pub(super) signing: KeyRing,
+    pub(super) checkpoints: KeyRing,
     pub(super) pages: KeyRing,
     pub(super) challenges: KeyRing,
 }
@@ -31,9 +32,16 @@ impl Keys {
                 Err(invalid("a secret is not where the configuration says").with_lines(lines))
             }
         };
+        let signing = resolve(&config.audit.signing_keys)?;
+        let checkpoints = if config.audit.checkpoint_keys.is_empty() {
+            signing.clone()
+        } else {
+            resolve(&config.audit.checkpoint_keys)?
+        };
         Ok(Self {
             peppers: resolve(&config.identity.peppers)?,
-            signing: resolve(&config.audit.signing_keys)?,
+            signing,
+            checkpoints,
             pages: resolve(&config.admin.page_keys)?,
             challenges: resolve(&config.challenge.keys)?,
         })

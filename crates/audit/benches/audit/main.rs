@@ -11,6 +11,8 @@
     reason = "a benchmark prints, and stops when it cannot run"
 )]
 
+mod trees;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -53,6 +55,7 @@ fn main() {
         }
     }
     figures.iter().for_each(Figure::print);
+    trees::run(quick);
 }
 
 /// What all figures work on.

@@ -1,0 +1,61 @@
+//! Checks proofs of audit events offline.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use stanchion_audit::{NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
+
+use crate::failure::{Exit, Failure};
+
+/// The longest proof that is read, in bytes: an event of 64 KiB in base64, its hashes and a checkpoint.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Checks each proof and says what it proves; ends at the first that proves nothing.
+pub(crate) fn verify(proofs: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Failure> {
+    for path in proofs {
+        let text = read(path)?;
+        let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
+        let line = describe(path, &proven)?;
+        match writeln!(io::stdout(), "{line}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(Failure::new(Exit::No, "cannot write the answer").because(&error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let unreadable = |error: &io::Error| {
+        Failure::new(Exit::Input, format!("cannot read `{}`", path.display())).because(error)
+    };
+    let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+    if size > MAX_BYTES {
+        let line = format!(
+            "`{}` is no proof: it has {size} bytes, and none has more than {MAX_BYTES}",
+            path.display()
+        );
+        return Err(Failure::new(Exit::Input, line));
+    }
+    std::fs::read_to_string(path).map_err(|error| unreadable(&error))
+}
+
+fn refused(path: &Path, error: &Unproven) -> Failure {
+    let exit = match error {
+        Unproven::Malformed => Exit::Input,
+        Unproven::Checkpoint(NoteError::UnknownKey) => Exit::Unverifiable,
+        _ => Exit::No,
+    };
+    Failure::new(exit, format!("`{}` proves nothing", path.display())).because(error)
+}
+
+fn describe(path: &Path, proven: &Proven) -> Result<String, Failure> {
+    let event = parse(&proven.canonical).map_err(|error| {
+        Failure::new(Exit::Input, format!("`{}` proves bytes that are no event", path.display()))
+            .because(&error)
+    })?;
+    let Proven { seq, tree, .. } = proven;
+    let what = format!("{} {} by {} at {}", event.action, event.outcome, event.actor, event.occurred_at);
+    Ok(format!("proven: {what}\n  event {}, entry {seq} of {} in {}", event.id, tree.size, tree.origin))
+}
