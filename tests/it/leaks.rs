@@ -73,6 +73,12 @@ impl Neighbours {
         seen.join("\n")
     }
 
+    /// The id of an event in the other tenant's ledger.
+    fn event(&self) -> String {
+        let found = self.world.get(&format!("/v1/audit/events?limit=1&tenant={}", self.other));
+        found["items"][0]["event"]["id"].as_str().expect("an id").to_owned()
+    }
+
     fn operations(&self) -> Vec<Operation> {
         let document = self.world.get("/openapi.json");
         let mut found = Vec::new();
@@ -86,6 +92,7 @@ impl Neighbours {
                 let id = match path.split('/').nth(2) {
                     Some("tenants") => self.other.as_str(),
                     Some("keys") => self.key.as_str(),
+                    Some("audit") => "data_access/checkpoint",
                     _ => NAME,
                 };
                 found.push(Operation {
@@ -166,8 +173,14 @@ fn no_operation_of_the_admin_api_gives_one_tenant_anything_of_another() {
         }
         // And what acme is told of itself has nothing of them in it.
         if operation.method == "GET" && !operation.is_of_one {
-            let query = if name == "get_usage" { PERIOD } else { "" };
-            assert_eq!(neighbours.send(&operation, &neighbours.boss, query).status(), 200, "{name}");
+            let theirs = format!("event={}", neighbours.event());
+            let (query, status) = match name.as_str() {
+                "get_usage" => (PERIOD, 200),
+                "prove_audit_event" => (theirs.as_str(), 404),
+                "prove_audit_growth" => ("class=data_access&from=1", 400),
+                _ => ("", 200),
+            };
+            assert_eq!(neighbours.send(&operation, &neighbours.boss, query).status(), status, "{name}");
             own += 1;
         }
     }

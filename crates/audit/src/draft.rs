@@ -153,7 +153,7 @@ mod tests {
         assert_eq!((kept.id, kept.outcome, &kept.actor), (given.id, given.outcome, &given.actor));
         assert_eq!(kept.action.as_str(), "ä".repeat(128));
         let Some(Detail::Text(why)) = kept.details.get("reduced") else { panic!("{kept:?}") };
-        assert!(why.as_str().ends_with("bytes, more than 65536"), "{why}");
+        assert!(why.as_str().ends_with("bytes, more than 65535"), "{why}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::state::Found;
 use super::statement::Statement;
 use crate::{Database, Error, TenantTx};
 
-/// How often it is asked again because somebody else was first. Once is usual, twice is rare.
+/// How often it is asked again in somebody's transaction because somebody else was first. Once is usual, twice is rare.
 const ATTEMPTS: usize = 16;
 
 /// Which counters a call is about, and how they are asked.
@@ -53,20 +53,20 @@ impl<'a> Question<'a> {
     /// Asks in a transaction of its own: two messages, unless somebody makes a counter at the same time.
     ///
     /// Nobody waits in a circle. Everybody locks in the order of the keys, and makes what was not there in that order after the last
-    /// lock; who waits for something to be made waits for somebody who waits for no lock any more.
+    /// lock; who waits for something to be made waits for somebody who waits for no lock any more. Whoever came second asks again, for as
+    /// long as the operation may take: each time somebody else has been answered.
     pub(super) async fn ask<T>(
         &self,
         database: &Database,
         answer: impl Fn(Found) -> Answer<'a, T> + Send,
     ) -> Result<T, Error> {
         let question = Statement::text(&self.statements());
-        for _ in 0..ATTEMPTS {
+        loop {
             match self.ask_once(database, &question, &answer).await {
                 Err(error) if came_second(&error) => {}
                 told => return told,
             }
         }
-        Err(Error::Contended)
     }
 
     async fn ask_once<T>(
