@@ -8,9 +8,10 @@ mod resets;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_calendar::{Window, Zone};
-use stanchion_core::{ProblemCode, Revision, Slug, Text, Timestamp, Versioned};
+use stanchion_core::{Page, PageRequest, ProblemCode, Revision, Slug, Text, Timestamp, Versioned};
 use stanchion_ratelimit::{
-    self as ratelimit, Action, Algorithm, KeySpec, OnBackendFailure, OnMissingIdentifier, Rule, RuleId,
+    self as ratelimit, Action, Algorithm, Control, KeySpec, OnBackendFailure, OnMissingIdentifier, Rule,
+    RuleId,
 };
 use utoipa::ToSchema;
 
@@ -249,6 +250,19 @@ impl From<Versioned<Rule>> for Limit {
         };
         Self { id: rule.id, terms, revision: revision.into(), created_at, updated_at }
     }
+}
+
+/// Cuts a page out of what is in force for single callers, in the order of the controls' ids.
+async fn controls<T>(
+    call: &Call,
+    request: &PageRequest,
+    is_wanted: fn(&Control) -> bool,
+    shown: fn(Versioned<Control>) -> Option<T>,
+) -> Result<Page<T>, Failure> {
+    let all = call.engines().ratelimit.list_controls(call.scope).await?;
+    let wanted = all.iter().filter(|stored| is_wanted(&stored.value));
+    let Page { items, next } = Page::cut(wanted, request, |stored| stored.value.id().to_string());
+    Ok(Page { items: items.into_iter().filter_map(shown).collect(), next })
 }
 
 async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Limit>>, Failure> {

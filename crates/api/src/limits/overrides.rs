@@ -6,9 +6,9 @@ use stanchion_core::{Text, Timestamp, Versioned};
 use stanchion_ratelimit::{self as ratelimit, Control, Identifiers, RuleId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{READ, WRITE};
+use super::{READ, WRITE, controls};
 use crate::answer::{Done, Found, List, Written};
-use crate::call::{Body, Call, Nothing, Query};
+use crate::call::{Body, Call, Everything, Paged, Query};
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
@@ -145,10 +145,10 @@ async fn put(call: Call, Body(new): Body<NewLimitOverride>) -> Result<Written<Li
     Ok(Written { created, body, revision })
 }
 
-async fn list(call: Call, Nothing: Nothing) -> Result<Found<List<LimitOverride>>, Failure> {
-    let controls = call.engines().ratelimit.list_controls(call.scope).await?;
-    let items = controls.into_iter().filter_map(LimitOverride::of).collect();
-    Ok(Found(List { items, next_page: None }))
+async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<LimitOverride>>, Failure> {
+    let is_override = |control: &Control| matches!(control, Control::Override(_));
+    let page = controls(&call, &paged.page, is_override, LimitOverride::of).await?;
+    Ok(paged.answer(&call, page))
 }
 
 async fn delete(call: Call, Query(named): Query<OverrideName>) -> Result<Done, Failure> {

@@ -8,9 +8,9 @@ use stanchion_core::{Text, Timestamp, Versioned};
 use stanchion_ratelimit::{self as ratelimit, Control, Identifiers, RuleId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{READ, WRITE};
+use super::{READ, WRITE, controls};
 use crate::answer::{Done, Found, List, Written};
-use crate::call::{Body, Call, Nothing, Query};
+use crate::call::{Body, Call, Everything, Paged, Query};
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
@@ -123,10 +123,10 @@ async fn put(call: Call, Body(new): Body<NewQuarantine>) -> Result<Written<Quara
     Ok(Written { created, body, revision })
 }
 
-async fn list(call: Call, Nothing: Nothing) -> Result<Found<List<Quarantine>>, Failure> {
-    let controls = call.engines().ratelimit.list_controls(call.scope).await?;
-    let items = controls.into_iter().filter_map(Quarantine::of).collect();
-    Ok(Found(List { items, next_page: None }))
+async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Quarantine>>, Failure> {
+    let is_quarantine = |control: &Control| matches!(control, Control::Quarantine(_));
+    let page = controls(&call, &paged.page, is_quarantine, Quarantine::of).await?;
+    Ok(paged.answer(&call, page))
 }
 
 async fn lift(call: Call, Query(named): Query<QuarantineName>) -> Result<Done, Failure> {

@@ -45,6 +45,14 @@ async fn every_list_is_walked_in_pages_of_one() {
         let target = format!("/v1/limits/{}", subject.replace(':', "-"));
         world.send(&Ask::put(target, limit).by(&world.acme.admin)).await.expect(201);
         world.principal(world.acme.scope(), subject, None).await;
+        let other = json!({"limit_id": "per-user", "identifiers": subject, "limit": "9"});
+        if subject == "user:a" {
+            let limit = json!({"key": ["user"], "limit": 5, "window": "1m"});
+            world.send(&Ask::put("/v1/limits/per-user", limit).by(&world.acme.admin)).await.expect(201);
+        }
+        world.send(&Ask::post("/v1/limits/overrides", other).by(&world.acme.admin)).await.expect(201);
+        let out = json!({"identifiers": subject, "seconds": 600});
+        world.send(&Ask::post("/v1/limits/quarantines", out).by(&world.acme.admin)).await.expect(201);
     }
     world.settle().await;
     for list in [
@@ -55,6 +63,8 @@ async fn every_list_is_walked_in_pages_of_one() {
         "assignments?role=role-01",
         "denials?x",
         "limits?x",
+        "limits/overrides?x",
+        "limits/quarantines?x",
         "audit/events?x",
         "audit/events?action=role.put",
     ] {
