@@ -1,4 +1,4 @@
-//! The suite of [`TreeStore`](crate::TreeStore).
+//! The suite of [`TreeStore`].
 
 use std::sync::Arc;
 
