@@ -16,10 +16,14 @@ const PEERS: &str = "tests/peers/Cargo.toml";
 
 pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
     let mut commands = Vec::new();
+    let mut needs_services = false;
     for (directory, package) in workspace.crates() {
-        if area == "all" || area == directory {
-            commands.extend(benches(package).map(|bench| of_crate(workspace, package, bench, quick)));
-        }
+        // An adapter's benchmark bears the name of the area it is about.
+        let chosen = |bench: &&Target| area == "all" || area == directory || area == bench.name;
+        let chosen: Vec<_> = benches(package).filter(chosen).collect();
+        needs_services |=
+            !chosen.is_empty() && package.metadata.pointer("/stanchion/services") == Some(&true.into());
+        commands.extend(chosen.into_iter().map(|bench| of_crate(workspace, package, bench, quick)));
     }
     // Benchmarks of the program itself, as it is released, on the tests' servers.
     let whole = workspace
@@ -31,6 +35,7 @@ pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
         whole.flat_map(|package| benches(package).map(move |bench| (package, bench))).collect();
     let of_program = of_program.into_iter().filter(|(_, bench)| area == "all" || area == bench.name);
     let of_program: Vec<_> = of_program.collect();
+    needs_services |= !of_program.is_empty();
     if !of_program.is_empty() {
         let program = test::build_program(workspace, true)?;
         commands.extend(of_program.iter().map(|(package, bench)| {
@@ -49,11 +54,6 @@ pub(crate) fn run(workspace: &Workspace, area: &str, quick: bool) -> Outcome {
         return Err(format!("no benchmark for `{area}`; there is: {areas}"));
     }
 
-    let needs_services = !of_program.is_empty()
-        || workspace.crates().into_iter().any(|(directory, package)| {
-            (area == "all" || area == directory)
-                && package.metadata.pointer("/stanchion/services") == Some(&true.into())
-        });
     let services = needs_services.then(|| Services::for_tests(workspace)).transpose()?;
     let variables = services.as_ref().map_or(&[][..], |services| services.variables.as_slice());
 

@@ -378,7 +378,7 @@ impl Ledger {
 }
 
 /// Lets other tasks run: a long verification of a store in memory would not.
-async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut has_yielded = false;
     poll_fn(|context| {
         if std::mem::replace(&mut has_yielded, true) {

@@ -2,17 +2,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Slot;
 use stanchion_core::{Actor, Category, Event, EventId, Outcome, Scope, Severity, StoreError, SystemScope};
 
 use crate::draft::{Work, content_of};
-use crate::engine::{Item, Reply, Shared, count};
-use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Sealer};
+use crate::engine::{Item, Reply, Shared, count, yield_once};
+use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Row, Sealer};
 
 const SYSTEM: SystemScope = SystemScope::new("commit audit records of many tenants at once");
 /// The largest refused event that is kept whole in the record of its refusal, as text within JSON it may double.
 const MAX_QUOTED: usize = 16_384;
+/// So many events are worth a commit of their own: what a commit costs beside its events no longer counts.
+const WORTHWHILE: usize = 256;
+/// So many are answered before the store is looked after again.
+const AT_ONCE: usize = 64;
 
 /// Commits what a [`Ledger`](crate::Ledger) has accepted: takes batches from its queue, links and signs them, and writes them.
 ///
@@ -29,8 +34,13 @@ pub struct Sequencer {
     sealer: Sealer,
     /// What is being committed. It survives a failed attempt, and is counted as lost if the sequencer is dropped.
     pending: Vec<Pending>,
+    committed: Committed,
     observer: Option<Observer>,
 }
+
+/// What is durable, for those who wait to be told. They are told when it is dropped, at the latest.
+#[derive(Default)]
+struct Committed(std::vec::IntoIter<(Pending, Receipt)>);
 
 pub(crate) type Observer = Box<dyn Fn(&StoreError) + Send + Sync>;
 
@@ -52,7 +62,7 @@ enum Answer {
 impl Sequencer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let sealer = Sealer::new(Arc::clone(&shared.signer));
-        Self { shared, sealer, pending: Vec::new(), observer: None }
+        Self { shared, sealer, pending: Vec::new(), committed: Committed::default(), observer: None }
     }
 
     /// Lets `observer` hear of every failure of the store. It must be quick and must not block.
@@ -71,11 +81,41 @@ impl Sequencer {
         let fence = self.open().await;
         let shared = Arc::clone(&self.shared);
         let mut buffer = Vec::new();
-        while let Some(items) = shared.queue.next_batch(&*shared.clock, &*shared.timer).await {
+        loop {
+            let following = self.following();
+            let items = if following.is_empty() {
+                let (enough, most) = self.expected();
+                self.committed = Committed::default();
+                let next = shared.queue.next_batch_of(enough, most, &*shared.clock, &*shared.timer);
+                let Some(items) = next.await else { return Ok(()) };
+                items
+            } else {
+                following
+            };
             self.take(items, &mut buffer);
             self.commit(fence).await?;
         }
-        Ok(())
+    }
+
+    /// Takes what has gathered during the last commit, if that is worth the next one. Then the store is kept busy: those who wait for
+    /// the last commit are told during the next one, and what they append then gathers for the one after it.
+    fn following(&self) -> Vec<Item> {
+        let (waiting, awaited) = (self.shared.queue.len(), self.committed.awaited());
+        if awaited == 0 || waiting < WORTHWHILE {
+            return Vec::new();
+        }
+        self.shared.queue.take(half(awaited + waiting))
+    }
+
+    /// Returns how many events are worth waiting for, and how many to take. Whoever waits for a commit before they append again has
+    /// to be told first, and comes back soon: to linger for more than come back is in vain.
+    fn expected(&self) -> (usize, usize) {
+        let (batch, awaited) = (self.shared.config.batch.max(1), self.committed.awaited());
+        if awaited == 0 {
+            return (batch, batch);
+        }
+        let all = awaited + self.shared.queue.len();
+        if all < 2 * WORTHWHILE { (all, batch) } else { (half(all), half(all)) }
     }
 
     async fn open(&self) -> Fence {
@@ -132,14 +172,20 @@ impl Sequencer {
             }
             let contents = self.pending.iter().map(|pending| (pending.chain, &pending.content));
             let batch = self.sealer.seal(fence, self.shared.clock.now(), contents);
-            match self.shared.store.append(SYSTEM, &batch).await {
+            // The store first, so that it works while those who waited for the commit before are told.
+            let append = self.shared.store.append(SYSTEM, &batch);
+            let (outcome, ()) = join(append, std::mem::take(&mut self.committed).tell()).await;
+            match outcome {
                 Ok(AppendOutcome::Committed) => {
                     self.sealer.advance(&batch);
                     self.shared.moved.add(batch.moves().iter().map(|step| step.chain));
-                    for (pending, row) in std::mem::take(&mut self.pending).into_iter().zip(batch.rows()) {
-                        count(&self.shared.counters.committed, 1);
-                        pending.answer(Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf });
-                    }
+                    let receipt =
+                        |row: &Row| Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf };
+                    let pending = std::mem::take(&mut self.pending).into_iter();
+                    let committed: Vec<_> = pending.zip(batch.rows().iter().map(receipt)).collect();
+                    let entries = u64::try_from(committed.len()).unwrap_or(u64::MAX);
+                    count(&self.shared.counters.committed, entries);
+                    self.committed = Committed(committed.into_iter());
                 }
                 Ok(AppendOutcome::HeadsMoved(heads)) => {
                     for (chain, head) in heads {
@@ -168,6 +214,7 @@ impl Sequencer {
         if chains.is_empty() {
             return Ok(());
         }
+        self.committed = Committed::default();
         chains.sort_unstable();
         chains.dedup();
         let heads = self.shared.store.heads(SYSTEM, &chains).await?;
@@ -278,6 +325,32 @@ impl Shared {
             rest.extend(items);
         }
         rest
+    }
+}
+
+/// Of so many, about half is committed while the others come back.
+fn half(all: usize) -> usize {
+    all.div_ceil(2).max(WORTHWHILE)
+}
+
+impl Committed {
+    /// How many of them somebody waits for.
+    fn awaited(&self) -> usize {
+        self.0.as_slice().iter().filter(|(pending, _)| !pending.waiting.is_empty()).count()
+    }
+
+    /// Tells those who wait, a few at a time.
+    async fn tell(mut self) {
+        while self.0.len() > 0 {
+            self.0.by_ref().take(AT_ONCE).for_each(|(pending, receipt)| pending.answer(receipt));
+            yield_once().await;
+        }
+    }
+}
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        self.0.by_ref().for_each(|(pending, receipt)| pending.answer(receipt));
     }
 }
 

@@ -5,6 +5,7 @@ mod row;
 mod trees;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
@@ -19,7 +20,8 @@ use crate::records::{instant, time};
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
 
-/// The audit ledger in Postgres. A batch is one call of a function there, however many entries and chains it has.
+/// The audit ledger in Postgres. A batch is one call of a function there, however many entries and chains it has; a second one when it
+/// was refused, which tells why.
 #[derive(Debug)]
 pub struct PgLedgerStore {
     database: Database,
@@ -86,12 +88,33 @@ impl PgLedgerStore {
         Ok(rows)
     }
 
+    /// Writes a batch, as nearly all are, or finds out why not.
     async fn offer(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, Error> {
-        let columns = Columns::of(batch)?;
+        // The transaction first: it begins while the columns are made.
+        let (tx, columns) = join(SystemTx::begin(&self.database, system), async { Columns::of(batch) }).await;
+        let (mut tx, columns) = (tx?, columns?);
+        match columns.write(tx.connection()?).await {
+            Ok(true) => {
+                tx.commit().await?;
+                return Ok(AppendOutcome::Committed);
+            }
+            Ok(false) => tx.rollback().await?,
+            Err(error) => {
+                let is_known = error.kind() == StoreErrorKind::AlreadyExists;
+                tx.rollback().await?;
+                if !is_known {
+                    return Err(error);
+                }
+            }
+        }
+        self.offer_again(system, &columns).await
+    }
+
+    async fn offer_again(&self, system: SystemScope, columns: &Columns<'_>) -> Result<AppendOutcome, Error> {
         let mut attempts = ATTEMPTS;
         loop {
             let mut tx = SystemTx::begin(&self.database, system).await?;
-            let offered = columns.call(batch.fence(), tx.connection()?).await;
+            let offered = columns.append(tx.connection()?).await;
             let refusals = match offered {
                 Ok(refusals) if refusals.is_empty() => {
                     tx.commit().await?;
@@ -279,7 +302,7 @@ async fn newest(
     let whole = action.as_deref().filter(|_| family.is_none());
     let actor = query.actor.as_ref().map(|actor| match actor.as_str().split_once(':') {
         Some((kind, id)) => (kind.replace('\0', "\\0"), Some(escaped(id))),
-        None => (escaped(actor.as_str()), None),
+        None => (escaped(actor.as_str()).into_owned(), None),
     });
     let severities = query.severity.map(|least| {
         let names = Severity::ALL.iter().filter(|severity| **severity >= least);

@@ -44,6 +44,8 @@ struct State<T> {
     taken: HashMap<Scope, usize>,
     reserved: usize,
     idle: bool,
+    /// How many items the consumer lingers for.
+    enough: usize,
     closed: bool,
 }
 
@@ -75,8 +77,14 @@ impl<T> Queue<T> {
     /// Makes an empty queue.
     #[must_use]
     pub fn new(config: QueueConfig) -> Self {
-        let state =
-            State { items: VecDeque::new(), taken: HashMap::new(), reserved: 0, idle: false, closed: false };
+        let state = State {
+            items: VecDeque::new(),
+            taken: HashMap::new(),
+            reserved: 0,
+            idle: false,
+            enough: config.batch,
+            closed: false,
+        };
         Self { config, state: Mutex::new(state), arrived: Notify::new(), left: Notify::new() }
     }
 
@@ -122,8 +130,8 @@ impl<T> Queue<T> {
     fn put(&self, mut state: MutexGuard<'_, State<T>>, scope: Scope, item: T) {
         state.items.push_back((scope, item));
         // The consumer is woken once per batch, not once per item: a wake-up costs more than the rest of a push.
-        let full_batch = state.items.len() == self.config.batch;
-        let wake = std::mem::take(&mut state.idle) || full_batch;
+        let is_enough = state.items.len() == state.enough;
+        let wake = std::mem::take(&mut state.idle) || is_enough;
         drop(state);
         if wake {
             self.arrived.notify_one();
@@ -152,6 +160,19 @@ impl<T> Queue<T> {
     /// Takes the next batch, oldest first: waits for a first item, then up to `linger` for more. `None` once the queue is closed and
     /// empty. Only one consumer may wait at a time.
     pub async fn next_batch(&self, clock: &dyn Clock, timer: &dyn Timer) -> Option<Vec<T>> {
+        self.next_batch_of(self.config.batch, self.config.batch, clock, timer).await
+    }
+
+    /// Takes the next batch as [`next_batch`](Self::next_batch), of at most `most` items, and lingers only until `enough` wait: for a
+    /// consumer that knows how many are to be expected. Neither is more than a batch.
+    pub async fn next_batch_of(
+        &self,
+        enough: usize,
+        most: usize,
+        clock: &dyn Clock,
+        timer: &dyn Timer,
+    ) -> Option<Vec<T>> {
+        self.state().enough = enough.min(self.config.batch);
         loop {
             {
                 let mut state = self.state();
@@ -176,7 +197,23 @@ impl<T> Queue<T> {
                 }
             }
         }
-        Some(self.take())
+        Some(self.take(most))
+    }
+
+    /// Takes at most `most` of the items that wait now, oldest first, and no more than a batch.
+    #[must_use]
+    pub fn take(&self, most: usize) -> Vec<T> {
+        let mut state = self.state();
+        let count = state.items.len().min(self.config.batch).min(most);
+        let mut batch = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some((scope, item)) = state.items.pop_front() else { break };
+            state.give_back(scope);
+            batch.push(item);
+        }
+        drop(state);
+        self.left.notify_waiters();
+        batch
     }
 
     /// Refuses new items. What waits is still handed out.
@@ -200,21 +237,7 @@ impl<T> Queue<T> {
 
     fn wants_more(&self) -> bool {
         let state = self.state();
-        !state.closed && state.items.len() < self.config.batch
-    }
-
-    fn take(&self) -> Vec<T> {
-        let mut state = self.state();
-        let count = state.items.len().min(self.config.batch);
-        let taken: Vec<(Scope, T)> = state.items.drain(..count).collect();
-        let mut batch = Vec::with_capacity(count);
-        for (scope, item) in taken {
-            state.give_back(scope);
-            batch.push(item);
-        }
-        drop(state);
-        self.left.notify_waiters();
-        batch
+        !state.closed && state.items.len() < state.enough
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -346,6 +369,23 @@ mod tests {
             queue.try_push(tenant(1), item).unwrap();
         }
         assert_eq!(batch.await, Some(vec![1, 2, 3]));
+    }
+
+    #[tokio::test]
+    async fn who_knows_how_many_come_waits_for_no_more_and_takes_no_more() {
+        let (queue, clock) = (queue(10, 10), ManualClock::default());
+        let mut batch = Box::pin(queue.next_batch_of(2, 3, &clock, &clock));
+        queue.try_push(tenant(1), 1).unwrap();
+        assert!(futures_util::poll!(batch.as_mut()).is_pending());
+        queue.try_push(tenant(1), 2).unwrap();
+        assert_eq!(batch.await, Some(vec![1, 2]));
+        for item in 3..=6 {
+            queue.try_push(tenant(1), item).unwrap();
+        }
+        assert_eq!(queue.next_batch_of(2, 1, &clock, &clock).await, Some(vec![3]));
+        assert_eq!(queue.take(2), [4, 5]);
+        assert_eq!(queue.take(2), [6]);
+        assert!(queue.take(2).is_empty());
     }
 
     #[tokio::test]

@@ -103,6 +103,8 @@ pub(crate) enum Fault {
     LostReply,
     /// Nobody knows; it is written after heads were read again.
     Delayed,
+    /// It does not end.
+    Endless,
 }
 
 /// A store whose appends fail as planned, then work.
@@ -169,6 +171,7 @@ impl LedgerStore for Faults {
                 *self.delayed.lock().unwrap() = Some(batch.clone());
                 failed(StoreErrorKind::Timeout)
             }
+            Fault::Endless => std::future::pending().await,
         }
     }
 

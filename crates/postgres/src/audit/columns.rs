@@ -1,7 +1,10 @@
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use sqlx::postgres::PgRow;
-use stanchion_audit::{AppendBatch, Fence, HeadMove, Row};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _};
+use stanchion_audit::{AppendBatch, HeadMove, Row};
 use stanchion_core::RequestId;
 use uuid::Uuid;
 
@@ -11,12 +14,15 @@ use crate::Error;
 use crate::records::instant;
 use crate::transaction::scope_id;
 
-const CALL: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+
+const WRITE: &str = "SELECT stanchion.audit_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 /// A batch, column by column: one array each, so that a batch of any size is one statement.
 pub(super) struct Columns<'a> {
-    moves: Moves<'a>,
+    batch: &'a AppendBatch,
     scope_id: Vec<Uuid>,
     class: Vec<i16>,
     seq: Vec<i64>,
@@ -28,11 +34,11 @@ pub(super) struct Columns<'a> {
     leaf: Vec<&'a [u8]>,
     canonical: Vec<&'a [u8]>,
     occurred_at: Vec<DateTime<Utc>>,
-    actor_kind: Vec<&'static str>,
-    actor_id: Vec<Option<String>>,
-    actor_method: Vec<Option<String>>,
+    actor_kind: Vec<&'a str>,
+    actor_id: Vec<Option<Cow<'a, str>>>,
+    actor_method: Vec<Option<&'static str>>,
     actor_key: Vec<Option<Uuid>>,
-    action: Vec<String>,
+    action: Vec<Cow<'a, str>>,
     category: Vec<&'static str>,
     outcome: Vec<&'static str>,
     severity: Vec<&'static str>,
@@ -52,6 +58,12 @@ struct Moves<'a> {
 }
 
 impl<'a> Moves<'a> {
+    fn of(steps: impl IntoIterator<Item = &'a HeadMove>) -> Result<Self, Error> {
+        let mut moves = Self::default();
+        steps.into_iter().try_for_each(|step| moves.push(step))?;
+        Ok(moves)
+    }
+
     fn push(&mut self, step: &'a HeadMove) -> Result<(), Error> {
         self.scope_id.push(scope_id(step.chain.scope)?);
         self.class.push(class_number(step.chain.class));
@@ -66,15 +78,15 @@ impl<'a> Moves<'a> {
 
 impl<'a> Columns<'a> {
     pub(super) fn of(batch: &'a AppendBatch) -> Result<Self, Error> {
-        let mut columns = Self::with_capacity(batch.rows().len());
-        batch.moves().iter().try_for_each(|step| columns.moves.push(step))?;
+        let mut columns = Self::with_capacity(batch);
         batch.rows().iter().try_for_each(|row| columns.push(row))?;
         Ok(columns)
     }
 
-    fn with_capacity(rows: usize) -> Self {
+    fn with_capacity(batch: &'a AppendBatch) -> Self {
+        let rows = batch.rows().len();
         Self {
-            moves: Moves::default(),
+            batch,
             scope_id: Vec::with_capacity(rows),
             class: Vec::with_capacity(rows),
             seq: Vec::with_capacity(rows),
@@ -101,7 +113,7 @@ impl<'a> Columns<'a> {
 
     fn push(&mut self, row: &'a Row) -> Result<(), Error> {
         let shown = &row.content.projection;
-        let actor = ActorColumns::of(&shown.actor)?;
+        let actor = ActorColumns::of(&shown.actor);
         self.scope_id.push(scope_id(row.chain.scope)?);
         self.class.push(class_number(row.chain.class));
         self.seq.push(number(row.seq));
@@ -126,15 +138,24 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
-    /// Calls the function that writes a batch, and returns the rows that say why it did not.
-    pub(super) async fn call(
-        &self,
-        fence: Fence,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<PgRow>, Error> {
-        let moves = &self.moves;
-        let called = sqlx::query(CALL)
-            .bind(number(fence.number()))
+    /// Writes the batch, or nothing that may be committed.
+    pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<bool, Error> {
+        let key = |step: &&HeadMove| (scope_id(step.chain.scope).ok(), class_number(step.chain.class));
+        let mut steps: Vec<&HeadMove> = self.batch.moves().iter().collect();
+        steps.sort_unstable_by_key(key);
+        let moves = Moves::of(steps)?;
+        Ok(self.query(WRITE, &moves).fetch_one(connection).await?.try_get(0)?)
+    }
+
+    /// Writes the batch, or returns the rows that say why not.
+    pub(super) async fn append(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, Error> {
+        let moves = Moves::of(self.batch.moves())?;
+        Ok(self.query(APPEND, &moves).fetch_all(connection).await?)
+    }
+
+    fn query<'q>(&'q self, call: &'static str, moves: &'q Moves<'_>) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(call)
+            .bind(number(self.batch.fence().number()))
             .bind(&moves.scope_id)
             .bind(&moves.class)
             .bind(&moves.from_seq)
@@ -162,7 +183,6 @@ impl<'a> Columns<'a> {
             .bind(&self.outcome)
             .bind(&self.severity)
             .bind(&self.request_id)
-            .bind(&self.targets);
-        Ok(called.fetch_all(connection).await?)
+            .bind(&self.targets)
     }
 }

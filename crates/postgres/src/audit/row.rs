@@ -1,11 +1,11 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal};
 use stanchion_core::{
-    Actor, AuthenticationMethod, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef,
-    Severity, SubjectRef, Text,
+    Actor, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef, Severity, SubjectRef, Text,
 };
 
 use super::{digest_of, seq};
@@ -14,35 +14,27 @@ use crate::records::time;
 use crate::transaction::scope_of;
 
 /// What is stored of an actor: its kind, and as far as it has them its id, how it proved itself, and with which key.
-pub(super) struct ActorColumns {
+pub(super) struct ActorColumns<'a> {
     pub(super) kind: &'static str,
-    pub(super) id: Option<String>,
-    pub(super) method: Option<String>,
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) method: Option<&'static str>,
     pub(super) key: Option<uuid::Uuid>,
 }
 
-impl ActorColumns {
-    pub(super) fn of(actor: &Actor) -> Result<Self, Error> {
-        Ok(match actor {
+impl<'a> ActorColumns<'a> {
+    pub(super) fn of(actor: &'a Actor) -> Self {
+        match actor {
             Actor::Subject { subject, method, key } => Self {
                 kind: subject.kind().as_str(),
                 id: Some(escaped(subject.id().as_str())),
-                method: Some(name_of(*method)?),
+                method: Some(method.as_str()),
                 key: key.map(KeyId::uuid),
             },
             Actor::System(name) => {
                 Self { kind: "system", id: Some(escaped(name.as_str())), method: None, key: None }
             }
             Actor::Anonymous => Self { kind: "anonymous", id: None, method: None, key: None },
-        })
-    }
-}
-
-/// Returns the name of a method as documents have it.
-fn name_of(method: AuthenticationMethod) -> Result<String, Error> {
-    match serde_json::to_value(method) {
-        Ok(serde_json::Value::String(name)) => Ok(name),
-        _ => Err(Error::Unsupported("a method of authentication without a name")),
+        }
     }
 }
 
@@ -80,11 +72,11 @@ pub(super) fn class_of(number: i16) -> Result<RetentionClass, Error> {
 }
 
 /// Postgres holds no NUL in a text, an event may: it is written `\0`, and `\` is written `\\`.
-pub(super) fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if text.contains(['\\', '\0']) {
-        text.replace('\\', "\\\\").replace('\0', "\\0")
+        text.replace('\\', "\\\\").replace('\0', "\\0").into()
     } else {
-        text.to_owned()
+        text.into()
     }
 }
 
@@ -170,7 +162,7 @@ mod tests {
         for text in ["", "role.put", "\0", "\\0", "a\\\0b", "\\\\", "☃"] {
             assert_eq!(unescaped(&escaped(text)).unwrap(), text);
             assert!(!escaped(text).contains('\0'));
-            assert!(escaped(&format!("{text}.more")).starts_with(&escaped(text)));
+            assert!(escaped(&format!("{text}.more")).starts_with(&*escaped(text)));
         }
         assert!(unescaped("\\").is_err() && unescaped("\\n").is_err());
     }

@@ -16,6 +16,7 @@ migrations! {
     "core" / 1 "create_foundation";
     "audit" / 1 "create_ledger";
     "audit" / 2 "create_trees";
+    "audit" / 3 "write_batches";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
