@@ -91,6 +91,9 @@ pub(crate) struct EventBody {
     /// Who did it: `{"subject": {"subject": "user:alice", "method": "api_key", "key": …}}`, `{"system": "sweeper"}` or `"anonymous"`.
     #[schema(value_type = serde_json::Value)]
     actor: (),
+    /// Whom the actor acted as, with whose rights or on whose behalf; left out when it acted for itself.
+    #[schema(required = false, value_type = String, example = "user:bob")]
+    acted_as: (),
     /// What was done, object first.
     #[schema(example = "role.put")]
     action: String,

@@ -47,6 +47,7 @@ impl Call {
     pub(crate) fn author(&self) -> Author {
         Author {
             actor: Actor::from(&*self.principal),
+            acted_as: None,
             request: Some(self.request),
             source: self.source.clone(),
         }

@@ -89,6 +89,7 @@ fn reduced(event: Event, error: &Error) -> Event {
     };
     let mut kept =
         Event::new(event.id, event.occurred_at, event.scope, actor, cut(&event.action), event.category);
+    kept.acted_as = event.acted_as;
     kept.targets = event.targets.into_iter().take(TARGETS).collect();
     kept.outcome = event.outcome;
     kept.reason = event.reason.as_ref().map(cut);

@@ -9,6 +9,7 @@
 //!
 //! | field | value |
 //! |---|---|
+//! | `acted_as`? | text such as `user:bob`: whom the actor acted as |
 //! | `action` | text |
 //! | `actor` | `{"type":"subject","subject":"user:alice","method":"api_key","key":uuid?}`, `{"type":"system","name":text}` or `{"type":"anonymous"}` |
 //! | `category` | `access` `authentication` `administration` `security` `data_access` `billing` `system` |

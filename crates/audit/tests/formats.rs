@@ -22,17 +22,18 @@ use stanchion_core::{
 
 const TENANT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
-const FIXTURES: [(&str, &[u8]); 6] = [
+const FIXTURES: [(&str, &[u8]); 7] = [
     ("1-minimal", include_bytes!("fixtures/v1/1-minimal.json")),
     ("2-access", include_bytes!("fixtures/v1/2-access.json")),
     ("3-text", include_bytes!("fixtures/v1/3-text.json")),
     ("4-details", include_bytes!("fixtures/v1/4-details.json")),
     ("5-system", include_bytes!("fixtures/v1/5-system.json")),
     ("6-subject", include_bytes!("fixtures/v1/6-subject.json")),
+    ("7-acted-as", include_bytes!("fixtures/v1/7-acted-as.json")),
 ];
 
 fn id(number: u8) -> EventId {
-    format!("0192f0c1-2345-7abc-8def-00000000000{number}").parse().unwrap()
+    format!("0192f0c1-2345-7abc-8def-00000000000{number:x}").parse().unwrap()
 }
 
 fn keys() -> KeyRing {
@@ -55,7 +56,7 @@ fn resource(kind: &'static str, id: &'static str) -> ResourceRef {
 }
 
 /// The events of the fixtures, with details out of order.
-fn events() -> [Event; 6] {
+fn events() -> [Event; 7] {
     let mut access = event(2)
         .with_target(resource("route", "orders.list"))
         .with_target(resource("document", "a/b"))
@@ -128,7 +129,11 @@ fn events() -> [Event; 6] {
     odd.severity = Severity::High;
     odd.source.user_agent = Some("café\t☃".into());
 
-    [event(1), access, text, details, system, odd]
+    let mut acted_as = event(7);
+    acted_as.actor = subject(SubjectKind::User, "root", None);
+    acted_as.acted_as = Some(SubjectRef::user("b\"o\\b").unwrap());
+
+    [event(1), access, text, details, system, odd, acted_as]
 }
 
 #[test]
@@ -216,7 +221,7 @@ fn details_have_a_bounded_depth_and_events_a_bounded_size() {
 #[test]
 fn what_is_not_canonical_is_refused() {
     let text = |index: usize| std::str::from_utf8(FIXTURES[index].1).unwrap().to_owned();
-    let (access, odd, details) = (text(1), text(2), text(3));
+    let (access, odd, details, acted_as) = (text(1), text(2), text(3), text(6));
     let cases = [
         (format!(" {access}"), "the field `action`"),
         (format!("{access}\n"), "nothing more"),
@@ -249,6 +254,10 @@ fn what_is_not_canonical_is_refused() {
         (text(0).replace(",\"id\"", ",\"correlation\":{},\"id\""), "a field of the correlation"),
         (text(0).replace("\"info\"}", "\"info\",\"targets\":[]}"), "a string"),
         (text(0).replace("anonymous", "nobody"), "the field `method`"),
+        (acted_as.replace("user:b", "admin:b"), "a subject"),
+        (acted_as.replace("\"action\"", "\"action_\""), "the field `action`"),
+        (acted_as.replace("{\"acted_as\"", "{\"acted_as\":\"user:a\",\"acted_as\""), "the field `action`"),
+        (access.replace("{\"action\"", "{\"acted_by\":\"user:a\",\"action\""), "the field `action`"),
         (access.chars().take(access.len() - 1).collect(), "the end of the event"),
     ];
     for (text, what) in cases {
@@ -289,6 +298,9 @@ fn as_value(event: &Event) -> Value {
             }
         },
     );
+    if let Some(subject) = &event.acted_as {
+        set("acted_as", json!(subject));
+    }
     if !event.targets.is_empty() {
         set("targets", json!(event.targets));
     }
@@ -358,6 +370,7 @@ prop_compose! {
         micros in Timestamp::MIN.micros()..=Timestamp::MAX.micros(),
         tenant in any::<bool>(),
         actor in actor(),
+        acted_as in prop::option::of("[!-~]{1,128}"),
         action in text(),
         names in (0..Category::ALL.len(), 0..Outcome::ALL.len(), 0..Severity::ALL.len()),
         texts in (prop::option::of(text()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text())),
@@ -369,6 +382,7 @@ prop_compose! {
         let id = uuid(ids[1]).parse().unwrap();
         let mut event =
             Event::new(id, Timestamp::from_micros(micros), scope, actor, action, Category::ALL[names.0]);
+        event.acted_as = acted_as.map(|id| SubjectRef::user(id).unwrap());
         event.outcome = Outcome::ALL[names.1];
         event.severity = Severity::ALL[names.2];
         event.reason = texts.0.map(Into::into);

@@ -22,6 +22,9 @@ pub struct Event {
     pub scope: Scope,
     /// Who did it.
     pub actor: Actor,
+    /// Whom the actor acted as: with whose rights, or on whose behalf. The proof in `actor` is the actor's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted_as: Option<SubjectRef>,
     /// What was done, dotted, object first: `role.put`, `request.decided`.
     pub action: Text,
     /// The family of the action; it decides how long the record is kept.
@@ -58,6 +61,7 @@ impl Event {
             occurred_at,
             scope,
             actor,
+            acted_as: None,
             action: action.into(),
             category,
             targets: Vec::new(),

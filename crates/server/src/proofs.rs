@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use stanchion_audit::{NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
+use stanchion_core::Event;
 
 use crate::failure::{Exit, Failure};
 
@@ -56,6 +57,8 @@ fn describe(path: &Path, proven: &Proven) -> Result<String, Failure> {
             .because(&error)
     })?;
     let Proven { seq, tree, .. } = proven;
-    let what = format!("{} {} by {} at {}", event.action, event.outcome, event.actor, event.occurred_at);
+    let acted_as = event.acted_as.as_ref().map_or_else(String::new, |subject| format!(" as {subject}"));
+    let Event { action, outcome, actor, occurred_at, .. } = &event;
+    let what = format!("{action} {outcome} by {actor}{acted_as} at {occurred_at}");
     Ok(format!("proven: {what}\n  event {}, entry {seq} of {} in {}", event.id, tree.size, tree.origin))
 }

@@ -20,7 +20,8 @@ pub(crate) fn is_projection(
         rest.strip_prefix(expected.as_slice()).map(|after| *rest = after).is_some()
     };
     let Projection { occurred_at, actor, action, category, outcome, severity, request, targets } = projection;
-    follows(&mut rest, &|out| write::action_to_category(out, action, actor, *category))
+    skip_acted_as(&mut rest)
+        && follows(&mut rest, &|out| write::action_to_category(out, action, actor, *category))
         && skip_correlation(&mut rest, *request)
         && skip_field(&mut rest, b",\"details\":")
         && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))
@@ -29,6 +30,17 @@ pub(crate) fn is_projection(
         && skip_field(&mut rest, b",\"source\":")
         && follows(&mut rest, &|out| write::targets_to_end(out, targets))
         && rest.is_empty()
+}
+
+/// Passes over the opening brace, and over `acted_as` if it comes first.
+fn skip_acted_as(rest: &mut &[u8]) -> bool {
+    let Some(fields) = rest.strip_prefix(b"{") else { return false };
+    let value = fields.strip_prefix(b"\"acted_as\":\"");
+    *rest = value.map_or(fields, |value| {
+        let after = after_string(value);
+        after.strip_prefix(b",").unwrap_or(after)
+    });
+    true
 }
 
 /// Passes over a field that need not be there. Only for bytes that this crate wrote: what was altered fails at a later comparison,

@@ -5,7 +5,7 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use stanchion_core::{
     Actor, AuthenticationMethod, Category, Correlation, Detail, Details, Event, EventId, KeyId, Outcome,
-    RequestId, ResourceRef, Scope, Severity, Source, Text, Timestamp,
+    RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
 };
 
 use super::{MAX_DEPTH, MAX_EVENT_BYTES, MAX_INTEGER, SCHEMA, name_order, time};
@@ -19,7 +19,14 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::NotCanonical { offset: error.valid_up_to(), expected: "UTF-8" })?;
     let mut reader = Reader { rest: text, length: text.len() };
-    reader.expect("{\"action\":", "the field `action`")?;
+    let acted_as = if reader.takes("{\"acted_as\":") {
+        let subject = reader.subject()?;
+        reader.expect(",\"action\":", "the field `action`")?;
+        Some(subject)
+    } else {
+        reader.expect("{\"action\":", "the field `action`")?;
+        None
+    };
     let action = reader.text()?;
     reader.expect(",\"actor\":", "the field `actor`")?;
     let actor = reader.actor()?;
@@ -47,6 +54,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
         return reader.refuse("nothing more");
     }
     let mut event = Event::new(id, occurred_at, scope, actor, action, category);
+    event.acted_as = acted_as;
     event.targets = targets;
     event.outcome = outcome;
     event.reason = reason;
@@ -173,6 +181,10 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn subject(&mut self) -> Result<SubjectRef, Error> {
+        self.named("a subject", |text| text.parse().ok())
+    }
+
     fn actor(&mut self) -> Result<Actor, Error> {
         if self.takes("{\"type\":\"anonymous\"}") {
             return Ok(Actor::Anonymous);
@@ -196,7 +208,7 @@ impl<'a> Reader<'a> {
             AuthenticationMethod::deserialize(name).ok()
         })?;
         self.expect(",\"subject\":", "the field `subject`")?;
-        let subject = self.named("a subject", |text| text.parse().ok())?;
+        let subject = self.subject()?;
         self.expect(",\"type\":\"subject\"}", "the type of a subject")?;
         Ok(Actor::Subject { subject, method, key })
     }

@@ -12,6 +12,8 @@ use crate::Error;
 
 /// Appends an event. Its fields stand in the order of their names, so each is written where it comes.
 pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
+    out.push(b'{');
+    acted_as(out, event.acted_as.as_ref());
     action_to_category(out, &event.action, &event.actor, event.category);
     correlation(out, &event.correlation);
     if !event.details.is_empty() {
@@ -29,8 +31,16 @@ pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
     Ok(())
 }
 
+fn acted_as(out: &mut Vec<u8>, subject: Option<&SubjectRef>) {
+    if let Some(subject) = subject {
+        out.extend_from_slice(b"\"acted_as\":\"");
+        subject_text(out, subject);
+        out.extend_from_slice(b"\",");
+    }
+}
+
 pub(super) fn action_to_category(out: &mut Vec<u8>, action: &Text, who: &Actor, category: Category) {
-    out.extend_from_slice(b"{\"action\":");
+    out.extend_from_slice(b"\"action\":");
     string(out, action.as_str());
     out.extend_from_slice(b",\"actor\":");
     actor(out, who);

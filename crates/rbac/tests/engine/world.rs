@@ -49,6 +49,7 @@ pub(crate) fn author() -> Author {
             method: stanchion_core::AuthenticationMethod::ApiKey,
             key: None,
         },
+        acted_as: None,
         request: None,
         source: stanchion_core::Source::default(),
     }

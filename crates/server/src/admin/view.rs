@@ -120,6 +120,7 @@ pub(crate) const ENTRIES: &[Column] = &[
     Column::whole("OUTCOME", "/event/outcome"),
     Column::cut("ACTION", "/event/action"),
     Column::cut("ACTOR", "/event/actor"),
+    Column::cut("AS", "/event/acted_as"),
     Column::cut("ON", "/event/targets"),
     Column::cut("REASON", "/event/reason"),
 ];
