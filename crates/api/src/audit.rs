@@ -94,6 +94,9 @@ pub(crate) struct EventBody {
     /// Whom the actor acted as, with whose rights or on whose behalf; left out when it acted for itself.
     #[schema(required = false, value_type = String, example = "user:bob")]
     acted_as: (),
+    /// Every permission that was looked for before it was done, or not done; left out when there was none.
+    #[schema(required = false)]
+    authorization: Vec<Authorization>,
     /// What was done, object first.
     #[schema(example = "role.put")]
     action: String,
@@ -115,6 +118,24 @@ pub(crate) struct EventBody {
     /// Whatever else the action's readers need, by name.
     #[schema(value_type = Object)]
     details: (),
+}
+
+/// A permission that was looked for, and what came of it.
+#[derive(ToSchema)]
+#[schema(as = AuditAuthorization)]
+#[expect(dead_code, reason = "the form of `core::Authorization`, for the document")]
+pub(crate) struct Authorization {
+    /// Which one.
+    #[schema(example = "document:read")]
+    permission: String,
+    /// On what, when it was looked for on one resource.
+    #[schema(required = false, value_type = String)]
+    resource: (),
+    /// Whether it was there.
+    granted: bool,
+    /// What decided. Of a refusal it may be a role that is held and does not count.
+    #[schema(required = false, value_type = String, example = "role/editor")]
+    by: (),
 }
 
 /// What an event belongs together with.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use stanchion_audit::Draft;
 use stanchion_core::{
-    Actor, Category, Event, Outcome, Principal, Problem, ProblemCode, RequestId, ResourceRef, Scope,
-    Severity, Source, TenantId, Text, Timestamp,
+    Actor, Authorization, Category, Event, Outcome, Principal, Problem, ProblemCode, RequestId, ResourceRef,
+    Scope, Severity, Source, TenantId, Text, Timestamp,
 };
 use stanchion_identity as identity;
 use stanchion_rbac::CheckRequest;
@@ -15,6 +15,14 @@ use crate::call::Parameters;
 use crate::failure::Failure;
 use crate::operation::{Access, On};
 use crate::state::Api;
+
+/// A caller that may do what it asks for.
+pub(crate) struct Authorized {
+    pub(crate) principal: Arc<Principal>,
+    /// Where.
+    pub(crate) scope: Scope,
+    pub(crate) authorization: Authorization,
+}
 
 /// A request whose caller is not known yet.
 pub(crate) struct Attempt<'a> {
@@ -38,19 +46,19 @@ impl Attempt<'_> {
         headers: &HeaderMap,
         path: &[(String, String)],
         query: &mut Parameters,
-    ) -> Result<(Arc<Principal>, Scope), Failure> {
+    ) -> Result<Authorized, Failure> {
         let principal = self.authenticate(headers).await?;
         if let Scope::Tenant(tenant) = principal.scope {
             self.require_active(&principal, tenant).await?;
         }
         let scope = self.scope(&principal, path, query)?;
-        self.require_permission(&principal).await?;
+        let authorization = self.require_permission(&principal).await?;
         if let (Scope::Platform, Scope::Tenant(tenant), On::Scope) = (principal.scope, scope, self.access.on)
         {
             let known = self.api.state.pipeline.engines().tenancy.status(tenant).await?;
             known.ok_or_else(|| Failure::not_found(format!("there is no tenant {tenant}")))?;
         }
-        Ok((principal, scope))
+        Ok(Authorized { principal, scope, authorization })
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Failure> {
@@ -140,24 +148,39 @@ impl Attempt<'_> {
         }
     }
 
-    async fn require_permission(&self, principal: &Principal) -> Result<(), Failure> {
+    async fn require_permission(&self, principal: &Principal) -> Result<Authorization, Failure> {
         let permission = &self.access.permission;
         let check = CheckRequest::new(principal.scope, &principal.subject, permission);
         let decision = self.api.state.pipeline.engines().rbac.check(&check).await?;
+        let name = permission.shared();
+        let by = decision.role.and_then(|role| ResourceRef::new("role", role.shared()).ok());
         if decision.allowed {
-            return Ok(());
+            return Ok(Authorization::granted(name).with_decider(by));
         }
         let detail = format!("`{}` lacks the permission `{permission}`", principal.subject);
-        Err(self.deny(principal, Problem::new(ProblemCode::Forbidden, detail), decision.reason.as_str()))
+        let problem = Problem::new(ProblemCode::Forbidden, detail);
+        let authorization = Authorization::denied(name).with_decider(by);
+        Err(self.refuse(principal, problem, decision.reason.as_str(), Some(authorization)))
     }
 
     /// Refuses a caller that is known, and records it in the caller's ledger.
     fn deny(&self, principal: &Principal, problem: Problem, why: &'static str) -> Failure {
+        self.refuse(principal, problem, why, None)
+    }
+
+    fn refuse(
+        &self,
+        principal: &Principal,
+        problem: Problem,
+        why: &'static str,
+        authorization: Option<Authorization>,
+    ) -> Failure {
         let (state, scope) = (&self.api.state, principal.scope);
         let id = state.ids.event_id(self.at);
         let actor = Actor::from(principal);
         let mut event = Event::new(id, self.at, scope, actor, "operation.denied", Category::Access);
         event.targets.extend(ResourceRef::new("operation", self.operation));
+        event.authorization.extend(authorization);
         event.outcome = Outcome::Denied;
         event.severity = Severity::Notice;
         event.reason = Some(problem.code.as_str().into());

@@ -7,7 +7,8 @@ use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use stanchion_core::{
-    Actor, Author, Page, PageRequest, Principal, ProblemCode, RequestId, Revision, Scope, Source, Timestamp,
+    Actor, Author, Authorization, Page, PageRequest, Principal, ProblemCode, RequestId, Revision, Scope,
+    Source, Timestamp,
 };
 use stanchion_pipeline::Engines;
 use utoipa::openapi::path::ParameterIn;
@@ -27,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) api: Arc<Api>,
     pub(crate) operation: &'static str,
     pub(crate) principal: Arc<Principal>,
+    /// The permission that let it in.
+    pub(crate) authorization: Authorization,
     /// The scope the operation works in, which the principal has been let into.
     pub(crate) scope: Scope,
     pub(crate) request: RequestId,
@@ -48,6 +51,7 @@ impl Call {
         Author {
             actor: Actor::from(&*self.principal),
             acted_as: None,
+            authorization: vec![self.authorization.clone()],
             request: Some(self.request),
             source: self.source.clone(),
         }

@@ -14,7 +14,7 @@ use stanchion_core::{ProblemCode, RequestId, Source, Text};
 use stanchion_tower::PeerAddress;
 
 use crate::answer::Reply;
-use crate::authorize::Attempt;
+use crate::authorize::{Attempt, Authorized};
 use crate::call::{Call, Parameters};
 use crate::failure::Failure;
 use crate::idempotency::{Begun, Key, fingerprint};
@@ -127,7 +127,8 @@ impl Exchange<'_> {
             method: &head.method,
             uri_path: head.uri.path(),
         };
-        let (principal, scope) = attempt.authorize(&head.headers, &path, &mut query).await?;
+        let Authorized { principal, scope, authorization } =
+            attempt.authorize(&head.headers, &path, &mut query).await?;
         // Whatever the token says, the look that it causes sees every write that was answered before it was sent.
         if head.headers.contains_key(CONSISTENCY) && !state.refresh.run().await {
             return Err(Failure::new(
@@ -142,6 +143,7 @@ impl Exchange<'_> {
             api: Arc::clone(self.api),
             operation: self.operation.id,
             principal,
+            authorization,
             scope,
             request: self.id,
             at,

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use stanchion_core::{Actor, Detail, Details, Event, Text};
+use stanchion_core::{Actor, Authorization, Detail, Details, Event, Text};
 
 use crate::canonical::MAX_INTEGER;
 use crate::{ChainId, Content, Error};
@@ -82,7 +82,7 @@ fn textual_detail(detail: &Detail) -> Detail {
 
 /// What identifies an event, each part bounded.
 fn reduced(event: Event, error: &Error) -> Event {
-    const TARGETS: usize = 8;
+    const NAMED: usize = 8;
     let actor = match event.actor {
         Actor::System(name) => Actor::System(cut(&name)),
         other => other,
@@ -90,7 +90,10 @@ fn reduced(event: Event, error: &Error) -> Event {
     let mut kept =
         Event::new(event.id, event.occurred_at, event.scope, actor, cut(&event.action), event.category);
     kept.acted_as = event.acted_as;
-    kept.targets = event.targets.into_iter().take(TARGETS).collect();
+    let evaluated = event.authorization.into_iter().take(NAMED);
+    kept.authorization =
+        evaluated.map(|one| Authorization { permission: cut(&one.permission), ..one }).collect();
+    kept.targets = event.targets.into_iter().take(NAMED).collect();
     kept.outcome = event.outcome;
     kept.reason = event.reason.as_ref().map(cut);
     kept.severity = event.severity;

@@ -12,6 +12,7 @@
 //! | `acted_as`? | text such as `user:bob`: whom the actor acted as |
 //! | `action` | text |
 //! | `actor` | `{"type":"subject","subject":"user:alice","method":"api_key","key":uuid?}`, `{"type":"system","name":text}` or `{"type":"anonymous"}` |
+//! | `authorization`? | list of `{"by":text?,"granted":boolean,"permission":text,"resource":text?}`, `by` and `resource` as `type/id` |
 //! | `category` | `access` `authentication` `administration` `security` `data_access` `billing` `system` |
 //! | `correlation`? | object of `parent`? uuid, `request`? uuid, `session`? text, `trace`? text |
 //! | `details`? | object of `null`, booleans, integers, texts, lists and objects |

@@ -16,13 +16,13 @@ use stanchion_audit::{
     link_hash, parse, verify_chain,
 };
 use stanchion_core::{
-    Actor, AuthenticationMethod, Category, Detail, Details, Event, EventId, KeyRing, Outcome, ResourceRef,
-    Scope, Secret, Severity, SubjectKind, SubjectRef, Timestamp,
+    Actor, AuthenticationMethod, Authorization, Category, Detail, Details, Event, EventId, KeyRing, Outcome,
+    ResourceRef, Scope, Secret, Severity, SubjectKind, SubjectRef, Timestamp,
 };
 
 const TENANT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
-const FIXTURES: [(&str, &[u8]); 7] = [
+const FIXTURES: [(&str, &[u8]); 8] = [
     ("1-minimal", include_bytes!("fixtures/v1/1-minimal.json")),
     ("2-access", include_bytes!("fixtures/v1/2-access.json")),
     ("3-text", include_bytes!("fixtures/v1/3-text.json")),
@@ -30,6 +30,7 @@ const FIXTURES: [(&str, &[u8]); 7] = [
     ("5-system", include_bytes!("fixtures/v1/5-system.json")),
     ("6-subject", include_bytes!("fixtures/v1/6-subject.json")),
     ("7-acted-as", include_bytes!("fixtures/v1/7-acted-as.json")),
+    ("8-authorization", include_bytes!("fixtures/v1/8-authorization.json")),
 ];
 
 fn id(number: u8) -> EventId {
@@ -56,7 +57,7 @@ fn resource(kind: &'static str, id: &'static str) -> ResourceRef {
 }
 
 /// The events of the fixtures, with details out of order.
-fn events() -> [Event; 7] {
+fn events() -> [Event; 8] {
     let mut access = event(2)
         .with_target(resource("route", "orders.list"))
         .with_target(resource("document", "a/b"))
@@ -133,7 +134,14 @@ fn events() -> [Event; 7] {
     acted_as.actor = subject(SubjectKind::User, "root", None);
     acted_as.acted_as = Some(SubjectRef::user("b\"o\\b").unwrap());
 
-    [event(1), access, text, details, system, odd, acted_as]
+    let mut authorized = event(8);
+    let granted = Authorization::granted("document:read").with_decider(Some(resource("role", "editor")));
+    authorized.authorization = vec![
+        Authorization { resource: Some(resource("a\"b", "c\\d")), ..granted },
+        Authorization::denied("document:\"write"),
+    ];
+
+    [event(1), access, text, details, system, odd, acted_as, authorized]
 }
 
 #[test]
@@ -221,7 +229,7 @@ fn details_have_a_bounded_depth_and_events_a_bounded_size() {
 #[test]
 fn what_is_not_canonical_is_refused() {
     let text = |index: usize| std::str::from_utf8(FIXTURES[index].1).unwrap().to_owned();
-    let (access, odd, details, acted_as) = (text(1), text(2), text(3), text(6));
+    let (access, odd, details, acted_as, authorized) = (text(1), text(2), text(3), text(6), text(7));
     let cases = [
         (format!(" {access}"), "the field `action`"),
         (format!("{access}\n"), "nothing more"),
@@ -258,6 +266,11 @@ fn what_is_not_canonical_is_refused() {
         (acted_as.replace("\"action\"", "\"action_\""), "the field `action`"),
         (acted_as.replace("{\"acted_as\"", "{\"acted_as\":\"user:a\",\"acted_as\""), "the field `action`"),
         (access.replace("{\"action\"", "{\"acted_by\":\"user:a\",\"action\""), "the field `action`"),
+        (text(0).replace(",\"category\"", ",\"authorization\":[],\"category\""), "an authorization"),
+        (authorized.replace("\"granted\":true", "\"granted\":1"), "the field `granted`"),
+        (authorized.replace("\"by\":\"role/", "\"by\":\"role"), "a resource"),
+        (authorized.replace("\"permission\":\"document:read\",", ""), "the field `permission`"),
+        (authorized.replace("write\"}", "write\",\"scope\":\"all\"}"), "the end of an authorization"),
         (access.chars().take(access.len() - 1).collect(), "the end of the event"),
     ];
     for (text, what) in cases {
@@ -300,6 +313,9 @@ fn as_value(event: &Event) -> Value {
     );
     if let Some(subject) = &event.acted_as {
         set("acted_as", json!(subject));
+    }
+    if !event.authorization.is_empty() {
+        set("authorization", json!(event.authorization));
     }
     if !event.targets.is_empty() {
         set("targets", json!(event.targets));
@@ -358,6 +374,17 @@ fn actor() -> impl Strategy<Value = Actor> {
     ]
 }
 
+fn any_resource() -> impl Strategy<Value = ResourceRef> {
+    ("[!-.0-~]{1,128}", "[!-~]{1,128}").prop_map(|(kind, id)| ResourceRef::new(kind, id).unwrap())
+}
+
+fn authorization() -> impl Strategy<Value = Authorization> {
+    let optional = || prop::option::of(any_resource());
+    (text(), optional(), any::<bool>(), optional()).prop_map(|(permission, resource, granted, by)| {
+        Authorization { permission: permission.into(), resource, granted, by }
+    })
+}
+
 fn uuid(bits: u128) -> String {
     let hex = format!("{bits:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
@@ -371,6 +398,7 @@ prop_compose! {
         tenant in any::<bool>(),
         actor in actor(),
         acted_as in prop::option::of("[!-~]{1,128}"),
+        authorization in prop::collection::vec(authorization(), 0..3),
         action in text(),
         names in (0..Category::ALL.len(), 0..Outcome::ALL.len(), 0..Severity::ALL.len()),
         texts in (prop::option::of(text()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text())),
@@ -383,6 +411,7 @@ prop_compose! {
         let mut event =
             Event::new(id, Timestamp::from_micros(micros), scope, actor, action, Category::ALL[names.0]);
         event.acted_as = acted_as.map(|id| SubjectRef::user(id).unwrap());
+        event.authorization = authorization;
         event.outcome = Outcome::ALL[names.1];
         event.severity = Severity::ALL[names.2];
         event.reason = texts.0.map(Into::into);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthenticationMethod, EventId, KeyId, Principal, RequestId, ResourceRef, Scope, SubjectRef, Text,
-    Timestamp,
+    AuthenticationMethod, Authorization, EventId, KeyId, Principal, RequestId, ResourceRef, Scope,
+    SubjectRef, Text, Timestamp,
 };
 
 /// Something that happened and that somebody may have to answer for: the one event type of all domains.
@@ -25,6 +25,9 @@ pub struct Event {
     /// Whom the actor acted as: with whose rights, or on whose behalf. The proof in `actor` is the actor's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acted_as: Option<SubjectRef>,
+    /// Every permission that was looked for before it was done, or not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization: Vec<Authorization>,
     /// What was done, dotted, object first: `role.put`, `request.decided`.
     pub action: Text,
     /// The family of the action; it decides how long the record is kept.
@@ -62,6 +65,7 @@ impl Event {
             scope,
             actor,
             acted_as: None,
+            authorization: Vec::new(),
             action: action.into(),
             category,
             targets: Vec::new(),

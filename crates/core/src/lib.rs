@@ -15,6 +15,7 @@
 //! ```
 
 mod author;
+mod authorization;
 mod change;
 mod display_name;
 mod error;
@@ -34,6 +35,7 @@ mod time;
 mod versioned;
 
 pub use author::Author;
+pub use authorization::Authorization;
 pub use change::{Change, FeedCursor, FeedEntry, FeedPage};
 pub use display_name::DisplayName;
 pub use error::{StoreError, StoreErrorKind};

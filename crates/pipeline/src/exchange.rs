@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 use stanchion_audit::{Draft, Reserved};
 use stanchion_billing_metering::{self as metering, UsageEvent};
 use stanchion_core::{
-    Actor, Category, Correlation, Detail, Event, EventId, Outcome, Principal, Problem, ProblemCode,
-    RequestId, ResourceRef, Severity, Source, TenantId, Text, Timestamp,
+    Actor, Authorization, Category, Correlation, Detail, Event, EventId, Outcome, Principal, Problem,
+    ProblemCode, RequestId, ResourceRef, Severity, Source, TenantId, Text, Timestamp,
 };
 use stanchion_ratelimit::{self as ratelimit, Charged, RequestOutcome};
 
@@ -51,8 +51,16 @@ pub(crate) struct Access {
     pub(crate) method: Text,
     pub(crate) path: Box<str>,
     pub(crate) ip: IpAddr,
-    pub(crate) role: Option<Text>,
+    pub(crate) checked: Option<Checked>,
     pub(crate) state: Mutex<State>,
+}
+
+/// What came of looking for the permission that the route asks for.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) granted: bool,
+    /// The role that decided.
+    pub(crate) role: Option<Text>,
 }
 
 #[derive(Debug)]
@@ -270,10 +278,11 @@ impl Access {
     pub(crate) fn record(&self, end: Option<(&Completion, Timestamp)>) -> Event {
         let mut event = self.event(self.event, "request.decided", self.at);
         event.outcome = Outcome::Unknown;
+        event.authorization.extend(self.authorization());
         event.details.push("decision", "permit");
         event.details.push("method", self.method.clone());
         event.details.push("path", Detail::Text(self.path.to_string().into()));
-        if let Some(role) = &self.role {
+        if let Some(role) = self.checked.as_ref().and_then(|checked| checked.role.as_ref()) {
             event.details.push("role", role.clone());
         }
         if let Some((end, at)) = end {
@@ -286,6 +295,7 @@ impl Access {
     pub(crate) fn refusal(&self, problem: ProblemCode, why: Text) -> Event {
         let mut event = self.event(self.event, "request.decided", self.at);
         event.outcome = Outcome::Denied;
+        event.authorization.extend(self.authorization());
         event.severity = Severity::Notice;
         event.reason = Some(problem.as_str().into());
         event.details.push("decision", "deny");
@@ -301,6 +311,14 @@ impl Access {
         event.correlation.parent = Some(self.event);
         self.tell(&mut event, end, at);
         event
+    }
+
+    fn authorization(&self) -> Option<Authorization> {
+        let Checked { granted, role } = self.checked.as_ref()?;
+        let permission = self.route.config().permission.as_ref()?.shared().into();
+        // A role id is a slug, so it always names a resource.
+        let by = role.clone().and_then(|role| ResourceRef::new("role", role).ok());
+        Some(Authorization { permission, resource: None, granted: *granted, by })
     }
 
     fn event(&self, id: EventId, action: &'static str, at: Timestamp) -> Event {

@@ -12,7 +12,7 @@ use stanchion_tenancy::TenantStatus;
 use stanchion_tower::{RateLimitFields, Refusal, TENANT_ID};
 
 use self::limits::{attributes, limits_request};
-use crate::exchange::{Access as AccessRecord, State};
+use crate::exchange::{Access as AccessRecord, Checked, State};
 use crate::{Access, AuditMode, Exchange, Matched, Pipeline, RequestHead, Route, credential};
 
 /// A request as far as it is known, on its way through the stages.
@@ -80,8 +80,8 @@ impl Pipeline {
         let known = Known { request, route: &route, principal: &principal };
         let tenant = self.tenant(&known).await?;
         let limits = self.limits(&known, tenant, &mut charged).await?;
-        let role = match self.authorize(&known).await {
-            Ok(role) => role,
+        let checked = match self.authorize(&known).await {
+            Ok(checked) => checked,
             Err(denial) => {
                 let attributes = attributes(request);
                 let asked = limits_request(request, &route, &attributes, Some((tenant, &principal)));
@@ -99,7 +99,7 @@ impl Pipeline {
         }
         // What is refused above does not wait, and what waits is still to find a place for its records.
         charged.wait(limits.delay.max(edge.delay), &*self.inner.clock, &*self.inner.timer).await;
-        self.admit(request, route, Some(principal), (limits, charged), role)
+        self.admit(request, route, Some(principal), (limits, charged), checked)
     }
 
     fn route(&self, request: &Request<'_>) -> Result<Arc<Route>, Denial> {
@@ -175,8 +175,8 @@ impl Pipeline {
         }
     }
 
-    /// Returns the role that permits the request, if the route asks for a permission.
-    async fn authorize(&self, known: &Known<'_>) -> Result<Option<Text>, Denial> {
+    /// Returns what permits the request, if the route asks for a permission.
+    async fn authorize(&self, known: &Known<'_>) -> Result<Option<Checked>, Denial> {
         let Some(permission) = &known.route.config().permission else { return Ok(None) };
         let principal = known.principal;
         let check = rbac::CheckRequest::new(principal.scope, &principal.subject, permission);
@@ -188,11 +188,14 @@ impl Pipeline {
                 .await
                 .map_err(|error| self.failed(known.request, Some(known.route), "authorization", &error))?,
         };
+        let role = decision.role.map(|role| Text::from(role.shared()));
+        let checked = Checked { granted: decision.allowed, role };
         if decision.allowed {
-            return Ok(decision.role.map(|role| Text::from(role.shared())));
+            return Ok(Some(checked));
         }
         let detail = format!("`{}` lacks the permission `{permission}`", principal.subject);
-        Err(self.deny(known, Problem::new(ProblemCode::Forbidden, detail), decision.reason.as_str()))
+        let problem = Problem::new(ProblemCode::Forbidden, detail);
+        Err(self.refuse(known, problem, decision.reason.as_str(), Some(checked)))
     }
 
     /// Takes the places of the records and lets the request go on.
@@ -202,7 +205,7 @@ impl Pipeline {
         route: Arc<Route>,
         principal: Option<Arc<Principal>>,
         (limits, charged): (ratelimit::Decision, Charged),
-        role: Option<Text>,
+        checked: Option<Checked>,
     ) -> Result<Exchange, Denial> {
         let tenant = principal.as_ref().and_then(|principal| principal.tenant());
         let scope = tenant.map_or(Scope::Platform, Scope::Tenant);
@@ -224,7 +227,7 @@ impl Pipeline {
                 usage.push(place.map_err(|_| overloaded("metering takes no more usage just now"))?);
             }
         }
-        let access = self.access(request, &route, principal.as_deref(), role);
+        let access = self.access(request, &route, principal.as_deref(), checked);
         Ok(Exchange::new(Arc::clone(&self.inner), access, principal, (limits, charged), records, usage))
     }
 
@@ -233,7 +236,7 @@ impl Pipeline {
         request: &Request<'_>,
         route: &Arc<Route>,
         principal: Option<&Principal>,
-        role: Option<Text>,
+        checked: Option<Checked>,
     ) -> AccessRecord {
         AccessRecord {
             event: self.inner.ids.event_id(request.at),
@@ -245,7 +248,7 @@ impl Pipeline {
             method: method_name(request.head.method),
             path: request.head.path.as_str().into(),
             ip: request.head.ip,
-            role,
+            checked,
             state: Mutex::new(State::Open),
         }
     }
@@ -268,8 +271,18 @@ impl Pipeline {
 
     /// Refuses a request whose caller is known, and records it in the caller's ledger.
     fn deny(&self, known: &Known<'_>, problem: Problem, why: &'static str) -> Denial {
+        self.refuse(known, problem, why, None)
+    }
+
+    fn refuse(
+        &self,
+        known: &Known<'_>,
+        problem: Problem,
+        why: &'static str,
+        checked: Option<Checked>,
+    ) -> Denial {
         known.route.stats().refused(problem.code);
-        let access = self.access(known.request, known.route, Some(known.principal), None);
+        let access = self.access(known.request, known.route, Some(known.principal), checked);
         let event = access.refusal(problem.code, why.into());
         let scope = known.principal.scope;
         if self.inner.engines.audit.submit(scope, Draft::Event(event)).is_err() {

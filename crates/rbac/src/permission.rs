@@ -122,6 +122,12 @@ impl Permission {
         &self.text
     }
 
+    /// Shares the text.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
     /// Returns the resource, which may be or end with `*`.
     #[must_use]
     pub fn resource(&self) -> &str {

@@ -1,5 +1,5 @@
 use serde_json::json;
-use stanchion_core::{Outcome, Scope};
+use stanchion_core::{Authorization, Outcome, Scope};
 
 use crate::world::{Ask, PEER, World, system};
 
@@ -48,6 +48,7 @@ async fn a_permission_is_needed_and_its_lack_is_recorded() {
     let expected =
         json!({"method": "GET", "path": "/v1/roles", "why": "no_matching_role", "permission": "role:read"});
     assert_eq!(details, expected);
+    assert_eq!(event.authorization, [Authorization::denied("role:read")]);
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ async fn every_change_is_found_in_the_ledger_with_its_author_and_its_place() {
     assert_eq!(entry["event"]["actor"]["subject"]["subject"], "user:admin");
     assert_eq!(entry["event"]["targets"], json!(["role/viewer"]));
     assert_eq!(entry["event"]["source"]["ip"], "192.0.2.7");
+    let authorization = json!([{"permission": "role:write", "granted": true, "by": "role/admin"}]);
+    assert_eq!(entry["event"]["authorization"], authorization);
+    assert_eq!(entry["event"].get("acted_as"), None);
     assert!(entry["sequence"].as_str().unwrap().parse::<u64>().unwrap() > 0);
     for hash in ["hash", "link", "signature"] {
         let text = entry[hash].as_str().unwrap();

@@ -21,7 +21,9 @@ pub(crate) fn is_projection(
     };
     let Projection { occurred_at, actor, action, category, outcome, severity, request, targets } = projection;
     skip_acted_as(&mut rest)
-        && follows(&mut rest, &|out| write::action_to_category(out, action, actor, *category))
+        && follows(&mut rest, &|out| write::action_to_actor(out, action, actor))
+        && skip_field(&mut rest, b",\"authorization\":")
+        && follows(&mut rest, &|out| write::category(out, *category))
         && skip_correlation(&mut rest, *request)
         && skip_field(&mut rest, b",\"details\":")
         && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))

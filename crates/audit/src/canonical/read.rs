@@ -4,8 +4,8 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use stanchion_core::{
-    Actor, AuthenticationMethod, Category, Correlation, Detail, Details, Event, EventId, KeyId, Outcome,
-    RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
+    Actor, AuthenticationMethod, Authorization, Category, Correlation, Detail, Details, Event, EventId,
+    KeyId, Outcome, RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
 };
 
 use super::{MAX_DEPTH, MAX_EVENT_BYTES, MAX_INTEGER, SCHEMA, name_order, time};
@@ -30,6 +30,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     let action = reader.text()?;
     reader.expect(",\"actor\":", "the field `actor`")?;
     let actor = reader.actor()?;
+    let authorization = reader.authorization()?;
     reader.expect(",\"category\":", "the field `category`")?;
     let category = reader.named("a category", Category::from_name)?;
     let correlation = reader.correlation()?;
@@ -55,6 +56,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     }
     let mut event = Event::new(id, occurred_at, scope, actor, action, category);
     event.acted_as = acted_as;
+    event.authorization = authorization;
     event.targets = targets;
     event.outcome = outcome;
     event.reason = reason;
@@ -213,6 +215,44 @@ impl<'a> Reader<'a> {
         Ok(Actor::Subject { subject, method, key })
     }
 
+    fn resource(&mut self) -> Result<ResourceRef, Error> {
+        self.named("a resource", |text| text.parse().ok())
+    }
+
+    fn authorization(&mut self) -> Result<Vec<Authorization>, Error> {
+        let mut all = Vec::new();
+        if !self.takes(",\"authorization\":[") {
+            return Ok(all);
+        }
+        loop {
+            all.push(self.one_authorization()?);
+            if self.takes("]") {
+                return Ok(all);
+            }
+            self.expect(",", "the next authorization")?;
+        }
+    }
+
+    fn one_authorization(&mut self) -> Result<Authorization, Error> {
+        self.expect("{", "an authorization")?;
+        let by = if self.takes("\"by\":") {
+            let by = self.resource()?;
+            self.expect(",", "the field `granted`")?;
+            Some(by)
+        } else {
+            None
+        };
+        let granted = self.takes("\"granted\":true");
+        if !granted {
+            self.expect("\"granted\":false", "the field `granted`")?;
+        }
+        self.expect(",\"permission\":", "the field `permission`")?;
+        let permission = self.text()?;
+        let resource = if self.takes(",\"resource\":") { Some(self.resource()?) } else { None };
+        self.expect("}", "the end of an authorization")?;
+        Ok(Authorization { permission, resource, granted, by })
+    }
+
     fn correlation(&mut self) -> Result<Correlation, Error> {
         let mut correlation = Correlation::default();
         if !self.takes(",\"correlation\":{") {
@@ -260,7 +300,7 @@ impl<'a> Reader<'a> {
             return Ok(targets);
         }
         loop {
-            targets.push(self.named("a resource", |text| text.parse().ok())?);
+            targets.push(self.resource()?);
             if self.takes("]") {
                 return Ok(targets);
             }

@@ -2,8 +2,8 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use stanchion_core::{
-    Actor, Category, Correlation, Detail, Details, Event, EventId, Outcome, ResourceRef, Scope, Severity,
-    Source, SubjectRef, Text, Timestamp,
+    Actor, Authorization, Category, Correlation, Detail, Details, Event, EventId, Outcome, ResourceRef,
+    Scope, Severity, Source, SubjectRef, Text, Timestamp,
 };
 use uuid::Uuid;
 
@@ -14,7 +14,9 @@ use crate::Error;
 pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
     out.push(b'{');
     acted_as(out, event.acted_as.as_ref());
-    action_to_category(out, &event.action, &event.actor, event.category);
+    action_to_actor(out, &event.action, &event.actor);
+    authorization(out, &event.authorization);
+    category(out, event.category);
     correlation(out, &event.correlation);
     if !event.details.is_empty() {
         out.extend_from_slice(b",\"details\":");
@@ -39,11 +41,38 @@ fn acted_as(out: &mut Vec<u8>, subject: Option<&SubjectRef>) {
     }
 }
 
-pub(super) fn action_to_category(out: &mut Vec<u8>, action: &Text, who: &Actor, category: Category) {
+pub(super) fn action_to_actor(out: &mut Vec<u8>, action: &Text, who: &Actor) {
     out.extend_from_slice(b"\"action\":");
     string(out, action.as_str());
     out.extend_from_slice(b",\"actor\":");
     actor(out, who);
+}
+
+fn authorization(out: &mut Vec<u8>, all: &[Authorization]) {
+    for (index, one) in all.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"authorization\":[{" } else { b",{" });
+        if let Some(by) = &one.by {
+            out.extend_from_slice(b"\"by\":\"");
+            resource_text(out, by);
+            out.extend_from_slice(b"\",");
+        }
+        let granted: &[u8] = if one.granted { b"\"granted\":true" } else { b"\"granted\":false" };
+        out.extend_from_slice(granted);
+        out.extend_from_slice(b",\"permission\":");
+        string(out, one.permission.as_str());
+        if let Some(resource) = &one.resource {
+            out.extend_from_slice(b",\"resource\":\"");
+            resource_text(out, resource);
+            out.push(b'"');
+        }
+        out.push(b'}');
+    }
+    if !all.is_empty() {
+        out.push(b']');
+    }
+}
+
+pub(super) fn category(out: &mut Vec<u8>, category: Category) {
     out.extend_from_slice(b",\"category\":\"");
     out.extend_from_slice(category.as_str().as_bytes());
     out.push(b'"');
@@ -75,9 +104,7 @@ pub(super) fn schema_to_severity(out: &mut Vec<u8>, scope: Scope, severity: Seve
 pub(super) fn targets_to_end(out: &mut Vec<u8>, targets: &[ResourceRef]) {
     for (index, target) in targets.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b",\"targets\":[\"" } else { b",\"" });
-        escaped(out, target.kind().as_str());
-        out.push(b'/');
-        escaped(out, target.id().as_str());
+        resource_text(out, target);
         out.push(b'"');
     }
     out.extend_from_slice(if targets.is_empty() { b"}" } else { b"]}" });
@@ -111,6 +138,12 @@ fn subject_text(out: &mut Vec<u8>, subject: &SubjectRef) {
     out.extend_from_slice(subject.kind().as_str().as_bytes());
     out.push(b':');
     escaped(out, subject.id().as_str());
+}
+
+fn resource_text(out: &mut Vec<u8>, resource: &ResourceRef) {
+    escaped(out, resource.kind().as_str());
+    out.push(b'/');
+    escaped(out, resource.id().as_str());
 }
 
 fn correlation(out: &mut Vec<u8>, correlation: &Correlation) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use stanchion_billing_metering::MeterId;
 use stanchion_calendar::{Month, Zone};
-use stanchion_core::{Actor, Detail, Outcome, ProblemCode, Scope, SubjectRef};
+use stanchion_core::{Actor, Authorization, Detail, Outcome, ProblemCode, Scope, SubjectRef};
 use stanchion_pipeline::{Exchange, NormalPath, Pipeline, RequestHead};
 use stanchion_tower::{Completion, Ending, Refusal};
 
@@ -180,6 +180,8 @@ async fn a_short_exchange_has_one_record_with_its_end() {
     assert_eq!(event.details.get("response_bytes"), Some(&Detail::Integer(1_234)));
     assert_eq!(event.details.get("duration_us"), Some(&Detail::Integer(3_000)));
     assert_eq!(event.details.get("role"), Some(&Detail::Text("reader".into())));
+    let by = Some("role/reader".parse().unwrap());
+    assert_eq!(event.authorization, [Authorization::granted("thing:read").with_decider(by)]);
     let verified = bed.pipeline.engines().audit.verify(acme).await.unwrap();
     assert!(verified.is_intact(), "{verified:?}");
 }
@@ -281,6 +283,7 @@ async fn known_callers_leave_a_record_of_each_refusal_and_unknown_ones_a_sum() {
         (Outcome::Denied, Some("forbidden"))
     );
     assert_eq!(records[0].event.details.get("why"), Some(&Detail::Text("no_matching_role".into())));
+    assert_eq!(records[0].event.authorization, [Authorization::denied("thing:write")]);
     let records = bed.records(Scope::Platform).await;
     let rejected: Vec<_> =
         records.iter().filter(|entry| entry.event.action.as_str() == "request.rejected").collect();

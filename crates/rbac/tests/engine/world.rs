@@ -50,6 +50,7 @@ pub(crate) fn author() -> Author {
             key: None,
         },
         acted_as: None,
+        authorization: Vec::new(),
         request: None,
         source: stanchion_core::Source::default(),
     }
