@@ -105,6 +105,9 @@ pub(crate) struct EventBody {
     /// What it was done to.
     #[schema(example = json!(["role/editor"]))]
     targets: Vec<String>,
+    /// What it changed, field by field; left out when that is nothing, or not known.
+    #[schema(required = false)]
+    changes: Vec<FieldChange>,
     /// How it ended.
     outcome: String,
     /// A stable code for why it ended so.
@@ -136,6 +139,22 @@ pub(crate) struct Authorization {
     /// What decided. Of a refusal it may be a role that is held and does not count.
     #[schema(required = false, value_type = String, example = "role/editor")]
     by: (),
+}
+
+/// What a change has made of one field.
+#[derive(ToSchema)]
+#[schema(as = AuditFieldChange)]
+#[expect(dead_code, reason = "the form of `core::FieldChange`, for the document")]
+pub(crate) struct FieldChange {
+    /// The path of the field.
+    #[schema(example = "permissions")]
+    field: String,
+    /// What stood there before: `{"value": …}`, or `"redacted"` for what must not be recorded; left out when nothing did.
+    #[schema(required = false, value_type = serde_json::Value)]
+    before: (),
+    /// What stands there now, likewise.
+    #[schema(required = false, value_type = serde_json::Value)]
+    after: (),
 }
 
 /// What an event belongs together with.

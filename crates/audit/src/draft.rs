@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use stanchion_core::{Actor, Authorization, Detail, Details, Event, Text};
+use stanchion_core::{Actor, Authorization, Detail, Details, Event, FieldChange, Recorded, Text};
 
 use crate::canonical::MAX_INTEGER;
 use crate::{ChainId, Content, Error};
@@ -50,7 +50,7 @@ impl Work {
 pub(crate) fn content_of(event: Event, buffer: &mut Vec<u8>) -> (ChainId, Content, bool) {
     let mut attempt = Content::with_buffer(event, buffer);
     let mut is_changed = false;
-    for change in [with_textual_numbers, reduced] {
+    for change in [with_textual_numbers, without_changes, reduced] {
         let Err(refused) = attempt else { break };
         is_changed = true;
         attempt = Content::with_buffer(change(*refused.event, &refused.error), buffer);
@@ -62,11 +62,24 @@ pub(crate) fn content_of(event: Event, buffer: &mut Vec<u8>) -> (ChainId, Conten
 
 /// Numbers as `Detail::Integer` documents them for JSON: beyond ±(2^53 − 1) as text.
 fn with_textual_numbers(event: Event, _: &Error) -> Event {
-    Event { details: textual(&event.details), ..event }
+    let changes = event.changes.iter().map(textual_change).collect();
+    Event { details: textual(&event.details), changes, ..event }
 }
 
 fn textual(details: &Details) -> Details {
     details.iter().map(|(name, detail)| (name.clone(), textual_detail(detail))).collect()
+}
+
+fn textual_change(change: &FieldChange) -> FieldChange {
+    let textual = |recorded: &Recorded| match recorded {
+        Recorded::Value(detail) => Recorded::Value(textual_detail(detail)),
+        Recorded::Redacted => Recorded::Redacted,
+    };
+    FieldChange {
+        field: change.field.clone(),
+        before: change.before.as_ref().map(textual),
+        after: change.after.as_ref().map(textual),
+    }
 }
 
 fn textual_detail(detail: &Detail) -> Detail {
@@ -78,6 +91,15 @@ fn textual_detail(detail: &Detail) -> Detail {
         Detail::Map(details) => Detail::Map(textual(details)),
         other => other.clone(),
     }
+}
+
+/// An event without what it changed still says what was done, to what, and by whom.
+fn without_changes(mut event: Event, error: &Error) -> Event {
+    if !event.changes.is_empty() {
+        event.changes.clear();
+        event.details.push("reduced", cut(&error.to_string().into()));
+    }
+    event
 }
 
 /// What identifies an event, each part bounded.
@@ -139,8 +161,13 @@ mod tests {
     #[test]
     fn a_number_too_large_becomes_text_and_the_rest_stays() {
         let nested: Details = [("size", Detail::Integer(i64::MIN))].into_iter().collect();
-        let (event, is_changed) = recorded(event().with_detail("a", nested).with_detail("b", 7_i64));
+        let mut given = event().with_detail("a", nested).with_detail("b", 7_i64);
+        let after = Some(Recorded::Value(Detail::Integer(i64::MAX)));
+        given.changes = vec![FieldChange { field: "size".into(), before: None, after }];
+        let (event, is_changed) = recorded(given);
         assert!(is_changed);
+        let after = Some(Recorded::Value("9223372036854775807".into()));
+        assert_eq!(event.changes, [FieldChange { field: "size".into(), before: None, after }]);
         let expected: Details = [("size", "-9223372036854775808")].into_iter().collect();
         assert_eq!(event.details.get("a"), Some(&Detail::Map(expected)));
         assert_eq!(event.details.get("b"), Some(&Detail::Integer(7)));
@@ -169,6 +196,17 @@ mod tests {
         let (kept, _) = recorded(given.clone());
         assert_eq!(kept.targets, given.targets[..8]);
         assert_eq!(kept.actor, Actor::System("y".repeat(256).into()));
+    }
+
+    #[test]
+    fn changes_that_are_too_large_go_before_anything_else() {
+        let after = Some(Recorded::Value("x".repeat(70_000).into()));
+        let mut given = event().with_detail("kept", 1_i64);
+        given.changes = vec![FieldChange { field: "body".into(), before: None, after }];
+        let (kept, is_changed) = recorded(given);
+        assert!(is_changed && kept.changes.is_empty());
+        assert_eq!(kept.details.get("kept"), Some(&Detail::Integer(1)));
+        assert!(kept.details.get("reduced").is_some());
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `actor` | `{"type":"subject","subject":"user:alice","method":"api_key","key":uuid?}`, `{"type":"system","name":text}` or `{"type":"anonymous"}` |
 //! | `authorization`? | list of `{"by":text?,"granted":boolean,"permission":text,"resource":text?}`, `by` and `resource` as `type/id` |
 //! | `category` | `access` `authentication` `administration` `security` `data_access` `billing` `system` |
+//! | `changes`? | list of `{"after":recorded?,"before":recorded?,"field":text}`, each recorded value `{"value":…}`, written as in `details`, or `"redacted"` |
 //! | `correlation`? | object of `parent`? uuid, `request`? uuid, `session`? text, `trace`? text |
 //! | `details`? | object of `null`, booleans, integers, texts, lists and objects |
 //! | `id` | uuid |
@@ -27,7 +28,7 @@
 //! | `targets`? | list of texts `type/id` |
 //!
 //! * A field marked `?` is left out when it has no value; an object or list of the schema is left out when it is empty. There is no
-//!   `null` but inside `details`, which are written as they are.
+//!   `null` but inside `details` and the values of `changes`, which are written as they are.
 //! * Times are RFC 3339 in UTC with six fraction digits, `2026-03-01T12:00:00.000000Z`. UUIDs are hyphenated, in lower case.
 //! * Numbers are integers within ±(2^53 − 1), which every JSON reader keeps. There are no fractions.
 //! * Details nest at most [`MAX_DEPTH`](crate::MAX_DEPTH) deep; the whole has at most

@@ -16,13 +16,13 @@ use stanchion_audit::{
     link_hash, parse, verify_chain,
 };
 use stanchion_core::{
-    Actor, AuthenticationMethod, Authorization, Category, Detail, Details, Event, EventId, KeyRing, Outcome,
-    ResourceRef, Scope, Secret, Severity, SubjectKind, SubjectRef, Timestamp,
+    Actor, AuthenticationMethod, Authorization, Category, Detail, Details, Event, EventId, FieldChange,
+    KeyRing, Outcome, Recorded, ResourceRef, Scope, Secret, Severity, SubjectKind, SubjectRef, Timestamp,
 };
 
 const TENANT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
-const FIXTURES: [(&str, &[u8]); 8] = [
+const FIXTURES: [(&str, &[u8]); 9] = [
     ("1-minimal", include_bytes!("fixtures/v1/1-minimal.json")),
     ("2-access", include_bytes!("fixtures/v1/2-access.json")),
     ("3-text", include_bytes!("fixtures/v1/3-text.json")),
@@ -31,6 +31,7 @@ const FIXTURES: [(&str, &[u8]); 8] = [
     ("6-subject", include_bytes!("fixtures/v1/6-subject.json")),
     ("7-acted-as", include_bytes!("fixtures/v1/7-acted-as.json")),
     ("8-authorization", include_bytes!("fixtures/v1/8-authorization.json")),
+    ("9-changes", include_bytes!("fixtures/v1/9-changes.json")),
 ];
 
 fn id(number: u8) -> EventId {
@@ -57,7 +58,7 @@ fn resource(kind: &'static str, id: &'static str) -> ResourceRef {
 }
 
 /// The events of the fixtures, with details out of order.
-fn events() -> [Event; 8] {
+fn events() -> [Event; 9] {
     let mut access = event(2)
         .with_target(resource("route", "orders.list"))
         .with_target(resource("document", "a/b"))
@@ -141,7 +142,18 @@ fn events() -> [Event; 8] {
         Authorization::denied("document:\"write"),
     ];
 
-    [event(1), access, text, details, system, odd, acted_as, authorized]
+    let change = |field: &'static str, before, after| FieldChange { field: field.into(), before, after };
+    let value = |value| Some(Recorded::Value(value));
+    let redacted = || Some(Recorded::Redacted);
+    let mut changed = event(9);
+    let after = map(vec![("a", "x".into()), ("b", list(vec![Detail::Integer(1), Detail::Null]))]);
+    changed.changes = vec![
+        change("na\"me", value("A\n".into()), value(after)),
+        change("secret", redacted(), redacted()),
+        change("gone", value(Detail::Null), None),
+    ];
+
+    [event(1), access, text, details, system, odd, acted_as, authorized, changed]
 }
 
 #[test]
@@ -211,6 +223,14 @@ fn what_json_readers_would_round_is_refused_with_its_path() {
         refused.to_string(),
         "`details.upload.sizes[1]` is 9007199254740992, beyond ±(2^53 − 1): give it as text"
     );
+    let mut changed = event(1);
+    let after = Some(Recorded::Value(Detail::List(vec![Detail::Integer(i64::MAX)])));
+    changed.changes = vec![FieldChange { field: "size".into(), before: None, after }];
+    let refused = canonical(&changed).unwrap_err();
+    assert!(
+        matches!(&refused, Error::IntegerTooLarge { path, .. } if path == "changes[0].after[0]"),
+        "{refused}"
+    );
     assert!(canonical(&event(1).with_detail("n", i64::MIN)).is_err());
     assert!(canonical(&event(1).with_detail("n", u64::MAX)).is_ok(), "core makes it text");
 }
@@ -229,7 +249,8 @@ fn details_have_a_bounded_depth_and_events_a_bounded_size() {
 #[test]
 fn what_is_not_canonical_is_refused() {
     let text = |index: usize| std::str::from_utf8(FIXTURES[index].1).unwrap().to_owned();
-    let (access, odd, details, acted_as, authorized) = (text(1), text(2), text(3), text(6), text(7));
+    let (access, odd, details) = (text(1), text(2), text(3));
+    let (acted_as, authorized, changed) = (text(6), text(7), text(8));
     let cases = [
         (format!(" {access}"), "the field `action`"),
         (format!("{access}\n"), "nothing more"),
@@ -271,6 +292,13 @@ fn what_is_not_canonical_is_refused() {
         (authorized.replace("\"by\":\"role/", "\"by\":\"role"), "a resource"),
         (authorized.replace("\"permission\":\"document:read\",", ""), "the field `permission`"),
         (authorized.replace("write\"}", "write\",\"scope\":\"all\"}"), "the end of an authorization"),
+        (changed.replace("\"redacted\"", "\"hidden\""), "a value or `redacted`"),
+        (
+            changed.replace("{\"before\":{\"value\":null},", "{\"before\":{\"value\":null},\"by\":1,"),
+            "the field `field`",
+        ),
+        (changed.replace("\"secret\"}", "\"secret\",\"hash\":\"x\"}"), "the end of a change"),
+        (text(0).replace(",\"id\"", ",\"changes\":[],\"id\""), "a change"),
         (access.chars().take(access.len() - 1).collect(), "the end of the event"),
     ];
     for (text, what) in cases {
@@ -316,6 +344,9 @@ fn as_value(event: &Event) -> Value {
     }
     if !event.authorization.is_empty() {
         set("authorization", json!(event.authorization));
+    }
+    if !event.changes.is_empty() {
+        set("changes", json!(event.changes));
     }
     if !event.targets.is_empty() {
         set("targets", json!(event.targets));
@@ -385,6 +416,16 @@ fn authorization() -> impl Strategy<Value = Authorization> {
     })
 }
 
+fn change() -> impl Strategy<Value = FieldChange> {
+    let value = prop_oneof![Just(Recorded::Redacted), detail().prop_map(Recorded::Value)];
+    let value = prop::option::of(value).boxed();
+    (text(), value.clone(), value).prop_map(|(field, before, after)| FieldChange {
+        field: field.into(),
+        before,
+        after,
+    })
+}
+
 fn uuid(bits: u128) -> String {
     let hex = format!("{bits:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
@@ -398,7 +439,7 @@ prop_compose! {
         tenant in any::<bool>(),
         actor in actor(),
         acted_as in prop::option::of("[!-~]{1,128}"),
-        authorization in prop::collection::vec(authorization(), 0..3),
+        lists in (prop::collection::vec(authorization(), 0..3), prop::collection::vec(change(), 0..3)),
         action in text(),
         names in (0..Category::ALL.len(), 0..Outcome::ALL.len(), 0..Severity::ALL.len()),
         texts in (prop::option::of(text()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text())),
@@ -411,7 +452,7 @@ prop_compose! {
         let mut event =
             Event::new(id, Timestamp::from_micros(micros), scope, actor, action, Category::ALL[names.0]);
         event.acted_as = acted_as.map(|id| SubjectRef::user(id).unwrap());
-        event.authorization = authorization;
+        (event.authorization, event.changes) = lists;
         event.outcome = Outcome::ALL[names.1];
         event.severity = Severity::ALL[names.2];
         event.reason = texts.0.map(Into::into);

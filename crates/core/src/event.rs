@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthenticationMethod, Authorization, EventId, KeyId, Principal, RequestId, ResourceRef, Scope,
-    SubjectRef, Text, Timestamp,
+    AuthenticationMethod, Authorization, EventId, FieldChange, KeyId, Principal, RequestId, ResourceRef,
+    Scope, SubjectRef, Text, Timestamp,
 };
 
 /// Something that happened and that somebody may have to answer for: the one event type of all domains.
@@ -34,6 +34,9 @@ pub struct Event {
     pub category: Category,
     /// What it was done to.
     pub targets: Vec<ResourceRef>,
+    /// What it changed, field by field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<FieldChange>,
     /// How it ended.
     pub outcome: Outcome,
     /// A stable code for why it ended so, such as `rate_limited`.
@@ -69,6 +72,7 @@ impl Event {
             action: action.into(),
             category,
             targets: Vec::new(),
+            changes: Vec::new(),
             outcome: Outcome::Success,
             reason: None,
             severity: Severity::Info,

@@ -1,6 +1,6 @@
 use stanchion_core::{
-    Author, BoxFuture, Detail, Event, Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, Timestamp,
-    Versioned,
+    Author, BoxFuture, Detail, Details, Event, FieldChange, Page, PageRequest, Revision, Scope, SubjectRef,
+    SystemScope, Timestamp, Versioned,
 };
 
 use crate::rules::{self, State};
@@ -38,14 +38,16 @@ impl Engine {
                 };
                 let mut state = State::new(scope, own, platform);
                 rules::put_role(&state, role, author, expected, &self.config.limits)?;
-                let event = self
+                let before = state.roles.remove(&role.id);
+                let mut event = self
                     .event(author, at, scope, "role.put", Some(&role.id), None)
                     .with_detail("active", role.active)
                     .with_detail("permissions", texts(role.permissions.iter()))
                     .with_detail("includes", texts(role.includes.iter()));
+                event.changes = changes(before.as_ref(), Some(role), role_fields);
                 Ok(Prepared {
                     expected: state.revision,
-                    before: state.roles.remove(&role.id),
+                    before,
                     change: Some((RbacChange::PutRole(role.clone()), event)),
                 })
             })
@@ -81,8 +83,11 @@ impl Engine {
                 };
                 rules::delete_role(&state, id, author, expected, &holders, &tenants)?;
                 let before = state.roles.remove(id);
-                let event = || self.event(author, at, scope, "role.delete", Some(id), None);
-                let change = before.as_ref().map(|_| (RbacChange::DeleteRole(id.clone()), event()));
+                let change = before.as_ref().map(|before| {
+                    let mut event = self.event(author, at, scope, "role.delete", Some(id), None);
+                    event.changes = changes(Some(before), None, role_fields);
+                    (RbacChange::DeleteRole(id.clone()), event)
+                });
                 Ok(Prepared { expected: state.revision, before, change })
             })
         };
@@ -116,10 +121,12 @@ impl Engine {
                 let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
                 let event = with_time(event, "not_before", assignment.not_before);
                 let event = with_time(event, "expires_at", assignment.expires_at);
-                let event = with_reason(event, assignment.reason.as_ref());
+                let mut event = with_reason(event, assignment.reason.as_ref());
+                let before = records.assignments.into_iter().find(|held| held.value.role == *role);
+                event.changes = changes(before.as_ref(), Some(assignment), assignment_fields);
                 Ok(Prepared {
                     expected: records.revision,
-                    before: records.assignments.into_iter().find(|held| held.value.role == *role),
+                    before,
                     change: Some((RbacChange::PutAssignment(assignment.clone()), event)),
                 })
             })
@@ -144,8 +151,12 @@ impl Engine {
                 let records = self.store.subject(scope, subject).await?;
                 let before = records.assignments.into_iter().find(|held| held.value.role == *role);
                 let revoke = || RbacChange::DeleteAssignment { subject: subject.clone(), role: role.clone() };
-                let event = || self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
-                let change = before.as_ref().map(|_| (revoke(), event()));
+                let change = before.as_ref().map(|before| {
+                    let mut event =
+                        self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
+                    event.changes = changes(Some(before), None, assignment_fields);
+                    (revoke(), event)
+                });
                 Ok(Prepared { expected: records.revision, before, change })
             })
         };
@@ -253,6 +264,35 @@ impl Engine {
     ) -> Result<Page<Versioned<Denial>>, Error> {
         Ok(self.store.list_denials(scope, subject, page).await?)
     }
+}
+
+/// Compares a record before and after a write.
+fn changes<T>(
+    before: Option<&Versioned<T>>,
+    after: Option<&T>,
+    fields: fn(&T) -> Details,
+) -> Vec<FieldChange> {
+    let before = before.map(|before| fields(&before.value)).unwrap_or_default();
+    FieldChange::between(&before, &after.map(fields).unwrap_or_default())
+}
+
+fn role_fields(role: &Role) -> Details {
+    let mut fields = Details::default();
+    fields.push("name", role.name.text().clone());
+    if let Some(description) = &role.description {
+        fields.push("description", description.text().clone());
+    }
+    fields.push("permissions", texts(role.permissions.iter()));
+    fields.push("includes", texts(role.includes.iter()));
+    fields.push("active", role.active);
+    fields
+}
+
+fn assignment_fields(assignment: &Assignment) -> Details {
+    let times = [("not_before", assignment.not_before), ("expires_at", assignment.expires_at)];
+    let times = times.into_iter().filter_map(|(name, time)| Some((name, Detail::from(time?.to_string()))));
+    let reason = assignment.reason.as_ref().map(|reason| ("reason", Detail::from(reason.text().clone())));
+    times.chain(reason).collect()
 }
 
 fn texts<T: ToString>(all: impl Iterator<Item = T>) -> Detail {

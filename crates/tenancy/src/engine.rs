@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, Change, Clock, Details, Event, FeedEntry, IdGen, Page, PageRequest, ResourceRef, Revision, Scope,
-    Severity, Slug, StoreError, StoreErrorKind, SystemScope, TenantId, Text, Timestamp, Versioned,
+    Author, Change, Clock, Details, Event, FeedEntry, FieldChange, IdGen, Page, PageRequest, ResourceRef,
+    Revision, Scope, Severity, Slug, StoreError, StoreErrorKind, SystemScope, TenantId, Text, Timestamp,
+    Versioned,
 };
 use stanchion_replica::{Cache, Follow};
 
@@ -126,15 +127,13 @@ impl Engine {
         update: TenantUpdate,
         expected: Option<Revision>,
     ) -> Result<Versioned<Tenant>, Error> {
-        self.change(author, id, expected, |before, event| {
+        self.change(author, id, expected, |before, _| {
             let mut tenant = before.clone();
-            if let Some(name) = update.name.clone().filter(|name| *name != before.name) {
-                event.details.push("name", from_to(before.name.text(), name.text()));
-                tenant.name = name;
+            if let Some(name) = &update.name {
+                tenant.name.clone_from(name);
             }
-            if let Some(tier) = update.tier.clone().filter(|tier| *tier != before.tier) {
-                event.details.push("tier", from_to(&before.tier.shared().into(), &tier.shared().into()));
-                tenant.tier = tier;
+            if let Some(tier) = &update.tier {
+                tenant.tier.clone_from(tier);
             }
             Ok((tenant != *before).then_some(tenant))
         })
@@ -202,6 +201,7 @@ impl Engine {
             let at = self.clock.now();
             let mut event = self.event(author, at, "tenant.update", id);
             let Some(tenant) = rule(&before.value, &mut event)? else { return Ok(before) };
+            event.changes = FieldChange::between(&changeable(&before.value), &changeable(&tenant));
             match self.commit(author, revision, at, tenant.clone(), event).await {
                 Err(error) if is_conflict(&error) && tries < TRIES => tries += 1,
                 written => return Ok(before.replaced(tenant, written?, at)),
@@ -277,8 +277,11 @@ impl Drop for Forget<'_> {
     }
 }
 
-fn from_to(from: &Text, to: &Text) -> Details {
-    Details::from_iter([("from", from.clone()), ("to", to.clone())])
+/// What may change of a tenant.
+fn changeable(tenant: &Tenant) -> Details {
+    let Tenant { name, status, tier, .. } = tenant;
+    let (name, status, tier) = (name.text().clone(), status.as_str().into(), tier.shared().into());
+    Details::from_iter([("name", name), ("status", status), ("tier", tier)])
 }
 
 fn is_conflict(error: &Error) -> bool {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, Change, Detail, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, SeededRandom,
-    Severity, Slug, StoreError, SystemScope, TenantId, Timestamp, Versioned,
+    Author, Change, Detail, Event, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision,
+    SeededRandom, Severity, Slug, StoreError, SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{
@@ -302,9 +302,17 @@ async fn events_say_who_did_what_to_whom_and_why() {
         serde_json::to_string(&created.event.details).unwrap(),
         r#"{"slug":"acme","name":"Acme","tier":"basic"}"#
     );
+    let changes = |event: &Event| serde_json::to_string(&event.changes).unwrap();
     assert_eq!(
-        serde_json::to_string(&updated.event.details).unwrap(),
-        r#"{"name":{"from":"Acme","to":"Acme 2"},"tier":{"from":"basic","to":"premium"}}"#
+        changes(&updated.event),
+        concat!(
+            r#"[{"field":"name","before":{"value":"Acme"},"after":{"value":"Acme 2"}},"#,
+            r#"{"field":"tier","before":{"value":"basic"},"after":{"value":"premium"}}]"#
+        )
+    );
+    assert_eq!(
+        changes(&suspended.event),
+        r#"[{"field":"status","before":{"value":"active"},"after":{"value":"suspended"}}]"#
     );
     assert_eq!(suspended.event.details.get("reason"), Some(&Detail::from("unpaid")));
     assert_eq!(

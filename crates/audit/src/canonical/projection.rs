@@ -24,6 +24,7 @@ pub(crate) fn is_projection(
         && follows(&mut rest, &|out| write::action_to_actor(out, action, actor))
         && skip_field(&mut rest, b",\"authorization\":")
         && follows(&mut rest, &|out| write::category(out, *category))
+        && skip_field(&mut rest, b",\"changes\":")
         && skip_correlation(&mut rest, *request)
         && skip_field(&mut rest, b",\"details\":")
         && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))

@@ -5,7 +5,8 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use stanchion_core::{
     Actor, AuthenticationMethod, Authorization, Category, Correlation, Detail, Details, Event, EventId,
-    KeyId, Outcome, RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
+    FieldChange, KeyId, Outcome, Recorded, RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text,
+    Timestamp,
 };
 
 use super::{MAX_DEPTH, MAX_EVENT_BYTES, MAX_INTEGER, SCHEMA, name_order, time};
@@ -33,6 +34,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     let authorization = reader.authorization()?;
     reader.expect(",\"category\":", "the field `category`")?;
     let category = reader.named("a category", Category::from_name)?;
+    let changes = reader.changes()?;
     let correlation = reader.correlation()?;
     let details = if reader.takes(",\"details\":{") { reader.non_empty_map()? } else { Details::default() };
     reader.expect(",\"id\":", "the field `id`")?;
@@ -58,6 +60,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     event.acted_as = acted_as;
     event.authorization = authorization;
     event.targets = targets;
+    event.changes = changes;
     event.outcome = outcome;
     event.reason = reason;
     event.severity = severity;
@@ -251,6 +254,44 @@ impl<'a> Reader<'a> {
         let resource = if self.takes(",\"resource\":") { Some(self.resource()?) } else { None };
         self.expect("}", "the end of an authorization")?;
         Ok(Authorization { permission, resource, granted, by })
+    }
+
+    fn changes(&mut self) -> Result<Vec<FieldChange>, Error> {
+        let mut all = Vec::new();
+        if !self.takes(",\"changes\":[") {
+            return Ok(all);
+        }
+        loop {
+            all.push(self.change()?);
+            if self.takes("]") {
+                return Ok(all);
+            }
+            self.expect(",", "the next change")?;
+        }
+    }
+
+    fn change(&mut self) -> Result<FieldChange, Error> {
+        self.expect("{", "a change")?;
+        let after = self.recorded("\"after\":")?;
+        let before = self.recorded("\"before\":")?;
+        self.expect("\"field\":", "the field `field`")?;
+        let field = self.text()?;
+        self.expect("}", "the end of a change")?;
+        Ok(FieldChange { field, before, after })
+    }
+
+    /// Reads a value that need not be there, and the comma after it.
+    fn recorded(&mut self, name: &str) -> Result<Option<Recorded>, Error> {
+        if !self.takes(name) {
+            return Ok(None);
+        }
+        if self.takes("\"redacted\",") {
+            return Ok(Some(Recorded::Redacted));
+        }
+        self.expect("{\"value\":", "a value or `redacted`")?;
+        let value = self.value(1)?;
+        self.expect("},", "the next field of a change")?;
+        Ok(Some(Recorded::Value(value)))
     }
 
     fn correlation(&mut self) -> Result<Correlation, Error> {

@@ -2,8 +2,8 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use stanchion_core::{
-    Actor, Authorization, Category, Correlation, Detail, Details, Event, EventId, Outcome, ResourceRef,
-    Scope, Severity, Source, SubjectRef, Text, Timestamp,
+    Actor, Authorization, Category, Correlation, Detail, Details, Event, EventId, FieldChange, Outcome,
+    Recorded, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
     action_to_actor(out, &event.action, &event.actor);
     authorization(out, &event.authorization);
     category(out, event.category);
+    changes(out, &event.changes).map_err(|refused| refused.within("changes"))?;
     correlation(out, &event.correlation);
     if !event.details.is_empty() {
         out.extend_from_slice(b",\"details\":");
@@ -144,6 +145,35 @@ fn resource_text(out: &mut Vec<u8>, resource: &ResourceRef) {
     escaped(out, resource.kind().as_str());
     out.push(b'/');
     escaped(out, resource.id().as_str());
+}
+
+fn changes(out: &mut Vec<u8>, all: &[FieldChange]) -> Result<(), Refused> {
+    for (index, change) in all.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"changes\":[{" } else { b",{" });
+        for (name, recorded) in [("after", &change.after), ("before", &change.before)] {
+            let Some(recorded) = recorded else { continue };
+            string(out, name);
+            match recorded {
+                Recorded::Redacted => out.extend_from_slice(b":\"redacted\","),
+                Recorded::Value(detail) => {
+                    out.extend_from_slice(b":{\"value\":");
+                    value(out, detail, 1).map_err(|mut refused| {
+                        refused.prefix(name);
+                        refused.prefix(&format!("[{index}]"));
+                        refused
+                    })?;
+                    out.extend_from_slice(b"},");
+                }
+            }
+        }
+        out.extend_from_slice(b"\"field\":");
+        string(out, change.field.as_str());
+        out.push(b'}');
+    }
+    if !all.is_empty() {
+        out.push(b']');
+    }
+    Ok(())
 }
 
 fn correlation(out: &mut Vec<u8>, correlation: &Correlation) {

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, Change, Details, Event, FeedEntry, Page, PageRequest, ResourceRef, Revision, Scope, StoreError,
-    StoreErrorKind, Text, Timestamp, Versioned,
+    Author, Change, Details, Event, FeedEntry, FieldChange, Page, PageRequest, ResourceRef, Revision, Scope,
+    StoreError, StoreErrorKind, Text, Timestamp, Versioned,
 };
 use stanchion_replica::Follow;
 
@@ -126,7 +126,7 @@ impl Engine {
                 expected: revision,
                 at,
                 actor: author.actor.clone(),
-                events: vec![self.event(author, action, scope, at, &change)],
+                events: vec![self.event(author, action, scope, at, &change, before.as_ref())],
                 changes: vec![change],
             };
             match self.rules.apply(scope, change).await {
@@ -147,11 +147,21 @@ impl Engine {
         scope: Scope,
         at: Timestamp,
         change: &RuleChange,
+        before: Option<&Versioned<StoredRule>>,
     ) -> Event {
         let mut event = author.event(&*self.ids, at, scope, action);
         event.targets.extend(ResourceRef::new("limit", change.key()));
+        let before = before.map(|before| describe(&before.value.rule)).unwrap_or_default();
         match change {
-            RuleChange::Put(stored) => event.with_detail("rule", describe(&stored.rule)),
+            RuleChange::Put(stored) => {
+                let after = describe(&stored.rule);
+                event.changes = FieldChange::between(&before, &after);
+                event.with_detail("rule", after)
+            }
+            RuleChange::Delete(_) => {
+                event.changes = FieldChange::between(&before, &Details::default());
+                event
+            }
             _ => event,
         }
     }

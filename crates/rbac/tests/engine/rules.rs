@@ -248,6 +248,43 @@ async fn every_write_leaves_one_event_and_what_changes_nothing_leaves_none() {
     );
 }
 
+#[tokio::test]
+async fn a_write_tells_what_stood_there_before_and_what_stands_there_now() {
+    let world = World::new();
+    let scope = tenant(1);
+    world.put(scope, role("viewer", &["x:y"], &[])).await;
+    let again = role("viewer", &["x:y", "x:z"], &[]);
+    let again = world.engine.put_role(&author(), scope, again, None).await.unwrap();
+    let revision = Some(again.revision);
+    let assignment = || Assignment::new(user("alice"), id("viewer"));
+    world.give(scope, assignment().expiring(at(60))).await;
+    world.give(scope, assignment()).await;
+    world.revoke(scope, "alice", "viewer").await;
+    world.engine.delete_role(&author(), scope, &id("viewer"), revision).await.unwrap();
+    let pending = world.outbox.pending(SystemScope::new("test"), 100).await.unwrap();
+    let told = pending.iter().map(|record| {
+        let event = &record.event;
+        format!("{} {}", event.action, serde_json::to_string(&event.changes).unwrap())
+    });
+    let all = |side: &str, permissions: &str| {
+        format!(
+            r#"[{{"field":"name","{side}":{{"value":"viewer"}}}},{{"field":"permissions","{side}":{{"value":{permissions}}}}},{{"field":"includes","{side}":{{"value":[]}}}},{{"field":"active","{side}":{{"value":true}}}}]"#
+        )
+    };
+    let expiry = r#"{"value":"2026-03-01T12:01:00.000000Z"}"#;
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            format!("role.put {}", all("after", r#"["x:y"]"#)),
+            r#"role.put [{"field":"permissions","before":{"value":["x:y"]},"after":{"value":["x:y","x:z"]}}]"#.to_owned(),
+            format!(r#"assignment.put [{{"field":"expires_at","after":{expiry}}}]"#),
+            format!(r#"assignment.put [{{"field":"expires_at","before":{expiry}}}]"#),
+            "assignment.revoke []".to_owned(),
+            format!("role.delete {}", all("before", r#"["x:y","x:z"]"#)),
+        ]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_roles_do_not_come_to_include_each_other() {
     for _ in 0..50 {
