@@ -13,6 +13,7 @@
 //! * [`Ledger::checkpoints`] has a [`Checkpointer`] grow a Merkle tree over each chain and sign for it, and gives a [`Prover`]: its
 //!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
 //!   [`tree::verify_consistency`]).
+//! * [`Actions`] are the kinds of events that are known, and how long each is kept.
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
@@ -59,6 +60,7 @@
 //! if the process ends first; what must not be lost is appended, or committed with the change it belongs to and relayed from an
 //! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
 
+mod actions;
 mod batch;
 mod canonical;
 mod chain;
@@ -85,6 +87,7 @@ pub mod tree;
 mod tree_store;
 mod verify;
 
+pub use actions::{ActionType, Actions, InvalidAction, Origin, is_action};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};

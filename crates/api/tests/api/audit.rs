@@ -1,4 +1,6 @@
 use serde_json::{Value, json};
+use stanchion_audit::{Actions, Origin};
+use stanchion_core::Event;
 
 use crate::world::{Ask, World};
 
@@ -20,6 +22,13 @@ async fn every_change_is_found_in_the_ledger_with_its_author_and_its_place() {
     assert_eq!(entry["event"]["actor"]["subject"]["subject"], "user:admin");
     assert_eq!(entry["event"]["targets"], json!(["role/viewer"]));
     assert_eq!(entry["event"]["source"]["ip"], "192.0.2.7");
+    let recorded = world.send(&get("limit=1000")).await.expect(200);
+    let actions = Actions::default();
+    for item in recorded["items"].as_array().unwrap() {
+        let event: Event = serde_json::from_value(item["event"].clone()).unwrap();
+        let known = actions.get(event.action.as_str()).unwrap_or_else(|| panic!("{event:?}"));
+        assert_eq!((known.category, known.origin), (event.category, Origin::Own), "{event:?}");
+    }
     let authorization = json!([{"permission": "role:write", "granted": true, "by": "role/admin"}]);
     assert_eq!(entry["event"]["authorization"], authorization);
     assert_eq!(entry["event"].get("acted_as"), None);
