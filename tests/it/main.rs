@@ -32,5 +32,6 @@ mod path;
 mod proofs;
 mod quickstart;
 mod race;
+mod reports;
 mod revocations;
 mod stores;

@@ -103,6 +103,9 @@ pub(crate) struct Created<T> {
     pub(crate) revision: Revision,
 }
 
+/// 201 with the receipt of what was recorded.
+pub(crate) struct Recorded<T>(pub(crate) T);
+
 /// 201 with a resource that was created by `PUT`, or 200 with one that was replaced.
 pub(crate) struct Written<T> {
     pub(crate) created: bool,
@@ -156,6 +159,16 @@ impl<T: Serialize + ToSchema> Output for Created<T> {
         Ok(Reply::json(StatusCode::CREATED, &self.body)?
             .with_etag(self.revision)
             .with_location(&self.location))
+    }
+}
+
+impl<T: Serialize + ToSchema> Output for Recorded<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::CREATED, "Recorded, durably.", &[]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        Reply::json(StatusCode::CREATED, &self.0)
     }
 }
 

@@ -1,4 +1,5 @@
 pub(crate) mod proofs;
+pub(crate) mod report;
 
 use std::net::IpAddr;
 
@@ -112,6 +113,10 @@ pub(crate) struct EventBody {
     outcome: String,
     /// A stable code for why it ended so.
     reason: Option<String>,
+    /// Whether the actor reported it: then everything but the scope and the actor is the actor's word. Left out of what Stanchion saw
+    /// or did itself.
+    #[schema(required = false)]
+    reported: bool,
     /// How much it matters.
     severity: String,
     /// What it belongs together with.
@@ -349,6 +354,19 @@ impl From<audit::Error> for Failure {
     fn from(error: audit::Error) -> Self {
         match error {
             audit::Error::Store(error) => error.into(),
+            audit::Error::IntegerTooLarge { .. } | audit::Error::TooDeep { .. } => {
+                Self::invalid(format!("field {error}"))
+            }
+            audit::Error::TooLarge { .. } => Self::new(ProblemCode::PayloadTooLarge, error.to_string()),
+            audit::Error::IdReused { .. } => Self::conflict(error.to_string()),
+            audit::Error::Late { .. } => {
+                let detail = format!("{error}; send it again with the same `id` and `occurred_at`");
+                Self::new(ProblemCode::BackendUnavailable, detail).uncertain()
+            }
+            audit::Error::Closed | audit::Error::Fenced => {
+                let detail = "this process takes no more records; send it again, to another one";
+                Self::new(ProblemCode::BackendUnavailable, detail)
+            }
             audit::Error::NotCovered { .. } => {
                 Self::new(ProblemCode::Conflict, format!("{error}; ask again in a second"))
             }

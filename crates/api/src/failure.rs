@@ -37,6 +37,11 @@ impl Failure {
         Self { cause: Some(cause.into()), ..Problem::from(ProblemCode::Internal).into() }
     }
 
+    /// Nobody knows whether it was done.
+    pub(crate) fn uncertain(self) -> Self {
+        Self { is_uncertain: true, ..self }
+    }
+
     /// Says something to the caller all the same.
     pub(crate) fn with_detail(mut self, detail: impl Into<Text>) -> Self {
         self.problem.detail = Some(detail.into());

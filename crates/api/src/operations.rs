@@ -15,6 +15,7 @@ pub(crate) fn all() -> Vec<Operation> {
         usage::operations(),
         audit::operations(),
         audit::proofs::operations(),
+        audit::report::operations(),
         system::operations(),
     ];
     groups.into_iter().flatten().collect()

@@ -21,6 +21,7 @@
 //! | `occurred_at` | time |
 //! | `outcome` | `success` `denied` `failure` `error` `unknown` |
 //! | `reason`? | text |
+//! | `reported`? | `true` when the actor reported the event: what it says is the actor's word, but for scope and actor |
 //! | `schema` | `stanchion.audit/v1` |
 //! | `scope` | `platform` or the tenant's uuid |
 //! | `severity` | `info` `notice` `warning` `high` `critical` |

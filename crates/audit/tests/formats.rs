@@ -22,7 +22,7 @@ use stanchion_core::{
 
 const TENANT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
-const FIXTURES: [(&str, &[u8]); 9] = [
+const FIXTURES: [(&str, &[u8]); 10] = [
     ("1-minimal", include_bytes!("fixtures/v1/1-minimal.json")),
     ("2-access", include_bytes!("fixtures/v1/2-access.json")),
     ("3-text", include_bytes!("fixtures/v1/3-text.json")),
@@ -32,6 +32,7 @@ const FIXTURES: [(&str, &[u8]); 9] = [
     ("7-acted-as", include_bytes!("fixtures/v1/7-acted-as.json")),
     ("8-authorization", include_bytes!("fixtures/v1/8-authorization.json")),
     ("9-changes", include_bytes!("fixtures/v1/9-changes.json")),
+    ("10-reported", include_bytes!("fixtures/v1/10-reported.json")),
 ];
 
 fn id(number: u8) -> EventId {
@@ -58,7 +59,7 @@ fn resource(kind: &'static str, id: &'static str) -> ResourceRef {
 }
 
 /// The events of the fixtures, with details out of order.
-fn events() -> [Event; 9] {
+fn events() -> [Event; 10] {
     let mut access = event(2)
         .with_target(resource("route", "orders.list"))
         .with_target(resource("document", "a/b"))
@@ -153,7 +154,11 @@ fn events() -> [Event; 9] {
         change("gone", value(Detail::Null), None),
     ];
 
-    [event(1), access, text, details, system, odd, acted_as, authorized, changed]
+    let mut reported = event(10);
+    reported.reason = Some("why".into());
+    reported.reported = true;
+
+    [event(1), access, text, details, system, odd, acted_as, authorized, changed, reported]
 }
 
 #[test]
@@ -299,6 +304,7 @@ fn what_is_not_canonical_is_refused() {
         ),
         (changed.replace("\"secret\"}", "\"secret\",\"hash\":\"x\"}"), "the end of a change"),
         (text(0).replace(",\"id\"", ",\"changes\":[],\"id\""), "a change"),
+        (text(9).replace("\"reported\":true", "\"reported\":false"), "the field `schema`"),
         (access.chars().take(access.len() - 1).collect(), "the end of the event"),
     ];
     for (text, what) in cases {
@@ -344,6 +350,9 @@ fn as_value(event: &Event) -> Value {
     }
     if !event.authorization.is_empty() {
         set("authorization", json!(event.authorization));
+    }
+    if event.reported {
+        set("reported", json!(true));
     }
     if !event.changes.is_empty() {
         set("changes", json!(event.changes));
@@ -436,7 +445,7 @@ prop_compose! {
         ids in any::<[u128; 2]>(),
         optional in (any::<Option<u128>>(), any::<Option<u128>>()),
         micros in Timestamp::MIN.micros()..=Timestamp::MAX.micros(),
-        tenant in any::<bool>(),
+        flags in any::<[bool; 2]>(),
         actor in actor(),
         acted_as in prop::option::of("[!-~]{1,128}"),
         lists in (prop::collection::vec(authorization(), 0..3), prop::collection::vec(change(), 0..3)),
@@ -447,10 +456,11 @@ prop_compose! {
         targets in prop::collection::vec(("[!-.0-~]{1,128}", "[!-~]{1,128}"), 0..3),
         details in prop::collection::vec((text(), detail()), 0..6),
     ) -> Event {
-        let scope = if tenant { Scope::Tenant(uuid(ids[0]).parse().unwrap()) } else { Scope::Platform };
+        let scope = if flags[0] { Scope::Tenant(uuid(ids[0]).parse().unwrap()) } else { Scope::Platform };
         let id = uuid(ids[1]).parse().unwrap();
         let mut event =
             Event::new(id, Timestamp::from_micros(micros), scope, actor, action, Category::ALL[names.0]);
+        event.reported = flags[1];
         event.acted_as = acted_as.map(|id| SubjectRef::user(id).unwrap());
         (event.authorization, event.changes) = lists;
         event.outcome = Outcome::ALL[names.1];

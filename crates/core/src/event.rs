@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthenticationMethod, Authorization, EventId, FieldChange, KeyId, Principal, RequestId, ResourceRef,
-    Scope, SubjectRef, Text, Timestamp,
+    AuthenticationMethod, Authorization, Detail, Details, EventId, FieldChange, KeyId, Principal, RequestId,
+    ResourceRef, Scope, SubjectRef, Text, Timestamp,
 };
 
 /// Something that happened and that somebody may have to answer for: the one event type of all domains.
@@ -41,6 +41,10 @@ pub struct Event {
     pub outcome: Outcome,
     /// A stable code for why it ended so, such as `rate_limited`.
     pub reason: Option<Text>,
+    /// Whether the actor reported it: then everything but the scope and the actor is the actor's word. What is not reported Stanchion
+    /// saw or did itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reported: bool,
     /// How much it matters.
     pub severity: Severity,
     /// What it belongs together with.
@@ -75,6 +79,7 @@ impl Event {
             changes: Vec::new(),
             outcome: Outcome::Success,
             reason: None,
+            reported: false,
             severity: Severity::Info,
             correlation: Correlation::default(),
             source: Source::default(),
@@ -95,6 +100,11 @@ impl Event {
         self.details.push(name, value);
         self
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Who did something.
@@ -248,163 +258,6 @@ pub trait EventSink: fmt::Debug + Send + Sync {
     fn emit(&self, event: Event);
 }
 
-/// A value inside an event's details. There are no floats: their text is not the same everywhere, and signed bytes must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Detail {
-    /// Nothing.
-    Null,
-    /// True or false.
-    Bool(bool),
-    /// A whole number. Beyond ±(2^53 − 1) it is written as text, since JSON readers round it.
-    Integer(i64),
-    /// Text.
-    Text(Text),
-    /// A list.
-    List(Vec<Detail>),
-    /// Named values.
-    Map(Details),
-}
-
-impl From<bool> for Detail {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-impl From<i64> for Detail {
-    fn from(value: i64) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl From<u32> for Detail {
-    fn from(value: u32) -> Self {
-        Self::Integer(value.into())
-    }
-}
-
-impl From<u16> for Detail {
-    fn from(value: u16) -> Self {
-        Self::Integer(value.into())
-    }
-}
-
-impl From<u64> for Detail {
-    fn from(value: u64) -> Self {
-        i64::try_from(value).map_or_else(|_| Self::Text(value.to_string().into()), Self::Integer)
-    }
-}
-
-impl From<&'static str> for Detail {
-    fn from(value: &'static str) -> Self {
-        Self::Text(value.into())
-    }
-}
-
-impl From<String> for Detail {
-    fn from(value: String) -> Self {
-        Self::Text(value.into())
-    }
-}
-
-impl From<Text> for Detail {
-    fn from(value: Text) -> Self {
-        Self::Text(value)
-    }
-}
-
-impl From<Vec<Detail>> for Detail {
-    fn from(value: Vec<Detail>) -> Self {
-        Self::List(value)
-    }
-}
-
-impl From<Details> for Detail {
-    fn from(value: Details) -> Self {
-        Self::Map(value)
-    }
-}
-
-/// Named values, each name once, in the order they were added.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Details(Vec<(Text, Detail)>);
-
-impl Details {
-    /// Sets a value, replacing an earlier one of the same name.
-    pub fn push(&mut self, name: impl Into<Text>, value: impl Into<Detail>) {
-        let (name, value) = (name.into(), value.into());
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => self.0.push((name, value)),
-        }
-    }
-
-    /// Finds a value.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Detail> {
-        self.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
-    }
-
-    /// Goes through the values in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Detail)> {
-        self.0.iter().map(|(name, value)| (name, value))
-    }
-
-    /// Tells whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns how many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<N: Into<Text>, V: Into<Detail>> FromIterator<(N, V)> for Details {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(values: I) -> Self {
-        let mut details = Self::default();
-        for (name, value) in values {
-            details.push(name, value);
-        }
-        details
-    }
-}
-
-impl Serialize for Details {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Details {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Details;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with each name once")
-            }
-
-            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Details, M::Error> {
-                let mut details = Details::default();
-                while let Some((name, value)) = map.next_entry::<Text, Detail>()? {
-                    if details.get(name.as_str()).is_some() {
-                        return Err(serde::de::Error::custom(format_args!("the name `{name}` stands twice")));
-                    }
-                    details.0.push((name, value));
-                }
-                Ok(details)
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,23 +266,5 @@ mod tests {
     fn severity_grows() {
         assert!(Severity::Info < Severity::Notice && Severity::High < Severity::Critical);
         assert_eq!(Severity::from_name("high"), Some(Severity::High));
-    }
-
-    #[test]
-    fn details_refuse_a_name_twice_and_a_fraction() {
-        assert!(
-            serde_json::from_str::<Details>(r#"{"a":1,"a":2}"#)
-                .unwrap_err()
-                .to_string()
-                .contains("`a` stands twice")
-        );
-        assert!(serde_json::from_str::<Details>(r#"{"a":1.5}"#).is_err());
-        let nested: Details = serde_json::from_str(r#"{"a":{"b":[true,null,"x"]}}"#).unwrap();
-        assert_eq!(serde_json::to_string(&nested).unwrap(), r#"{"a":{"b":[true,null,"x"]}}"#);
-    }
-
-    #[test]
-    fn a_number_no_json_reader_could_keep_becomes_text() {
-        assert_eq!(Detail::from(u64::MAX), Detail::Text("18446744073709551615".into()));
     }
 }

@@ -4,6 +4,7 @@ use crate::{Detail, Details, Text};
 
 /// What a change has made of one field of what it changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FieldChange {
     /// The path of the field: `permissions`, `address.street`.
     pub field: Text,

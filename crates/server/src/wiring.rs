@@ -265,6 +265,7 @@ impl Platform {
             envoy,
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
+            actions: Arc::default(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
             page_keys: self.page_keys.clone(),

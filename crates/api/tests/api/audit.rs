@@ -178,3 +178,135 @@ async fn a_log_is_read_as_tlog_tiles_serves_it() {
         assert!(detail.starts_with("a log has CLASS/checkpoint"), "{file}: {detail}");
     }
 }
+
+const REPORT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+
+/// An event that a program reports, with some fields as given instead.
+fn report(fields: &Value) -> Ask {
+    let mut body = json!({
+        "id": REPORT, "occurred_at": "2026-11-22T11:59:58Z", "action": "invoice.approved", "category": "billing",
+        "outcome": "success", "on_behalf_of": "user:alice", "targets": ["invoice/2026-0042"],
+        "changes": [{"field": "status", "before": {"value": "open"}, "after": {"value": "approved"}}],
+        "source": {"ip": "198.51.100.9"}, "details": {"amount": "12.50", "lines": 3},
+    });
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    Ask::post("/v1/audit/events", body)
+}
+
+#[tokio::test]
+async fn a_program_reports_an_event_and_is_itself_on_record_for_it() {
+    let mut world = World::new().await;
+    let acme = world.acme.scope();
+    world.role(acme, "reporter", &["audit:write"]).await;
+    let key = world.principal(acme, "service:billing", Some("reporter")).await;
+    let first = world.record(&report(&json!({})).by(&key)).await.expect(201);
+    assert_eq!((&first["id"], &first["sequence"]), (&json!(REPORT), &json!("1")));
+    assert_eq!(first["chain"], format!("{}/standard", world.acme.id));
+    let again = world.record(&report(&json!({})).header("x-api-key", key.clone())).await.expect(201);
+    assert_eq!(again, first);
+
+    let list = Ask::get("/v1/audit/events?action=invoice.approved").by(&world.acme.admin);
+    let found = world.send(&list).await.expect(200);
+    let [entry] = found["items"].as_array().unwrap().as_slice() else { panic!("{found}") };
+    let event = &entry["event"];
+    assert_eq!(entry["hash"], first["hash"]);
+    assert_eq!(event["actor"]["subject"]["subject"], "service:billing");
+    assert!(event["actor"]["subject"]["key"].is_string());
+    assert_eq!((&event["acted_as"], &event["reported"]), (&json!("user:alice"), &json!(true)));
+    assert_eq!((&event["category"], &event["severity"]), (&json!("billing"), &json!("info")));
+    assert_eq!(event["changes"][0]["after"], json!({"value": "approved"}));
+    assert_eq!(event["source"]["ip"], "198.51.100.9");
+    assert_eq!(event["details"], json!({"amount": "12.50", "lines": 3}));
+    // Nobody finds it among what alice did herself.
+    let alice = Ask::get("/v1/audit/events?actor=user:alice").by(&world.acme.admin);
+    assert_eq!(world.send(&alice).await.expect(200)["items"], json!([]));
+    let verified = Ask::get("/v1/audit/verification").by(&world.acme.admin);
+    assert_eq!(world.send(&verified).await.expect(200)["intact"], true);
+
+    let other = report(&json!({"details": {"amount": "1250.00"}})).by(&key);
+    let detail = world.record(&other).await.problem(409, "conflict");
+    assert_eq!(detail, format!("event id {REPORT} was used before for something else"));
+    // Another key is another actor, so the event is another one.
+    world.record(&report(&json!({})).by(&world.acme.admin.clone())).await.problem(409, "conflict");
+    assert_eq!(world.events(acme, "audit.id_reused").await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_is_given_one_and_a_known_action_has_its_category() {
+    let mut world = World::new().await;
+    let admin = world.acme.admin.clone();
+    let ask =
+        || Ask::post("/v1/audit/events", json!({"action": "user.login", "outcome": "success"})).by(&admin);
+    let first = world.record(&ask()).await.expect(201);
+    assert_eq!(first["chain"], format!("{}/security", world.acme.id));
+    let second = world.record(&ask()).await.expect(201);
+    assert_ne!(first["id"], second["id"]);
+    let events = world.events(world.acme.scope(), "user.login").await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].occurred_at.to_string(), "2026-11-22T12:00:00.000000Z");
+    // A platform's administrator names the tenant.
+    let target = format!("/v1/audit/events?tenant={}", world.globex.id);
+    let ask =
+        Ask::post(target, json!({"action": "user.login", "outcome": "failure"})).by(&world.root.clone());
+    let chain = world.record(&ask).await.expect(201)["chain"].clone();
+    assert_eq!(chain, format!("{}/security", world.globex.id));
+}
+
+#[tokio::test]
+async fn an_event_that_could_be_misread_or_mistaken_for_ours_is_refused_with_its_place() {
+    let mut world = World::new().await;
+    let admin = world.acme.admin.clone();
+    world.role(world.acme.scope(), "auditor", &["audit:read"]).await;
+    let auditor = world.principal(world.acme.scope(), "user:auditor", Some("auditor")).await;
+    world.send(&report(&json!({})).by(&auditor)).await.problem(403, "forbidden");
+    let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
+    for (fields, expected) in [
+        (json!({"actor": "user:alice"}), "field `actor`: unknown field `actor`"),
+        (json!({"action": "role.put"}), "field `action`: only Stanchion itself records `role.put`"),
+        (json!({"action": "login"}), "field `action`: `login` is not an action"),
+        (json!({"action": "user.login"}), "field `category`: that of `user.login` is `authentication`"),
+        (
+            json!({"category": null}),
+            "field `category`: say which, since `invoice.approved` is no known action",
+        ),
+        (json!({"occurred_at": null}), "field `occurred_at`: say when it happened"),
+        (
+            json!({"occurred_at": "2026-11-22T12:05:01Z"}),
+            "field `occurred_at`: it is more than five minutes from now",
+        ),
+        (json!({"outcome": "fine"}), "field `outcome`: unknown variant `fine`"),
+        (json!({"targets": ["invoice"]}), "field `targets[0]`: `invoice` is not a resource"),
+        (
+            json!({"details": {"a": [1, 1.5]}}),
+            "field `details.a[1]`: a number here is whole and within ±(2^53 − 1)",
+        ),
+        (json!({"details": {"a": {"b": u64::MAX}}}), "field `details.a.b`: a number here is whole"),
+        (
+            json!({"details": {"a": [1_i64 << 53]}}),
+            "field `details.a[0]` is 9007199254740992, beyond ±(2^53 − 1)",
+        ),
+        (json!({"details": {"deep": deep}}), "field `details.deep[0]"),
+        (json!({"changes": [{"field": "a", "hash": "x"}]}), "field `changes[0].hash`: unknown field `hash`"),
+        (json!({"source": {"host": "x"}}), "field `source.host`: unknown field `host`"),
+    ] {
+        let detail = world.send(&report(&fields).by(&admin)).await.problem(400, "invalid_request");
+        assert!(detail.starts_with(expected), "{expected}: {detail}");
+    }
+    for (body, expected) in [
+        (r#"{"action":"data.read","outcome":"success","outcome":"denied"}"#, "duplicate field `outcome`"),
+        (
+            r#"{"action":"data.read","outcome":"success","details":{"a":{"b":1,"b":2}}}"#,
+            "field `details.a`: the name `b` stands twice",
+        ),
+    ] {
+        let ask = Ask::post("/v1/audit/events", Value::Null).by(&admin).body(body);
+        let detail = world.send(&ask).await.problem(400, "invalid_request");
+        assert!(detail.contains(expected), "{expected}: {detail}");
+    }
+    let large = report(&json!({"details": {"body": "x".repeat(65_535)}})).by(&admin);
+    let detail = world.send(&large).await.problem(413, "payload_too_large");
+    assert!(detail.ends_with("bytes, more than 65535"), "{detail}");
+    assert!(world.events(world.acme.scope(), "invoice.approved").await.is_empty());
+}

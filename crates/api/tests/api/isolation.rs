@@ -33,6 +33,7 @@ fn request(operation: &str) -> (&'static str, Value) {
             });
             ("", event)
         }
+        "report_audit_event" => ("", json!({"action": "data.read", "outcome": "success"})),
         "get_usage" => ("period=2026-11", Value::Null),
         "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "prove_audit_growth" => ("class=security&from=1", Value::Null),

@@ -130,6 +130,7 @@ impl World {
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
+            actions: Arc::default(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -169,15 +170,15 @@ impl World {
     }
 
     pub(crate) async fn send(&self, ask: &Ask) -> Answer {
-        let mut request = Request::builder().method(ask.method.clone()).uri(&ask.target);
-        for (name, value) in &ask.headers {
-            request = request.header(name, value);
+        send(self.router.clone(), ask).await
+    }
+
+    /// Sends what is answered once the ledger has committed it.
+    pub(crate) async fn record(&mut self, ask: &Ask) -> Answer {
+        tokio::select! {
+            answer = send(self.router.clone(), ask) => answer,
+            _ = &mut self.sequencer => panic!("the sequencer has ended"),
         }
-        let request = request.extension(PeerAddress(PEER)).body(Body::from(ask.body.clone())).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
-        Answer { status: head.status, headers: head.headers, text }
     }
 
     /// Issues a key to a subject of a scope that holds the role.
@@ -259,6 +260,18 @@ impl Tenant {
     pub(crate) fn scope(&self) -> Scope {
         Scope::Tenant(self.id)
     }
+}
+
+async fn send(router: Router, ask: &Ask) -> Answer {
+    let mut request = Request::builder().method(ask.method.clone()).uri(&ask.target);
+    for (name, value) in &ask.headers {
+        request = request.header(name, value);
+    }
+    let request = request.extension(PeerAddress(PEER)).body(Body::from(ask.body.clone())).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
+    Answer { status: head.status, headers: head.headers, text }
 }
 
 async fn principal(engines: &Engines, scope: Scope, subject: &str, role: Option<&str>) -> String {

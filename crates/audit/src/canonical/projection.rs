@@ -29,10 +29,17 @@ pub(crate) fn is_projection(
         && skip_field(&mut rest, b",\"details\":")
         && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))
         && skip_field(&mut rest, b",\"reason\":")
+        && skip_reported(&mut rest)
         && follows(&mut rest, &|out| write::schema_to_severity(out, scope, *severity))
         && skip_field(&mut rest, b",\"source\":")
         && follows(&mut rest, &|out| write::targets_to_end(out, targets))
         && rest.is_empty()
+}
+
+/// Passes over the mark of a report, if it stands there.
+fn skip_reported(rest: &mut &[u8]) -> bool {
+    *rest = rest.strip_prefix(write::REPORTED).unwrap_or(rest);
+    true
 }
 
 /// Passes over the opening brace, and over `acted_as` if it comes first.

@@ -44,6 +44,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     reader.expect(",\"outcome\":", "the field `outcome`")?;
     let outcome = reader.named("an outcome", Outcome::from_name)?;
     let reason = reader.optional(",\"reason\":")?;
+    let reported = reader.takes(",\"reported\":true");
     reader.expect(",\"schema\":", "the field `schema`")?;
     reader.named(SCHEMA, |name| (name == SCHEMA).then_some(()))?;
     reader.expect(",\"scope\":", "the field `scope`")?;
@@ -63,6 +64,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     event.changes = changes;
     event.outcome = outcome;
     event.reason = reason;
+    event.reported = reported;
     event.severity = severity;
     event.correlation = correlation;
     event.source = source;

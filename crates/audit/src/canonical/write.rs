@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::{MAX_DEPTH, MAX_INTEGER, SCHEMA, name_order, time};
 use crate::Error;
 
+/// What stands in an event that was reported.
+pub(super) const REPORTED: &[u8] = b",\"reported\":true";
+
 /// Appends an event. Its fields stand in the order of their names, so each is written where it comes.
 pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
     out.push(b'{');
@@ -27,6 +30,9 @@ pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
     if let Some(reason) = &event.reason {
         out.extend_from_slice(b",\"reason\":");
         string(out, reason.as_str());
+    }
+    if event.reported {
+        out.extend_from_slice(REPORTED);
     }
     schema_to_severity(out, event.scope, event.severity);
     source(out, &event.source);

@@ -1,0 +1,212 @@
+//! Events that other programs report.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use stanchion_audit::{self as audit, ActionType, ChainId, Digest, Draft};
+use stanchion_core::{
+    Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, RequestId, ResourceRef,
+    Severity, Source, SubjectRef, Text, Timestamp,
+};
+use utoipa::ToSchema;
+
+use crate::answer::Recorded;
+use crate::call::{Body, Call};
+use crate::failure::Failure;
+use crate::operation::{On, Operation};
+use crate::wire::Integer;
+
+/// How far a reporter's clock may be ahead of ours.
+const SKEW: Duration = Duration::from_secs(300);
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/audit/events",
+            "report_audit_event",
+            "audit:write",
+            On::Scope,
+            "Records an event that another program has seen.",
+            report,
+        )
+        .note(
+            "The actor on record is the caller, with the key it used; nothing in the body can change that. Whom it did it for goes into \
+             `on_behalf_of` and is recorded as `acted_as`; the event is marked `reported`, since all else it says is the caller's word. \
+             Answered once it is durable. Sent again with the same `id`, by the same key and otherwise alike, it has the same receipt; \
+             with another content it is a conflict, which is recorded as well. An event has at most 65,535 bytes in its canonical form \
+             and is nested at most 16 deep; numbers are whole and within ±(2^53 − 1).",
+        )
+        .idempotent(),
+    ]
+}
+
+/// An event to record.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = AuditReport)]
+pub(crate) struct Report {
+    /// The id that makes it the same event when it is sent again; made here when left out. It needs `occurred_at`.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    id: Option<EventId>,
+    /// When it happened, at most five minutes from now; now when left out.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    occurred_at: Option<Timestamp>,
+    /// What was done: 2 to 8 names of `a-z 0-9 _ -` with dots between, object first. What Stanchion records itself cannot be reported.
+    #[schema(value_type = String, example = "invoice.approved")]
+    action: Text,
+    /// The family of the action, which decides how long it is kept. Required, unless the action is a known one.
+    #[schema(value_type = Option<String>, example = "billing")]
+    category: Option<Category>,
+    /// How it ended: `success`, `denied`, `failure`, `error` or `unknown`.
+    #[schema(value_type = String)]
+    outcome: Outcome,
+    /// A stable code for why it ended so.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Text>,
+    /// How much it matters: `info`, `notice`, `warning`, `high` or `critical`; `info` when left out.
+    #[schema(value_type = Option<String>)]
+    severity: Option<Severity>,
+    /// Whom the caller did it for, by the caller's word.
+    #[schema(value_type = Option<String>, example = "user:alice")]
+    on_behalf_of: Option<SubjectRef>,
+    /// What it was done to.
+    #[serde(default)]
+    #[schema(required = false, value_type = Vec<String>, example = json!(["invoice/2026-0042"]))]
+    targets: Vec<ResourceRef>,
+    /// What it changed, field by field.
+    #[serde(default)]
+    #[schema(required = false, value_type = Vec<super::FieldChange>)]
+    changes: Vec<FieldChange>,
+    /// What it belongs together with.
+    #[serde(default)]
+    #[schema(required = false)]
+    correlation: Correlation,
+    /// Where the request came from that the caller served.
+    #[serde(default)]
+    #[schema(required = false)]
+    source: ReportSource,
+    /// Whatever else its readers need, by name.
+    #[serde(default)]
+    #[schema(required = false, value_type = Object)]
+    details: Details,
+}
+
+/// What a reported event belongs together with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default, expecting = "an object")]
+#[schema(as = AuditReportCorrelation)]
+pub(crate) struct Correlation {
+    /// The request of the gateway that it was done in: its `x-request-id`.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    request: Option<RequestId>,
+    /// The trace.
+    #[schema(value_type = Option<String>)]
+    trace: Option<Text>,
+    /// The session.
+    #[schema(value_type = Option<String>)]
+    session: Option<Text>,
+    /// The event that caused it.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    parent: Option<EventId>,
+}
+
+/// Where a request came from.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default, expecting = "an object")]
+#[schema(as = AuditReportSource)]
+pub(crate) struct ReportSource {
+    /// The client's address.
+    #[schema(value_type = Option<String>)]
+    ip: Option<IpAddr>,
+    /// What the client called itself.
+    #[schema(value_type = Option<String>)]
+    user_agent: Option<Text>,
+}
+
+/// Where an event stands in the ledger. Kept elsewhere, it shows later whether the ledger still holds the event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditReceipt)]
+pub(crate) struct Receipt {
+    /// The event.
+    #[schema(value_type = String, format = "uuid")]
+    id: EventId,
+    /// The chain it stands in: the scope and the retention class.
+    #[schema(value_type = String)]
+    chain: ChainId,
+    /// Its number in the chain.
+    sequence: Integer,
+    /// The hash of the event's canonical bytes, in hexadecimal.
+    #[schema(value_type = String)]
+    hash: Digest,
+}
+
+async fn report(call: Call, Body(report): Body<Report>) -> Result<Recorded<Receipt>, Failure> {
+    let event = report.into_event(&call)?;
+    // Whoever reserves a place has the event cut down to what fits, rather than refused.
+    audit::canonical(&event)?;
+    let id = event.id;
+    let place = call.engines().audit.reserve(call.scope);
+    let place = place.map_err(|_| {
+        let detail = "the audit ledger takes no more records just now";
+        Failure::new(ProblemCode::Overloaded, detail).retry_after(1)
+    })?;
+    let audit::Receipt { chain, seq, leaf } = place.append(Draft::Event(event)).await?;
+    Ok(Recorded(Receipt { id, chain, sequence: Integer(seq), hash: leaf }))
+}
+
+impl Report {
+    /// Makes the event. Nothing but the credential and the body is in it, so that it is the same however often it is sent.
+    fn into_event(self, call: &Call) -> Result<Event, Failure> {
+        let category = self.category(call)?;
+        let (id, occurred_at) = match (self.id, self.occurred_at) {
+            (Some(_), None) => {
+                let detail = "field `occurred_at`: say when it happened, so that with this `id` it is the same event when it is sent again";
+                return Err(Failure::invalid(detail));
+            }
+            (id, at) => (id.unwrap_or_else(|| call.api.state.ids.event_id(call.at)), at.unwrap_or(call.at)),
+        };
+        if occurred_at > call.at.plus(SKEW) {
+            return Err(Failure::invalid("field `occurred_at`: it is more than five minutes from now"));
+        }
+        let actor = Actor::from(&*call.principal);
+        let mut event = Event::new(id, occurred_at, call.scope, actor, self.action, category);
+        event.acted_as = self.on_behalf_of;
+        event.targets = self.targets;
+        event.changes = self.changes;
+        event.outcome = self.outcome;
+        event.reason = self.reason;
+        event.reported = true;
+        event.severity = self.severity.unwrap_or(Severity::Info);
+        let Correlation { request, trace, session, parent } = self.correlation;
+        event.correlation = stanchion_core::Correlation { request, trace, session, parent };
+        event.source = Source { ip: self.source.ip, user_agent: self.source.user_agent };
+        event.details = self.details;
+        Ok(event)
+    }
+
+    fn category(&self, call: &Call) -> Result<Category, Failure> {
+        let action = self.action.as_str();
+        match (call.api.state.actions.get(action), self.category) {
+            (Some(ActionType { origin: audit::Origin::Own, .. }), _) => {
+                let detail = format!("field `action`: only Stanchion itself records `{action}`");
+                Err(Failure::invalid(detail))
+            }
+            (Some(known), Some(given)) if known.category != given => {
+                let category = known.category;
+                Err(Failure::invalid(format!("field `category`: that of `{action}` is `{category}`")))
+            }
+            (Some(known), _) => Ok(known.category),
+            (None, _) if !audit::is_action(action) => Err(Failure::invalid(format!(
+                "field `action`: {}",
+                audit::InvalidAction::Name(self.action.clone())
+            ))),
+            (None, Some(given)) => Ok(given),
+            (None, None) => Err(Failure::invalid(format!(
+                "field `category`: say which, since `{action}` is no known action"
+            ))),
+        }
+    }
+}
