@@ -1,5 +1,8 @@
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
@@ -20,13 +23,38 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     /// What a repeated request is told instead, for an answer that holds a secret.
     pub(crate) once: Option<Problem>,
+    /// What is sent instead of `body`, made while it is sent.
+    pub(crate) stream: Option<Stream>,
+}
+
+/// A body that is made while it is sent. Of several clones the first that is sent has it: only operations that are repeated freely
+/// answer with one.
+#[derive(Clone)]
+pub(crate) struct Stream(Arc<Mutex<Option<Body>>>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+impl From<Body> for Stream {
+    fn from(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+}
+
+impl Stream {
+    fn take(&self) -> Body {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
 }
 
 impl Reply {
     fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::internal)?;
         let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(Self { status, headers: vec![json], body: body.into(), once: None })
+        Ok(Self { status, headers: vec![json], body: body.into(), once: None, stream: None })
     }
 
     fn with_etag(mut self, revision: Revision) -> Self {
@@ -39,8 +67,9 @@ impl Reply {
         self
     }
 
-    pub(crate) fn into_response(self) -> http::Response<Bytes> {
-        let mut response = http::Response::new(self.body);
+    pub(crate) fn into_response(self) -> http::Response<Body> {
+        let body = self.stream.map_or_else(|| Body::from(self.body), |stream| stream.take());
+        let mut response = http::Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.extend(self.headers);
@@ -121,6 +150,12 @@ pub(crate) struct Raw {
     pub(crate) is_immutable: bool,
 }
 
+/// 200 with bytes of a media type that are made while they are sent. If they end before their time, the connection breaks off.
+pub(crate) struct Streamed {
+    pub(crate) media_type: &'static str,
+    pub(crate) body: Body,
+}
+
 /// 204: it is done and there is nothing to say.
 pub(crate) struct Done;
 
@@ -195,7 +230,24 @@ impl Output for Raw {
             let forever = "private, max-age=31536000, immutable";
             headers.push((CACHE_CONTROL, HeaderValue::from_static(forever)));
         }
-        Ok(Reply { status: StatusCode::OK, headers, body: self.body, once: None })
+        Ok(Reply { status: StatusCode::OK, headers, body: self.body, once: None, stream: None })
+    }
+}
+
+impl Output for Streamed {
+    fn document(document: &mut Document) {
+        document.answers_as(
+            StatusCode::OK,
+            "JSON lines, as they are read.",
+            "application/jsonl",
+            Type::String,
+        );
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
+        let stream = Some(self.body.into());
+        Ok(Reply { status: StatusCode::OK, headers, body: Bytes::new(), once: None, stream })
     }
 }
 
@@ -206,7 +258,7 @@ impl Output for Done {
 
     fn into_reply(self) -> Result<Reply, Failure> {
         let (headers, body) = (Vec::new(), Bytes::new());
-        Ok(Reply { status: StatusCode::NO_CONTENT, headers, body, once: None })
+        Ok(Reply { status: StatusCode::NO_CONTENT, headers, body, once: None, stream: None })
     }
 }
 

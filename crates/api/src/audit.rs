@@ -1,3 +1,4 @@
+pub(crate) mod export;
 pub(crate) mod proofs;
 pub(crate) mod report;
 
@@ -5,7 +6,7 @@ use std::net::IpAddr;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_audit::{self as audit, ChainId, Digest, Verdict};
+use stanchion_audit::{self as audit, ChainId, Digest, RetentionClass, Verdict};
 use stanchion_core::{
     Category, Event, EventId, Outcome, ProblemCode, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
 };
@@ -210,6 +211,9 @@ pub(crate) struct EntryFilter {
     /// `access`, `authentication`, `administration`, `security`, `data_access`, `billing` or `system`.
     #[param(value_type = String, required = false)]
     category: Option<Category>,
+    /// The class of the chain: `security`, `data_access` or `standard`.
+    #[param(value_type = String, required = false)]
+    class: Option<RetentionClass>,
     /// The least severity: `info`, `notice`, `warning`, `high` or `critical`.
     #[param(value_type = String, required = false)]
     severity: Option<Severity>,
@@ -222,6 +226,23 @@ pub(crate) struct EntryFilter {
     /// Recorded before this instant.
     #[param(value_type = String, required = false, format = "date-time")]
     until: Option<Timestamp>,
+}
+
+impl From<&EntryFilter> for audit::Query {
+    fn from(filter: &EntryFilter) -> Self {
+        Self {
+            action: filter.action.clone(),
+            actor: filter.actor.clone(),
+            target: filter.target.clone(),
+            outcome: filter.outcome,
+            category: filter.category,
+            class: filter.class,
+            severity: filter.severity,
+            request: filter.request,
+            since: filter.since,
+            until: filter.until,
+        }
+    }
 }
 
 impl From<audit::Entry> for Entry {
@@ -240,18 +261,7 @@ impl From<audit::Entry> for Entry {
 }
 
 async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
-    let filter = &paged.filter;
-    let query = audit::Query {
-        action: filter.action.clone(),
-        actor: filter.actor.clone(),
-        target: filter.target.clone(),
-        outcome: filter.outcome,
-        category: filter.category,
-        severity: filter.severity,
-        request: filter.request,
-        since: filter.since,
-        until: filter.until,
-    };
+    let query = audit::Query::from(&paged.filter);
     let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
@@ -369,6 +379,10 @@ impl From<audit::Error> for Failure {
             }
             audit::Error::NotCovered { .. } => {
                 Self::new(ProblemCode::Conflict, format!("{error}; ask again in a second"))
+            }
+            audit::Error::Late { .. } | audit::Error::Closed => {
+                Self::new(ProblemCode::BackendUnavailable, "the audit ledger cannot be written now")
+                    .retry_after(1)
             }
             audit::Error::Unreadable { .. } => {
                 let detail = format!("{error}; `/v1/audit/verification` says what is wrong");

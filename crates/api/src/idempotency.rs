@@ -249,6 +249,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::from_static(body.as_bytes()),
             once,
+            stream: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) fn all() -> Vec<Operation> {
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::export::operations(),
         audit::proofs::operations(),
         audit::report::operations(),
         system::operations(),

@@ -76,20 +76,20 @@ async fn serve(
     };
     let id = api.state.ids.request_id(api.state.clock.now());
     let response = match &operation.run {
-        Run::Open(run) => run(&api),
+        Run::Open(run) => run(&api).map(Body::from),
         Run::Guarded(access, handler) => {
             let exchange = Exchange { api: &api, operation, access, handler, id };
             match exchange.run(path, request).await {
                 Ok(reply) => reply.into_response(),
                 Err(failure) => {
                     failure.log(operation.id, id);
-                    failure.into_response(id)
+                    failure.into_response(id).map(Body::from)
                 }
             }
         }
     };
     operation.stats.answered(response.status());
-    system::with_request_id(response, id).map(Body::from)
+    system::with_request_id(response, id)
 }
 
 /// One request to a guarded operation.

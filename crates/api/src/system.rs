@@ -140,7 +140,7 @@ fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Response
 }
 
 /// Says which request an answer is for, whatever the answer.
-pub(crate) fn with_request_id(mut response: Response<Bytes>, request: RequestId) -> Response<Bytes> {
+pub(crate) fn with_request_id<B>(mut response: Response<B>, request: RequestId) -> Response<B> {
     if let Ok(request) = HeaderValue::try_from(request.to_string()) {
         response.headers_mut().insert(REQUEST_ID, request);
     }

@@ -72,6 +72,35 @@
 //!
 //! A proof of one event is a C2SP tlog-proof whose extra data is the canonical event.
 //!
+//! # Bundles
+//!
+//! A bundle is entries in a file together with what proves them: `stanchion.audit.bundle/v1`. It is JSON lines, UTF-8, one object a
+//! line, each line ended by a line feed, the last one too, and of at most 256 KiB. Each object has one name, which tells what it is.
+//! A line has one spelling: no white space, names in the order below, the shortest escapes.
+//!
+//! | line | fields |
+//! |---|---|
+//! | `manifest`, the first | `format`, `scope`, `exported_at`, `class` or `null`, `query` or `null`: filters by name |
+//! | `log`, one for each chain, in order | `chain`, `checkpoint`: the signed note, `verifier_keys`, `base` or `null` |
+//! | `entry` | `chain`, `seq`, `recorded_at`, `link`, `mac`, `key_epoch`, `canonical`, `proof`? |
+//! | `end`, the last | `chains`: list of `chain`, `entries`, `newer`; `sha256` |
+//!
+//! * Digests are 64 lower-case hexadecimal digits. `canonical` is a text whose UTF-8 is the canonical event, verbatim; its leaf, and so
+//!   all else, follows from it.
+//! * **Whole chains** (`query` is `null`): after its `log` come the chain's entries from the oldest kept to the checkpoint's size, without
+//!   gaps. They are linked, and their leaves rebuild the root. If the oldest is not entry 1, `base` is what stands before it: `seq`,
+//!   `link` and `recorded_at` of the entry before, and `tree`, the roots of the complete subtrees that the first `seq` leaves consist
+//!   of, the largest first.
+//! * **A query**: after all logs come the entries, by time of recording, class and number, greatest first. Each has in `proof` the hashes
+//!   of its proof of inclusion (RFC 9162 §2.1.3), leaf side first. Entries of other chains than those with a `log` there are none.
+//! * Entries that no checkpoint covers are left out; `newer` counts them.
+//! * `sha256` is over every byte before the `end` line. Anybody can compute it: it finds damage, not malice.
+//!
+//! Proven by a verifier key are the events, their numbers, and of whole chains that none is missing up to the checkpoint. `recorded_at`,
+//! `link` and `mac` are proven only for whole chains and only to who has the ledger's secret. Not proven are the manifest, that a query
+//! left nothing out, that there is no other chain, and that nothing is newer than the checkpoint. `verifier_keys` are there to compare
+//! with; trust in a key comes from elsewhere.
+//!
 //! # What is detected
 //!
 //! Altering any byte of an entry, taking one out of the middle, exchanging or putting in entries breaks the chain at that entry.

@@ -14,6 +14,7 @@
 //!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
 //!   [`tree::verify_consistency`]).
 //! * [`Actions`] are the kinds of events that are known, and how long each is kept.
+//! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
@@ -62,6 +63,7 @@
 
 mod actions;
 mod batch;
+pub mod bundle;
 mod canonical;
 mod chain;
 mod checkpoint;

@@ -263,14 +263,14 @@ impl Prover {
         Ok(checkpoints.into_iter().find(|checkpoint| checkpoint.chain == chain))
     }
 
-    async fn hashes(&self, chain: ChainId, size: u64, path: &Path) -> Result<Vec<Digest>, Error> {
+    pub(crate) async fn hashes(&self, chain: ChainId, size: u64, path: &Path) -> Result<Vec<Digest>, Error> {
         let ids: Vec<TileId> = path.tiles().into_iter().collect();
         let tiles = self.tiles(chain, size, &ids).await?;
         path.hashes(|id| tiles.iter().find(|tile| tile.id == id)).ok_or(Error::NoProof { chain })
     }
 
     /// Reads those of the tiles that are there. Of the leaves that do not fill a tile the ledger has the hashes.
-    async fn tiles(&self, chain: ChainId, size: u64, ids: &[TileId]) -> Result<Vec<Tile>, Error> {
+    pub(crate) async fn tiles(&self, chain: ChainId, size: u64, ids: &[TileId]) -> Result<Vec<Tile>, Error> {
         let is_kept = |id: &&TileId| id.level > 0 || id.width_at(size) == TILE_WIDTH;
         let kept: Vec<TileId> = ids.iter().filter(is_kept).copied().collect();
         let mut tiles: Vec<Tile> = if kept.is_empty() {

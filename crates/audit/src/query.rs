@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +19,8 @@ pub struct Query {
     pub outcome: Option<Outcome>,
     /// The category.
     pub category: Option<Category>,
+    /// The class of the chain.
+    pub class: Option<RetentionClass>,
     /// The least severity.
     pub severity: Option<Severity>,
     /// The request that caused it.
@@ -38,16 +41,44 @@ impl Query {
             && self.severity.is_none_or(|least| entry.severity >= least)
             && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
             && self.category.is_none_or(|category| entry.category == category)
+            && self.class.is_none_or(|class| row.chain.class == class)
             && self.request.is_none_or(|request| entry.request == Some(request))
             && self.action.as_ref().is_none_or(|action| is_action(action.as_str(), entry.action.as_str()))
             && self.actor.as_ref().is_none_or(|actor| is_actor(actor.as_str(), &entry.actor))
             && self.target.as_ref().is_none_or(|target| entry.targets.contains(target))
     }
 
+    /// Tells whether every entry of a class is asked for, or none of it.
+    #[must_use]
+    pub fn is_whole_chains(&self) -> bool {
+        *self == Self { class: self.class, ..Self::default() }
+    }
+
+    /// Returns what is set, by name.
+    #[must_use]
+    pub fn filters(&self) -> BTreeMap<String, String> {
+        let text = |value: Option<&dyn fmt::Display>| value.map(ToString::to_string);
+        let Self { action, actor, target, outcome, category, class, severity, request, since, until } = self;
+        let filters: [(&str, Option<&dyn fmt::Display>); 10] = [
+            ("action", action.as_ref().map(|value| value as _)),
+            ("actor", actor.as_ref().map(|value| value as _)),
+            ("target", target.as_ref().map(|value| value as _)),
+            ("outcome", outcome.as_ref().map(|value| value as _)),
+            ("category", category.as_ref().map(|value| value as _)),
+            ("class", class.as_ref().map(|value| value as _)),
+            ("severity", severity.as_ref().map(|value| value as _)),
+            ("request", request.as_ref().map(|value| value as _)),
+            ("since", since.as_ref().map(|value| value as _)),
+            ("until", until.as_ref().map(|value| value as _)),
+        ];
+        filters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
+    }
+
     /// Tells whether entries of a class can be among those asked for.
     #[must_use]
     pub fn may_match(&self, class: RetentionClass) -> bool {
-        self.category.is_none_or(|category| RetentionClass::of(category) == class)
+        self.class.is_none_or(|wanted| wanted == class)
+            && self.category.is_none_or(|category| RetentionClass::of(category) == class)
     }
 }
 

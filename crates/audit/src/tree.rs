@@ -5,6 +5,7 @@
 
 mod edge;
 mod path;
+mod peaks;
 mod proof;
 mod tile;
 
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use edge::Edge;
 pub use path::Path;
+pub use peaks::Peaks;
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use tile::{TILE_WIDTH, Tile, TileId};
 

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use stanchion_audit::bundle::{BEGINNING, BundleVerdict, verify_bundle};
 use stanchion_audit::{Actions, Origin};
 use stanchion_core::Event;
 
@@ -87,6 +88,53 @@ async fn the_chains_of_a_scope_are_verified() {
     let chain = &found["chains"][0];
     assert_eq!(chain["chain"], format!("{}/security", world.acme.id));
     assert_eq!((&chain["head"]["sequence"], &chain["break"]), (&json!("2"), &json!(null)));
+}
+
+#[tokio::test]
+async fn an_export_is_verified_offline_and_is_itself_recorded() {
+    let mut world = World::new().await;
+    world.cover().await;
+    let scope = world.acme.scope();
+    let chain = format!("{}/security", world.acme.id).parse().unwrap();
+    let keys = world.prover.verifiers(&chain);
+    let get = |query: &str| Ask::get(format!("/v1/audit/export{query}")).by(&world.acme.admin);
+    let (whole, some) = (get(""), get("?action=key.*&class=security"));
+    let exported = world.record(&whole).await;
+    assert_eq!((exported.status.as_u16(), exported.header("content-type")), (200, "application/jsonl"));
+    assert!(exported.text.starts_with(BEGINNING), "{}", exported.text);
+    assert!(!exported.text.contains(&world.globex.id.to_string()));
+    let proof = |text: &str| match verify_bundle(text.as_bytes(), &keys, None).unwrap() {
+        BundleVerdict::Intact(proof) => proof,
+        other => panic!("{other:?}"),
+    };
+    let proven = proof(&exported.text);
+    assert_eq!((proven.scope, proven.is_whole, proven.entries()), (scope, true, 2));
+    let proven = proof(&world.record(&some).await.text);
+    assert_eq!((proven.is_whole, proven.entries()), (false, 1));
+
+    let begun = world.events(scope, "audit.export_begun").await;
+    assert_eq!(begun.len(), 2);
+    assert_eq!(begun[0].actor.to_string(), "user:admin");
+    let ended = world.events(scope, "audit.exported").await;
+    let said = serde_json::to_value(&ended[1]).unwrap();
+    assert_eq!(said["outcome"], "success");
+    assert_eq!(said["details"]["query"], json!({"action": "key.*", "class": "security"}));
+    assert_eq!(said["details"]["chains"][0], json!({"chain": chain.to_string(), "entries": 1, "newer": 0}));
+}
+
+#[tokio::test]
+async fn an_export_whose_reader_has_gone_is_recorded_as_broken_off() {
+    let mut world = World::new().await;
+    world.cover().await;
+    let (acme, platform) = (world.acme.id, Ask::new(http::Method::HEAD, "/v1/audit/export"));
+    let ask = Ask::new(http::Method::HEAD, format!("/v1/audit/export?tenant={acme}")).by(&world.root);
+    assert_eq!(world.record(&ask).await.status, 200);
+    let scope = world.acme.scope();
+    let ended = world.events(scope, "audit.exported").await;
+    assert_eq!(ended.len(), 1, "whose entries were read sees by whom");
+    assert_eq!(ended[0].reason.as_ref().map(ToString::to_string).as_deref(), Some("broken_off"));
+    assert_eq!(ended[0].actor.to_string(), "user:root");
+    assert_eq!(world.record(&platform).await.status, 401);
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_routes"
         | "list_audit_events"
         | "list_audit_checkpoints"
+        | "export_audit"
         | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
         other => panic!("say how `{other}` is tried on another tenant"),

@@ -170,13 +170,14 @@ impl World {
     }
 
     pub(crate) async fn send(&self, ask: &Ask) -> Answer {
-        send(self.router.clone(), ask).await
+        send(&self.router, ask).await
     }
 
     /// Sends what is answered once the ledger has committed it.
     pub(crate) async fn record(&mut self, ask: &Ask) -> Answer {
         tokio::select! {
-            answer = send(self.router.clone(), ask) => answer,
+            biased;
+            answer = send(&self.router, ask) => answer,
             _ = &mut self.sequencer => panic!("the sequencer has ended"),
         }
     }
@@ -245,6 +246,18 @@ impl World {
     }
 }
 
+async fn send(router: &Router, ask: &Ask) -> Answer {
+    let mut request = Request::builder().method(ask.method.clone()).uri(&ask.target);
+    for (name, value) in &ask.headers {
+        request = request.header(name, value);
+    }
+    let request = request.extension(PeerAddress(PEER)).body(Body::from(ask.body.clone())).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
+    Answer { status: head.status, headers: head.headers, text }
+}
+
 impl Tenant {
     async fn new(engines: &Engines, slug: &str) -> Self {
         let new = tenancy::NewTenant {
@@ -260,18 +273,6 @@ impl Tenant {
     pub(crate) fn scope(&self) -> Scope {
         Scope::Tenant(self.id)
     }
-}
-
-async fn send(router: Router, ask: &Ask) -> Answer {
-    let mut request = Request::builder().method(ask.method.clone()).uri(&ask.target);
-    for (name, value) in &ask.headers {
-        request = request.header(name, value);
-    }
-    let request = request.extension(PeerAddress(PEER)).body(Body::from(ask.body.clone())).unwrap();
-    let response = router.oneshot(request).await.unwrap();
-    let (head, body) = response.into_parts();
-    let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
-    Answer { status: head.status, headers: head.headers, text }
 }
 
 async fn principal(engines: &Engines, scope: Scope, subject: &str, role: Option<&str>) -> String {

@@ -64,6 +64,14 @@ impl Path {
         })
     }
 
+    /// Returns what the tree of the first `size` leaves consists of: its complete subtrees, the largest first. See
+    /// [`Peaks`](super::Peaks).
+    #[must_use]
+    pub fn peaks(size: u64) -> Self {
+        let span = |Node { level, index }| Span { start: index << level, end: (index + 1) << level };
+        Self { spans: Span { start: 0, end: size }.nodes().map(span).collect() }
+    }
+
     /// Returns the tiles whose hashes the proof is made of, each once.
     #[must_use]
     pub fn tiles(&self) -> BTreeSet<TileId> {

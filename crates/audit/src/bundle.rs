@@ -1,0 +1,25 @@
+//! Bundles: entries in a file together with what proves them. The format is described in [`format`](mod@crate::format).
+
+mod export;
+mod line;
+mod verdict;
+mod verify;
+mod write;
+
+pub use export::Export;
+pub use line::{ChainBase, ChainCount, End, ExportedEntry, Line, Log, Manifest};
+pub use verdict::{BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, Fault};
+pub use verify::verify_bundle;
+pub use write::BundleWriter;
+
+/// What the first line of a bundle says it is.
+pub const FORMAT: &str = "stanchion.audit.bundle/v1";
+
+/// What every bundle begins with.
+pub const BEGINNING: &str = "{\"manifest\":{\"format\":\"stanchion.audit.bundle/";
+
+/// The longest line of a bundle, in bytes: an event of 64 KiB of which every character is escaped, its hashes, and room.
+pub const MAX_LINE: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

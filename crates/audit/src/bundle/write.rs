@@ -1,0 +1,91 @@
+use sha2::{Digest as _, Sha256};
+
+use super::{ChainCount, End, ExportedEntry, Line, Log, Manifest};
+use crate::{ChainId, Digest, Row};
+
+/// Writes a bundle piece by piece. It holds what was not taken yet, and a count for each chain.
+#[derive(Debug)]
+pub struct BundleWriter {
+    out: Vec<u8>,
+    hasher: Sha256,
+    counts: Vec<ChainCount>,
+}
+
+impl BundleWriter {
+    /// Begins a bundle.
+    #[must_use]
+    pub fn new(manifest: Manifest) -> Self {
+        let mut writer = Self { out: Vec::new(), hasher: Sha256::new(), counts: Vec::new() };
+        writer.write(&Line::Manifest(manifest));
+        writer
+    }
+
+    /// Writes what the entries of a chain are proven by. Chains come in their order; of whole chains the entries of one come before
+    /// the next one's log.
+    pub fn log(&mut self, log: Log) {
+        self.count(log.chain);
+        self.write(&Line::Log(log));
+    }
+
+    /// Writes an entry. Bytes that are no text cannot be written as they are: the bundle tells then that they were altered.
+    pub fn entry(&mut self, row: &Row, proof: Option<Vec<Digest>>) {
+        let count = self.count(row.chain);
+        count.entries = count.entries.saturating_add(1);
+        self.write(&Line::Entry(ExportedEntry {
+            chain: row.chain,
+            seq: row.seq,
+            recorded_at: row.recorded_at,
+            link: row.link,
+            mac: row.mac,
+            key_epoch: row.key_epoch,
+            canonical: String::from_utf8_lossy(&row.content.canonical).into_owned(),
+            proof,
+        }));
+    }
+
+    /// Counts entries of a chain that no checkpoint covers and that are left out.
+    pub fn newer(&mut self, chain: ChainId, entries: u64) {
+        let count = self.count(chain);
+        count.newer = count.newer.saturating_add(entries);
+    }
+
+    /// Returns how many entries were written of each chain.
+    #[must_use]
+    pub fn counts(&self) -> &[ChainCount] {
+        &self.counts
+    }
+
+    /// Returns what was written since it was taken last.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Writes the end.
+    pub fn end(&mut self) {
+        let sha256 = Digest::from_bytes(self.hasher.clone().finalize().into());
+        self.write(&Line::End(End { chains: self.counts.clone(), sha256 }));
+    }
+
+    fn count(&mut self, chain: ChainId) -> &mut ChainCount {
+        let place = match self.counts.binary_search_by_key(&chain, |count| count.chain) {
+            Ok(place) => place,
+            Err(place) => {
+                self.counts.insert(place, ChainCount { chain, entries: 0, newer: 0 });
+                place
+            }
+        };
+        #[expect(clippy::indexing_slicing, reason = "found or inserted just now")]
+        &mut self.counts[place]
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "the names of a line's fields are texts, and memory takes every byte"
+    )]
+    fn write(&mut self, line: &Line) {
+        let start = self.out.len();
+        serde_json::to_writer(&mut self.out, line).expect("a line has a JSON form");
+        self.out.push(b'\n');
+        self.hasher.update(self.out.get(start..).unwrap_or_default());
+    }
+}
