@@ -19,6 +19,7 @@ mod bodies;
 mod config;
 mod drain;
 mod envoy;
+mod export;
 mod foreign;
 mod harness;
 mod hygiene;

@@ -1,4 +1,5 @@
 mod args;
+pub(crate) mod export;
 mod plan;
 mod table;
 mod view;
@@ -23,7 +24,7 @@ use crate::admin::view::Says;
 use crate::config::SecretRef;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
-use crate::http_client::{Answer, Ask, HttpClient};
+use crate::http_client::{Answer, Ask, Download, HttpClient, NoAnswer};
 use crate::json::{at, list, text};
 use crate::terminal::cut;
 
@@ -165,9 +166,21 @@ impl Connection {
     async fn ask(&self, mut ask: Ask) -> Result<Answer, Failure> {
         ask.headers.insert(AUTHORIZATION, self.authorization.clone());
         ask.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        self.client.send(ask).await.map_err(|error| {
-            Failure::new(Exit::Unreachable, format!("{} cannot be reached", self.server)).because(&error)
-        })
+        self.client.send(ask).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Asks for what is too long to be held.
+    async fn open(&self, request: &Request, tenant: Option<&str>) -> Result<Download, Failure> {
+        let mut ask = Ask::new(request.method.clone(), self.uri(request, tenant)?);
+        ask.headers.insert(AUTHORIZATION, self.authorization.clone());
+        match self.client.open(ask).await.map_err(|error| self.unreachable(&error))? {
+            Ok(download) => Ok(download),
+            Err(answer) => Err(refused(&answer)),
+        }
+    }
+
+    fn unreachable(&self, error: &NoAnswer) -> Failure {
+        Failure::new(Exit::Unreachable, format!("{} cannot be reached", self.server)).because(error)
     }
 
     fn uri(&self, request: &Request, tenant: Option<&str>) -> Result<Uri, Failure> {

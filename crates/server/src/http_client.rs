@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -59,18 +60,57 @@ impl Default for HttpClient {
 
 impl HttpClient {
     pub(crate) async fn send(&self, ask: Ask) -> Result<Answer, NoAnswer> {
+        in_time(async { whole(self.request(ask).await?).await }).await
+    }
+
+    /// Asks for something whose length has no bound, to be read as it comes. An answer that is no success is read whole.
+    pub(crate) async fn open(&self, ask: Ask) -> Result<Result<Download, Answer>, NoAnswer> {
+        in_time(async {
+            let response = self.request(ask).await?;
+            if response.status().is_success() {
+                return Ok(Ok(Download(response.into_body())));
+            }
+            Ok(Err(whole(response).await?))
+        })
+        .await
+    }
+
+    async fn request(&self, ask: Ask) -> Result<Response<Incoming>, NoAnswer> {
         let mut request = Request::new(Full::new(ask.body));
         *request.method_mut() = ask.method;
         *request.uri_mut() = ask.uri;
         *request.headers_mut() = ask.headers;
-        let exchange = async {
-            let response = self.inner.request(request).await.map_err(|error| NoAnswer(error.into()))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, MAX_BODY).collect().await.map_err(NoAnswer)?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
-        };
-        let late = |_| Err(NoAnswer(format!("it took longer than {} s", PATIENCE.as_secs()).into()));
-        tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(late)
+        self.inner.request(request).await.map_err(|error| NoAnswer(error.into()))
+    }
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Answer, NoAnswer> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(NoAnswer)?;
+    Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, NoAnswer> {
+    let late = |_| Err(NoAnswer(format!("it took longer than {} s", PATIENCE.as_secs()).into()));
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
+}
+
+/// A body on its way.
+#[derive(Debug)]
+pub(crate) struct Download(Incoming);
+
+impl Download {
+    /// Returns the next part of the body; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, NoAnswer> {
+        in_time(async {
+            while let Some(frame) = self.0.frame().await {
+                if let Ok(part) = frame.map_err(|error| NoAnswer(error.into()))?.into_data() {
+                    return Ok(Some(part));
+                }
+            }
+            Ok(None)
+        })
+        .await
     }
 }
 

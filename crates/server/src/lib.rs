@@ -96,6 +96,10 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Audit(Audit::Verify { proofs, verifier_key, .. }) if !proofs.is_empty() => {
             proofs::verify(&proofs, &verifier_key)
         }
+        Command::Audit(Audit::Export { wanted, format, out, scoped }) => {
+            let plan = Audit::Export { wanted, format, out: out.clone(), scoped }.into();
+            admin::export::run(plan, format, &out, environment).await
+        }
         Command::Audit(command) => admin::run(command.into(), environment).await,
     }
 }

@@ -1,4 +1,6 @@
-//! Checks proofs of audit events offline.
+//! Checks proofs of audit events and bundles of them offline.
+
+mod bundle;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,12 +13,16 @@ use crate::failure::{Exit, Failure};
 /// The longest proof that is read, in bytes: an event of 64 KiB in base64, its hashes and a checkpoint.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Checks each proof and says what it proves; ends at the first that proves nothing.
-pub(crate) fn verify(proofs: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Failure> {
-    for path in proofs {
-        let text = read(path)?;
-        let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
-        let line = describe(path, &proven)?;
+/// Checks each proof or bundle and says what it proves; ends at the first that proves nothing.
+pub(crate) fn verify(files: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Failure> {
+    for path in files {
+        let line = if bundle::is_one(path).map_err(|error| unreadable(path, &error))? {
+            bundle::verify(path, keys)?
+        } else {
+            let text = read(path)?;
+            let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
+            describe(path, &proven)?
+        };
         match writeln!(io::stdout(), "{line}") {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 return Err(Failure::new(Exit::No, "cannot write the answer").because(&error));
@@ -27,11 +33,12 @@ pub(crate) fn verify(proofs: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Fai
     Ok(())
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Input, format!("cannot read `{}`", path.display())).because(error)
+}
+
 fn read(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error: &io::Error| {
-        Failure::new(Exit::Input, format!("cannot read `{}`", path.display())).because(error)
-    };
-    let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+    let size = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
     if size > MAX_BYTES {
         let line = format!(
             "`{}` is no proof: it has {size} bytes, and none has more than {MAX_BYTES}",
@@ -39,7 +46,7 @@ fn read(path: &Path) -> Result<String, Failure> {
         );
         return Err(Failure::new(Exit::Input, line));
     }
-    std::fs::read_to_string(path).map_err(|error| unreadable(&error))
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }
 
 fn refused(path: &Path, error: &Unproven) -> Failure {

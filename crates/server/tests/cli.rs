@@ -53,6 +53,7 @@ const COMMANDS: &[&[&str]] = &[
     &["usage", "show"],
     &["audit"],
     &["audit", "list"],
+    &["audit", "export"],
     &["audit", "verify"],
 ];
 

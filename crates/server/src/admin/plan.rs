@@ -391,6 +391,18 @@ impl From<Audit> for Plan {
                     .asking("event", Some(event))
                     .shown(scoped, View::Text("/proof"))
             }
+            Audit::Export { wanted, scoped, .. } => Request::new(Method::GET, path("export"))
+                .asking("class", wanted.class)
+                .asking("action", wanted.action)
+                .asking("actor", wanted.actor)
+                .asking("target", wanted.target)
+                .asking("outcome", wanted.outcome)
+                .asking("category", wanted.category)
+                .asking("severity", wanted.severity)
+                .asking("request", wanted.request)
+                .asking("since", wanted.since)
+                .asking("until", wanted.until)
+                .shown(scoped, View::Fields),
             Audit::Verify { scoped, .. } => {
                 Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)
             }

@@ -62,6 +62,7 @@ fn each_command_asks_what_it_says() {
         "audit verify --tenant acme",
         "audit checkpoints --tenant acme",
         "audit prove 7 --tenant acme",
+        "audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f",
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -129,6 +130,8 @@ fn each_command_asks_what_it_says() {
         GET /v1/audit/checkpoints?tenant=acme
     audit prove 7 --tenant acme
         GET /v1/audit/proofs/inclusion?event=7&tenant=acme
+    audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f
+        GET /v1/audit/export?class=security&since=2026-11-01T00%3A00%3A00Z&tenant=acme
     "#);
 }
 

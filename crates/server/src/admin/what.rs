@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use stanchion_audit::VerifierKey;
 
 use crate::admin::args::{Listed, Scoped};
@@ -321,14 +321,31 @@ pub(crate) enum Audit {
         #[command(flatten)]
         scoped: Scoped,
     },
-    /// Verify every chain from its stored bytes, or proofs offline: 1 if one is not what was recorded
+    /// Write entries to a file that proves them, whole chains or what filters find
+    #[command(after_help = "Examples:\n  stanchion audit export --tenant acme --out acme.jsonl\n  \
+                            stanchion audit export --tenant acme --since 2026-11-01T00:00:00Z --format csv --out november.csv\n\n\
+                            Whole chains, and so with --class alone, prove that no entry is missing, too. `audit verify`\n\
+                            checks the file without a server. CSV is for people and proves nothing.")]
+    Export {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// What to write: jsonl, a bundle that proves itself, or csv, for people
+        #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+        format: ExportFormat,
+        /// The file, for its owner alone to read; it is there once it is whole
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Verify every chain from its stored bytes, or files offline: 1 if one is not what was recorded
     #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
-                            stanchion audit verify event.tlog-proof --verifier-key NAME+ID+KEY\n\n\
-                            Proofs need no server: 0 proven, 1 tampered with, 2 no proof, 3 signed by no key that was\n\
-                            given. Get verifier keys from `audit checkpoints`, once, and keep them.")]
+                            stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n\n\
+                            Files need no server: 0 proven, 1 tampered with, 2 incomplete or no proof, 3 signed by no key\n\
+                            that was given. Get verifier keys from `audit checkpoints`, once, and keep them.")]
     Verify {
-        /// Proofs that `audit prove` wrote, instead of the server's chains
-        #[arg(value_name = "PROOF", requires = "verifier_key")]
+        /// What `audit prove` and `audit export` wrote, instead of the server's chains
+        #[arg(value_name = "FILE", requires = "verifier_key")]
         proofs: Vec<PathBuf>,
         /// What proofs are verified with, as often as there are logs
         #[arg(long, value_name = "KEY", requires = "proofs")]
@@ -336,4 +353,49 @@ pub(crate) enum Audit {
         #[command(flatten)]
         scoped: Scoped,
     },
+}
+
+/// Which entries are exported: all of them if nothing is given.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Wanted {
+    /// Only the chain of this class: security, data_access or standard
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Only this action, role.put, or all below one, role.*
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// Only by this actor, such as user:alice
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Only with this target, such as role/editor
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Only success, denied, failure, error or unknown
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    /// Only of this category, such as authentication
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    /// Only of at least this severity: info, notice, warning, high or critical
+    #[arg(long)]
+    pub(crate) severity: Option<String>,
+    /// Only of the request with this x-request-id
+    #[arg(long)]
+    pub(crate) request: Option<String>,
+    /// Only recorded at this time or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only recorded before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
+/// How exported entries are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A bundle that proves itself
+    #[default]
+    Jsonl,
+    /// For people
+    Csv,
 }

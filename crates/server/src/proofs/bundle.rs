@@ -1,0 +1,46 @@
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+
+use stanchion_audit::VerifierKey;
+use stanchion_audit::bundle::{BundleChain, BundleProof, BundleVerdict, verify_bundle};
+
+use crate::failure::{Exit, Failure};
+
+/// Tells a bundle from a proof of one event, by how it begins.
+pub(super) fn is_one(path: &Path) -> io::Result<bool> {
+    Ok(BufReader::new(File::open(path)?).fill_buf()?.starts_with(b"{"))
+}
+
+/// Checks a bundle and says what it proves.
+pub(super) fn verify(path: &Path, keys: &[VerifierKey]) -> Result<String, Failure> {
+    let named = path.display();
+    let file = File::open(path).map_err(|error| super::unreadable(path, &error))?;
+    let verdict = verify_bundle(BufReader::new(file), keys, None);
+    let verdict = verdict
+        .map_err(|error| Failure::new(Exit::Input, format!("`{named}` proves nothing")).because(&error))?;
+    let (exit, line, found) = match verdict {
+        BundleVerdict::Intact(proof) => return Ok(describe(&proof)),
+        BundleVerdict::Tampered(found) => (Exit::No, format!("`{named}` is not what was recorded"), found),
+        BundleVerdict::Incomplete(found) => (Exit::Input, format!("`{named}` is incomplete"), found),
+        BundleVerdict::Unverifiable(found) => {
+            (Exit::Unverifiable, format!("`{named}` cannot be verified with these keys"), found)
+        }
+    };
+    Err(Failure::new(exit, line).because(&found))
+}
+
+fn describe(proof: &BundleProof) -> String {
+    let chain = |chain: &BundleChain| {
+        let BundleChain { tree, base, entries, newer, .. } = chain;
+        let newer = if *newer == 0 { String::new() } else { format!(", and left out {newer} newer ones") };
+        let what = match (proof.is_whole, tree.size.saturating_sub(*base)) {
+            (true, 0) => "no entries".to_owned(),
+            (true, _) => format!("entries {} to {}, all of them", base.saturating_add(1), tree.size),
+            (false, _) => format!("{entries} of {} entries; that no other matches is not proven", tree.size),
+        };
+        format!("\n  {}: {what}{newer}", tree.origin)
+    };
+    let chains: String = proof.chains.iter().map(chain).collect();
+    format!("proven: {} entries of {}, exported {}{chains}", proof.entries(), proof.scope, proof.exported_at)
+}
