@@ -323,9 +323,9 @@ pub(crate) enum Audit {
     },
     /// Write entries to a file that proves them, whole chains or what filters find
     #[command(after_help = "Examples:\n  stanchion audit export --tenant acme --out acme.jsonl\n  \
-                            stanchion audit export --tenant acme --since 2026-11-01T00:00:00Z --format csv --out november.csv\n\n\
-                            Whole chains, and so with --class alone, prove that no entry is missing, too. `audit verify`\n\
-                            checks the file without a server. CSV is for people and proves nothing.")]
+                            stanchion audit export --action role.* --format csv --out roles.csv\n\n\
+                            Whole chains, so also --class alone, prove too that no entry is missing.\n\
+                            `audit verify` checks the file offline. CSV is for people and proves nothing.")]
     Export {
         #[command(flatten)]
         wanted: Wanted,
@@ -341,8 +341,9 @@ pub(crate) enum Audit {
     /// Verify every chain from its stored bytes, or files offline: 1 if one is not what was recorded
     #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
                             stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n\n\
-                            Files need no server: 0 proven, 1 tampered with, 2 incomplete or no proof, 3 signed by no key\n\
-                            that was given. Get verifier keys from `audit checkpoints`, once, and keep them.")]
+                            Files need no server: 0 proven, 1 tampered with, 2 incomplete or no proof,\n\
+                            3 signed by no key that was given. Get verifier keys from `audit checkpoints`,\n\
+                            once, and keep them.")]
     Verify {
         /// What `audit prove` and `audit export` wrote, instead of the server's chains
         #[arg(value_name = "FILE", requires = "verifier_key")]
