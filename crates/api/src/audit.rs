@@ -370,7 +370,7 @@ impl From<audit::Error> for Failure {
             audit::Error::TooLarge { .. } => Self::new(ProblemCode::PayloadTooLarge, error.to_string()),
             audit::Error::IdReused { .. } => Self::conflict(error.to_string()),
             audit::Error::Late { .. } => {
-                let detail = format!("{error}; send it again with the same `id` and `occurred_at`");
+                let detail = format!("{error}; send it again, an event with the same `id` and `occurred_at`");
                 Self::new(ProblemCode::BackendUnavailable, detail).uncertain()
             }
             audit::Error::Closed | audit::Error::Fenced => {
@@ -379,10 +379,6 @@ impl From<audit::Error> for Failure {
             }
             audit::Error::NotCovered { .. } => {
                 Self::new(ProblemCode::Conflict, format!("{error}; ask again in a second"))
-            }
-            audit::Error::Late { .. } | audit::Error::Closed => {
-                Self::new(ProblemCode::BackendUnavailable, "the audit ledger cannot be written now")
-                    .retry_after(1)
             }
             audit::Error::Unreadable { .. } => {
                 let detail = format!("{error}; `/v1/audit/verification` says what is wrong");
