@@ -32,6 +32,7 @@
 //!     router(ApiState {
 //!         pipeline,
 //!         prover,
+//!         actions: Arc::default(),
 //!         clock: Arc::new(SystemClock),
 //!         ids: Arc::new(SystemRandom::default()),
 //!         page_keys,
