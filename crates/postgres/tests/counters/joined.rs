@@ -94,7 +94,12 @@ async fn a_decision_that_was_undone_so_that_another_goes_on_is_made_after_it() {
 async fn waiting(connection: &mut PgConnection, sessions: i64) {
     let waits = "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut *connection).await.unwrap() < sessions {
+    loop {
+        // Within a transaction Postgres shows what it showed first, unless it is told to look again.
+        run(connection, "SELECT pg_stat_clear_snapshot()").await;
+        if sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut *connection).await.unwrap() >= sessions {
+            return;
+        }
         tokio::task::yield_now().await;
     }
 }
