@@ -16,6 +16,9 @@ const SYSTEM: SystemScope = SystemScope::new("commit audit records of many tenan
 const MAX_QUOTED: usize = 16_384;
 /// So many events are worth a commit of their own: what a commit costs beside its events no longer counts.
 const WORTHWHILE: usize = 256;
+/// So many who wait are a crowd, of which most come back at once. Of fewer the next event may be anybody's, also one that gets along
+/// with its end in one record if it is lingered for.
+const CROWD: usize = 16;
 /// So many are answered before the store is looked after again.
 const AT_ONCE: usize = 64;
 
@@ -111,7 +114,7 @@ impl Sequencer {
     /// to be told first, and comes back soon: to linger for more than come back is in vain.
     fn expected(&self) -> (usize, usize) {
         let (batch, awaited) = (self.shared.config.batch.max(1), self.committed.awaited());
-        if awaited == 0 {
+        if awaited < CROWD {
             return (batch, batch);
         }
         let all = awaited + self.shared.queue.len();

@@ -21,19 +21,37 @@ async fn a_commit_lingers_for_no_more_than_can_come_back() {
     let setup = Setup::new();
     let (ledger, sequencer) = setup.ledger(Config { linger_ms: 5, ..CONFIG });
     beside(sequencer, async {
-        let first = append(&setup, &ledger, 3);
+        let first = append(&setup, &ledger, 20);
         let Either::Right((_, first)) = select(Box::pin(first), Box::pin(lingering(&setup))).await else {
             panic!("nobody knows yet how many come")
         };
         setup.clock.advance(Duration::from_millis(5));
         assert!(are_durable(&first.await));
         for _ in 0..10 {
-            assert!(are_durable(&append(&setup, &ledger, 3).await));
+            assert!(are_durable(&append(&setup, &ledger, 20).await));
         }
-        assert_eq!(ledger.stats().committed, 33);
+        assert_eq!(ledger.stats().committed, 220);
     })
     .await;
     assert_eq!(stanchion_core::Clock::now(&*setup.clock), NOON.plus(Duration::from_millis(5)));
+}
+
+/// What comes after a lone append may be anybody's: it is lingered for, so that a request and its end are one record.
+#[tokio::test]
+async fn a_few_who_wait_are_no_crowd() {
+    let setup = Setup::new();
+    let (ledger, sequencer) = setup.ledger(Config { linger_ms: 5, ..CONFIG });
+    beside(sequencer, async {
+        for _ in 0..3 {
+            let one = append(&setup, &ledger, 1);
+            let Either::Right((_, one)) = select(Box::pin(one), Box::pin(lingering(&setup))).await else {
+                panic!("it was not lingered for")
+            };
+            setup.clock.advance(Duration::from_millis(5));
+            assert!(are_durable(&one.await));
+        }
+    })
+    .await;
 }
 
 async fn lingering(setup: &Setup) {
