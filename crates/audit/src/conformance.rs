@@ -13,6 +13,7 @@
 mod cases;
 mod fixture;
 mod model;
+mod pitfalls;
 mod races;
 pub mod tree_store;
 
@@ -60,6 +61,13 @@ suite! { $
         queries_return_newest_first_in_stable_pages
         stored_chains_verify
         behaves_as_the_reference
+    }
+    pitfalls {
+        times_keep_their_last_microsecond
+        bytes_that_a_json_column_would_write_anew_stay_as_they_are
+        a_batch_that_follows_a_head_of_long_ago_forks_nothing
+        the_order_is_that_of_numbers_whatever_times_and_ids_say
+        a_clock_that_was_set_back_hides_nothing
     }
     races {
         racing_writers_win_one_at_a_time
