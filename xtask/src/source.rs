@@ -72,7 +72,7 @@ impl Source {
     }
 }
 
-/// Reads every Rust file of the workspace; `tests/peers` is a workspace of its own.
+/// Reads every Rust file of the workspace; `tests/peers` and `tests/fuzz` are workspaces of their own.
 pub(crate) fn load(root: &Utf8Path) -> Result<Vec<Source>, String> {
     let mut sources = Vec::new();
     for top in ["crates", "xtask", "tests"] {
