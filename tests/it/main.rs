@@ -17,6 +17,7 @@
 mod adaptive;
 mod bodies;
 mod config;
+mod crashes;
 mod drain;
 mod envoy;
 mod export;

@@ -78,13 +78,17 @@ pub(crate) fn load(root: &Utf8Path) -> Result<Vec<Source>, String> {
     for top in ["crates", "xtask", "tests"] {
         for path in files(&root.join(top))? {
             let relative = path.strip_prefix(root).unwrap_or(&path);
-            if relative.extension() == Some("rs") && !relative.starts_with("tests/peers") {
+            if relative.extension() == Some("rs") && !is_other_workspace(relative) {
                 let text = fs::read_to_string(&path).map_err(|error| format!("{relative}: {error}"))?;
                 sources.push(Source::parse(relative.as_str(), &text)?);
             }
         }
     }
     Ok(sources)
+}
+
+fn is_other_workspace(file: &Utf8Path) -> bool {
+    file.starts_with("tests/peers") || file.starts_with("tests/fuzz")
 }
 
 /// Every file below a directory in order, without build output and hidden names.
