@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, Change, Clock, Detail, Event, FeedEntry, IdGen, KeyId, KeyRing, Page, PageRequest, Random,
-    ResourceRef, Revision, Scope, Severity, StoreError, StoreErrorKind, Timestamp, Versioned,
+    Author, Change, Clock, Detail, Details, Event, FeedEntry, FieldChange, IdGen, KeyId, KeyRing, Page,
+    PageRequest, Random, ResourceRef, Revision, Scope, Severity, StoreError, StoreErrorKind, Timestamp,
+    Versioned,
 };
 use stanchion_replica::Follow;
 
@@ -195,6 +196,7 @@ impl Engine {
             if key == before.value {
                 return Ok(before);
             }
+            event.changes = changes(&before.value, &key);
             match self.commit(author, expected, at, key.clone(), event).await {
                 Err(error) if is_conflict(&error) && tries < TRIES => tries += 1,
                 written => return Ok(before.replaced(key, written?, at)),
@@ -279,6 +281,25 @@ fn malformed() -> Outcome {
 
 fn time(at: Option<Timestamp>) -> Detail {
     at.map_or(Detail::Null, |at| at.to_string().into())
+}
+
+/// What a change has made of a key. Of a secret it tells that there is another one.
+fn changes(before: &ApiKey, after: &ApiKey) -> Vec<FieldChange> {
+    let fields = |key: &ApiKey| {
+        let status = match key.status {
+            KeyStatus::Active => "active",
+            KeyStatus::Revoked { .. } => "revoked",
+        };
+        let secret = (key.current.number, key.current.prefix.clone());
+        Details::from_iter([
+            ("status", Detail::from(status)),
+            ("generation", secret.0.into()),
+            ("secret", secret.1.into()),
+        ])
+    };
+    let kept =
+        |change: FieldChange| if change.field.as_str() == "secret" { change.redacted() } else { change };
+    FieldChange::between(&fields(before), &fields(after)).into_iter().map(kept).collect()
 }
 
 fn is_conflict(error: &Error) -> bool {

@@ -181,11 +181,13 @@ impl Engine {
                 let event = self
                     .event(author, at, scope, "denial.put", None, Some(&denial.subject))
                     .with_detail("permission", denial.permission.to_string());
-                let event = with_reason(event, denial.reason.as_ref());
+                let mut event = with_reason(event, denial.reason.as_ref());
                 let mut standing = records.denials.into_iter();
+                let before = standing.find(|standing| standing.value.permission == denial.permission);
+                event.changes = changes(before.as_ref(), Some(denial), denial_fields);
                 Ok(Prepared {
                     expected: records.revision,
-                    before: standing.find(|standing| standing.value.permission == denial.permission),
+                    before,
                     change: Some((RbacChange::PutDenial(denial.clone()), event)),
                 })
             })
@@ -211,7 +213,8 @@ impl Engine {
                 let mut standing = records.denials.into_iter();
                 let before = standing.find(|standing| standing.value.permission == *permission);
                 let event = || {
-                    let event = self.event(author, at, scope, "denial.lift", None, Some(subject));
+                    let mut event = self.event(author, at, scope, "denial.lift", None, Some(subject));
+                    event.changes = changes(before.as_ref(), None, denial_fields);
                     event.with_detail("permission", permission.to_string())
                 };
                 let (subject, permission) = (subject.clone(), permission.clone());
@@ -293,6 +296,11 @@ fn assignment_fields(assignment: &Assignment) -> Details {
     let times = times.into_iter().filter_map(|(name, time)| Some((name, Detail::from(time?.to_string()))));
     let reason = assignment.reason.as_ref().map(|reason| ("reason", Detail::from(reason.text().clone())));
     times.chain(reason).collect()
+}
+
+fn denial_fields(denial: &Denial) -> Details {
+    let reason = denial.reason.as_ref().map(|reason| ("reason", Detail::from(reason.text().clone())));
+    std::iter::once(("permission", Detail::from(denial.permission.to_string()))).chain(reason).collect()
 }
 
 fn texts<T: ToString>(all: impl Iterator<Item = T>) -> Detail {

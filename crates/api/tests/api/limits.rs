@@ -96,6 +96,8 @@ async fn a_caller_is_given_another_limit_and_its_own_back() {
     let created = world.send(&put).await.expect(201);
     assert_eq!(created["limit"], "50");
     world.clock.advance(std::time::Duration::from_secs(1));
+    let more = json!({"limit_id": "calls", "identifiers": "user:alice", "limit": 60});
+    world.send(&Ask::post("/v1/limits/overrides", more).by(&admin)).await.expect(200);
     world.send(&put).await.expect(200);
     let asked =
         |user: &str| Ask::post("/v1/limits/explain", json!({"subject": format!("user:{user}")})).by(&admin);
@@ -112,7 +114,16 @@ async fn a_caller_is_given_another_limit_and_its_own_back() {
     let detail = answer.problem(400, "invalid_request");
     assert_eq!(detail, "field `identifiers`: rule `calls` counts by user: name one of each");
     let scope = world.acme.scope();
-    assert_eq!(world.events(scope, "limit.override").await.len(), 2);
+    let told = world.events(scope, "limit.override").await;
+    let changes = |event: &stanchion_core::Event| serde_json::to_string(&event.changes).unwrap();
+    assert_eq!(
+        told.iter()
+            .filter(|event| changes(event)
+                .contains(r#"{"field":"limit","before":{"value":50},"after":{"value":60}}"#))
+            .count(),
+        1
+    );
+    assert_eq!(told.len(), 3);
 }
 
 #[tokio::test]

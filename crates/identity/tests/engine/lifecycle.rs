@@ -136,6 +136,16 @@ async fn events_say_what_was_done_and_hold_no_secret() {
     assert_eq!(actions(&events), ["key.issue", "key.rotate", "key.revoke"]);
     let details: Vec<String> =
         events.iter().map(|event| serde_json::to_string(&event.details).unwrap()).collect();
+    let changes: Vec<String> =
+        events.iter().map(|event| serde_json::to_string(&event.changes).unwrap()).collect();
+    assert_eq!(
+        changes,
+        [
+            "[]",
+            r#"[{"field":"generation","before":{"value":1},"after":{"value":2}},{"field":"secret","before":"redacted","after":"redacted"}]"#,
+            r#"[{"field":"status","before":{"value":"active"},"after":{"value":"revoked"}}]"#,
+        ]
+    );
     let (prefix, prefix_2) = (&first.expose()[..13], &second.expose()[..13]);
     assert_eq!(
         details[0],

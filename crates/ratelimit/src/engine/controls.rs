@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use stanchion_core::{
-    Author, Change, Event, ResourceRef, Revision, Scope, StoreErrorKind, Timestamp, Versioned,
+    Author, Change, Details, Event, FieldChange, ResourceRef, Revision, Scope, StoreErrorKind, Timestamp,
+    Versioned,
 };
 
 use super::Engine;
@@ -164,7 +165,8 @@ impl Engine {
                 Some(before) => before.replaced(control.clone(), next, at),
                 None => Versioned::created(control.clone(), next, at),
             };
-            let events = vec![self.control_event(author, action, scope, at, &control)];
+            let before = before.map(|before| &before.value);
+            let events = vec![self.control_event(author, action, scope, at, (before, Some(&control)))];
             changes.push(RuleChange::PutControl(control));
             let actor = author.actor.clone();
             match self.rules.apply(scope, Change { expected: revision, at, actor, events, changes }).await {
@@ -196,7 +198,7 @@ impl Engine {
                 expected: revision,
                 at,
                 actor: author.actor.clone(),
-                events: vec![self.control_event(author, action, scope, at, &found.value)],
+                events: vec![self.control_event(author, action, scope, at, (Some(&found.value), None))],
                 changes: vec![RuleChange::DeleteControl(id.clone())],
             };
             match self.rules.apply(scope, change).await {
@@ -210,34 +212,54 @@ impl Engine {
         }
     }
 
+    /// Tells what was made of a control, from what it was and what it is.
     fn control_event(
         &self,
         author: &Author,
         action: &'static str,
         scope: Scope,
         at: Timestamp,
-        control: &Control,
+        (before, after): (Option<&Control>, Option<&Control>),
     ) -> Event {
         let mut event = author.event(&*self.ids, at, scope, action);
-        let (rule, identifiers) = match control {
-            Control::Override(one) => (Some(&one.rule), Some(&one.identifiers)),
-            Control::Quarantine(one) => (one.rule.as_ref(), Some(&one.identifiers)),
-            Control::Reset(one) => (None, one.identifiers.as_ref()),
+        let (rule, identifiers) = match after.or(before) {
+            Some(Control::Override(one)) => (Some(&one.rule), Some(&one.identifiers)),
+            Some(Control::Quarantine(one)) => (one.rule.as_ref(), Some(&one.identifiers)),
+            Some(Control::Reset(one)) => (None, one.identifiers.as_ref()),
+            None => (None, None),
         };
         event.targets.extend(rule.and_then(|rule| ResourceRef::new("limit", rule.shared()).ok()));
         if let Some(identifiers) = identifiers {
             event.details.push("identifiers", identifiers.to_string());
         }
-        match control {
-            Control::Override(one) => {
-                event.details.push("limit", one.limit);
-                event.details.push("burst", one.burst);
-            }
-            Control::Quarantine(one) => event.details.push("until", one.until.to_string()),
-            Control::Reset(_) => {}
-        }
+        let fields = |control: Option<&Control>| control.map(fields).unwrap_or_default();
+        event.changes = FieldChange::between(&fields(before), &fields(after));
         event
     }
+}
+
+/// What of a control may change from one to the next.
+fn fields(control: &Control) -> Details {
+    let mut fields = Details::default();
+    let reason = match control {
+        Control::Override(one) => {
+            fields.push("limit", one.limit);
+            fields.push("burst", one.burst);
+            if let Some(expires_at) = one.expires_at {
+                fields.push("expires_at", expires_at.to_string());
+            }
+            one.reason.as_ref()
+        }
+        Control::Quarantine(one) => {
+            fields.push("until", one.until.to_string());
+            one.reason.as_ref()
+        }
+        Control::Reset(_) => None,
+    };
+    if let Some(reason) = reason {
+        fields.push("reason", reason.clone());
+    }
+    fields
 }
 
 fn check_override(scope: Scope, rule: &Rule, control: &Override) -> Result<(), Error> {

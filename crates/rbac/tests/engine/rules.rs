@@ -261,6 +261,10 @@ async fn a_write_tells_what_stood_there_before_and_what_stands_there_now() {
     world.give(scope, assignment()).await;
     world.revoke(scope, "alice", "viewer").await;
     world.engine.delete_role(&author(), scope, &id("viewer"), revision).await.unwrap();
+    let denial = || Denial::new(user("alice"), permission("x:z"));
+    world.engine.deny(&author(), scope, denial().because("leaves".parse().unwrap())).await.unwrap();
+    world.engine.deny(&author(), scope, denial()).await.unwrap();
+    world.engine.lift_denial(&author(), scope, &user("alice"), &permission("x:z")).await.unwrap();
     let pending = world.outbox.pending(SystemScope::new("test"), 100).await.unwrap();
     let told = pending.iter().map(|record| {
         let event = &record.event;
@@ -281,6 +285,9 @@ async fn a_write_tells_what_stood_there_before_and_what_stands_there_now() {
             format!(r#"assignment.put [{{"field":"expires_at","before":{expiry}}}]"#),
             "assignment.revoke []".to_owned(),
             format!("role.delete {}", all("before", r#"["x:y","x:z"]"#)),
+            r#"denial.put [{"field":"permission","after":{"value":"x:z"}},{"field":"reason","after":{"value":"leaves"}}]"#.to_owned(),
+            r#"denial.put [{"field":"reason","before":{"value":"leaves"}}]"#.to_owned(),
+            r#"denial.lift [{"field":"permission","before":{"value":"x:z"}}]"#.to_owned(),
         ]
     );
 }
