@@ -17,8 +17,8 @@ use stanchion_audit::{
     verify_proof,
 };
 use stanchion_core::{
-    Actor, Category, Detail, Details, Event, EventId, IdGen as _, KeyRing, ManualClock, PageRequest, Scope,
-    Secret, SeededRandom, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp,
+    Actor, Category, Clock as _, Detail, Details, Event, EventId, IdGen as _, KeyRing, ManualClock,
+    PageRequest, Scope, Secret, SeededRandom, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp,
 };
 
 const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
@@ -29,6 +29,7 @@ struct Altered {
     inner: MemoryLedgerStore,
     alter: Mutex<Option<Alteration>>,
     fails: AtomicBool,
+    refuses: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,9 @@ impl LedgerStore for Altered {
 #[async_trait]
 impl TreeStore for Altered {
     async fn grow(&self, system: SystemScope, growth: &Growth) -> Result<GrowOutcome, StoreError> {
+        if self.refuses.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "altered", "grow"));
+        }
         if self.fails.swap(false, Ordering::SeqCst) {
             // It is written, and nobody knows.
             self.inner.grow(system, growth).await?;
@@ -145,7 +149,8 @@ struct Setup {
 impl Setup {
     fn new() -> Self {
         let inner = MemoryLedgerStore::new(100_000);
-        let store = Altered { inner, alter: Mutex::default(), fails: AtomicBool::new(false) };
+        let (alter, fails, refuses) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
+        let store = Altered { inner, alter, fails, refuses };
         let ids = Arc::new(SeededRandom::new(1));
         Self { clock: Arc::new(ManualClock::at(NOON)), store: Arc::new(store), ids }
     }
@@ -372,6 +377,24 @@ async fn a_reply_that_was_lost_forks_no_tree() {
             let proof = prover.prove_growth(chain, 10).await.unwrap().unwrap();
             let (from, to) = ((10, &first.root), (20, &second.root));
             assert_eq!(verify_consistency(from, to, &proof.hashes), Ok(()));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_away_is_asked_again_long_before_anybody_looks_for_what_was_left() {
+    let setup = Setup::new();
+    setup
+        .run(async |ledger, prover| {
+            setup.append(ledger, tenant(2), 1).await;
+            covered(prover, standard(tenant(2)), 1).await;
+            let began = setup.clock.now();
+            setup.store.refuses.store(true, Ordering::SeqCst);
+            setup.append(ledger, tenant(1), 10).await;
+            covered(prover, standard(tenant(1)), 10).await;
+            assert!(!setup.store.refuses.load(Ordering::SeqCst), "it was asked and refused");
+            let took = setup.clock.now().since(began).as_secs();
+            assert!(took < 10, "covered after {took} seconds");
         })
         .await;
 }
