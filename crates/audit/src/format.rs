@@ -101,6 +101,27 @@
 //! left nothing out, that there is no other chain, and that nothing is newer than the checkpoint. `verifier_keys` are there to compare
 //! with; trust in a key comes from elsewhere.
 //!
+//! # Bundles as events of OCSF
+//!
+//! The same bundle as events of OCSF 1.8.0 is `stanchion.audit.ocsf/v1`: JSON lines of at most 1 MiB, each an event that the published
+//! schema finds valid, the names of every object in the order of their bytes. The bundle's line stands in `unmapped.stanchion`; of an
+//! `entry` without `canonical`, which stands in `raw_data`. Entries are events of the class that their action says; all other lines are
+//! events of the base class. Nothing but the entry decides what its event is, so a verifier makes it again and compares byte by byte: an
+//! event that tells something else than its entry is found. `sha256` is over the bytes of the file as it is. For the rest, what is
+//! proven is what a bundle proves.
+//!
+//! | field of OCSF | value |
+//! |---|---|
+//! | `raw_data` | the canonical event, verbatim |
+//! | `metadata.uid`, `sequence`, `log_name`, `tenant_uid` | the event's id, the entry's number, its chain, the scope |
+//! | `metadata.logged_time`, `time`, `original_time` | `recorded_at` and `occurred_at` in milliseconds; `occurred_at` in full |
+//! | `metadata.correlation_uid` | the request, else the trace |
+//! | `unmapped.attestation` | `fingerprint` (the leaf), `chain_uid`, `authority_uid`, `uid` |
+//!
+//! OCSF 1.8.0 has neither the profile `record_integrity` nor the object `attestation` that the schema's next version has. So the object
+//! stands in `unmapped` under the names it has there. It has no `prev_event`, since whole chains show that anyway, and no `signatures`:
+//! what is signed is the checkpoint.
+//!
 //! # What is detected
 //!
 //! Altering any byte of an entry, taking one out of the middle, exchanging or putting in entries breaks the chain at that entry.

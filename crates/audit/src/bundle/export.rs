@@ -3,7 +3,7 @@ use std::fmt;
 
 use stanchion_core::Scope;
 
-use super::{BundleWriter, ChainBase, ChainCount, FORMAT, Log, Manifest};
+use super::{BundleWriter, ChainBase, ChainCount, Form, Log, Manifest};
 use crate::tree::{Path, TileId};
 use crate::{ChainId, Checkpoint, Digest, Error, Head, Place, Prover, Query, Row};
 
@@ -49,19 +49,22 @@ impl Prover {
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read.
-    pub async fn export(&self, scope: Scope, query: Query) -> Result<Export, Error> {
+    pub async fn export(&self, scope: Scope, query: Query, form: Form) -> Result<Export, Error> {
         let shared = self.ledger.shared();
         // First: what is recorded meanwhile is newer.
         let checkpoints = self.checkpoints(scope).await?;
         let chains = shared.store.chains(scope).await?;
         let is_whole = query.is_whole_chains();
-        let mut writer = BundleWriter::new(Manifest {
-            format: FORMAT.to_owned(),
-            scope,
-            exported_at: shared.clock.now(),
-            class: query.class,
-            query: (!is_whole).then(|| query.filters()),
-        });
+        let mut writer = BundleWriter::new(
+            Manifest {
+                format: form.name().to_owned(),
+                scope,
+                exported_at: shared.clock.now(),
+                class: query.class,
+                query: (!is_whole).then(|| query.filters()),
+            },
+            form,
+        );
         if is_whole {
             for chain in chains.iter().filter(|chain| query.may_match(chain.id.class)) {
                 let covered = checkpoints.iter().find(|checkpoint| checkpoint.chain == chain.id);
