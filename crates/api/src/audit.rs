@@ -1,6 +1,8 @@
+pub(crate) mod actions;
 pub(crate) mod export;
 pub(crate) mod proofs;
 pub(crate) mod report;
+pub(crate) mod tail;
 
 use std::net::IpAddr;
 
@@ -10,10 +12,13 @@ use stanchion_audit::{self as audit, ChainId, Digest, RetentionClass, Verdict};
 use stanchion_core::{
     Category, Event, EventId, Outcome, ProblemCode, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::Required;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, PartialSchema as _, ToSchema};
 
-use crate::answer::{Found, List};
-use crate::call::{Call, Nothing, Paged};
+use crate::answer::Found;
+use crate::call::{Beside, Call, Nothing, Paged, Parameter, Parameters};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
@@ -31,7 +36,11 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Lists what was recorded, newest first.",
             list,
         )
-        .note("Every filter that is given must hold. Entries that are recorded meanwhile do not move a page."),
+        .note(
+            "Every filter that is given must hold. Entries that are recorded meanwhile do not move a page. With `proofs=true` each entry \
+             comes with its proof, and the page with the checkpoints they are proven against; `stanchion audit verify` checks the page \
+             offline. That no entry was left out of the page is not proven: an export of whole chains proves that.",
+        ),
         Operation::new(
             Method::GET,
             "/v1/audit/verification",
@@ -74,6 +83,25 @@ pub(crate) struct Entry {
     /// The event, read from the signed bytes.
     #[schema(value_type = EventBody)]
     event: Event,
+    /// With `proofs=true`: the event and its proof as a C2SP tlog-proof; `null` when the entry is newer than its chain's checkpoint, which
+    /// is about a second old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Option<String>)]
+    proof: Option<Option<String>>,
+}
+
+/// A page of entries.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntryPage)]
+pub(crate) struct EntryPage {
+    /// The entries, newest first.
+    items: Vec<Entry>,
+    /// The token of the next page; `null` after the last.
+    next_page: Option<String>,
+    /// With `proofs=true`: the latest checkpoint of each chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    checkpoints: Option<Vec<proofs::Checkpoint>>,
 }
 
 /// Something that happened.
@@ -256,14 +284,51 @@ impl From<audit::Entry> for Entry {
             signature: entry.mac,
             key_epoch: entry.key_epoch,
             event: entry.event,
+            proof: None,
         }
     }
 }
 
-async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
+/// Whether entries come with their proofs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proofs {
+    With,
+    Without,
+}
+
+impl Parameter for Proofs {
+    fn document(document: &mut Document) {
+        let says = "`true` to have each entry with its proof.";
+        document.parameter(ParameterIn::Query, "proofs", says, Required::False, bool::schema());
+    }
+
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
+        match parameters.take("proofs").as_deref() {
+            Some("true") => Ok(Self::With),
+            None | Some("false") => Ok(Self::Without),
+            Some(_) => Err(Failure::invalid("parameter `proofs`: use `true` or `false`")),
+        }
+    }
+}
+
+async fn list(
+    call: Call,
+    Beside(proofs, paged): Beside<Proofs, Paged<EntryFilter>>,
+) -> Result<Found<EntryPage>, Failure> {
     let query = audit::Query::from(&paged.filter);
-    let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
-    Ok(paged.answer(&call, page))
+    if proofs == Proofs::Without {
+        let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
+        let next_page = paged.next(&call, &page);
+        let items = page.items.into_iter().map(Entry::from).collect();
+        return Ok(Found(EntryPage { items, next_page, checkpoints: None }));
+    }
+    let prover = &call.api.state.prover;
+    let audit::ProvenPage { page, checkpoints } = prover.query(call.scope, &query, &paged.page).await?;
+    let next_page = paged.next(&call, &page);
+    let entry = |found: audit::PageEntry| Entry { proof: Some(found.proof), ..Entry::from(found.entry) };
+    let items = page.items.into_iter().map(entry).collect();
+    let checkpoints = checkpoints.into_iter().map(|checkpoint| proofs::shown(prover, checkpoint));
+    Ok(Found(EntryPage { items, next_page, checkpoints: Some(checkpoints.collect()) }))
 }
 
 /// What a verification found.

@@ -14,6 +14,8 @@ pub(crate) fn all() -> Vec<Operation> {
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::actions::operations(),
+        audit::tail::operations(),
         audit::export::operations(),
         audit::proofs::operations(),
         audit::report::operations(),

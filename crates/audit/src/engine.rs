@@ -19,7 +19,7 @@ use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict, Verification,
+    LedgerStore, Place, Prover, Query, Receipt, Row, Sequencer, Signer, TreeStore, Verdict, Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -271,14 +271,25 @@ impl Ledger {
     /// [`Error::InvalidPageKey`] for a page key that is none of ours, [`Error::Unreadable`] for an entry whose bytes are no event,
     /// [`Error::Store`] when the store cannot be read.
     pub async fn query(&self, scope: Scope, query: &Query, page: &PageRequest) -> Result<Page<Entry>, Error> {
+        let Page { items, next } = self.rows(scope, query, page).await?;
+        let items = items.iter().map(Entry::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// Returns what [`query`](Self::query) does, as it is stored.
+    pub(crate) async fn rows(
+        &self,
+        scope: Scope,
+        query: &Query,
+        page: &PageRequest,
+    ) -> Result<Page<Row>, Error> {
         let before = page.key().map(str::parse).transpose()?;
         let limit = page.limit();
-        let mut rows = self.shared.store.query(scope, query, before, limit + 1).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
+        let mut items = self.shared.store.query(scope, query, before, limit + 1).await?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
         let next = last.map(|row| Place::from(row).to_string());
-        let items = rows.iter().map(Entry::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items, next })
     }
 

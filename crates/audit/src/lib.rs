@@ -85,11 +85,15 @@ mod prover;
 mod query;
 mod sequencer;
 mod store;
+mod tail;
 pub mod tree;
 mod tree_store;
 mod verify;
 
-pub use actions::{ActionType, Actions, InvalidAction, Origin, is_action};
+pub use actions::{
+    ActionSchema, ActionType, Actions, InvalidAction, Origin, SchemaCheck, UnknownActions, Violation,
+    is_action,
+};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
@@ -104,9 +108,12 @@ pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
-pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
+pub use prover::{
+    ConsistencyProof, InclusionProof, PageEntry, Proven, ProvenPage, Prover, Unproven, verify_proof,
+};
 pub use query::{Place, Query};
 pub use sequencer::Sequencer;
 pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use tail::{Cursor, Tailed};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};
 pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};

@@ -1,3 +1,5 @@
+mod page;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +48,8 @@ pub struct ConsistencyProof {
     pub hashes: Vec<Digest>,
 }
 
+pub use page::{PageEntry, ProvenPage};
+
 /// What the first line of a proof in C2SP's tlog-proof says.
 const PROOF: &str = "c2sp.org/tlog-proof@v1";
 
@@ -54,11 +58,15 @@ impl InclusionProof {
     /// key. Other tools that read such proofs hash the event themselves.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let extra = BASE64.encode(&self.canonical);
-        let index = self.entry.seq.saturating_sub(1);
-        let hashes: String = self.hashes.iter().map(|hash| BASE64.encode(hash.bytes()) + "\n").collect();
-        format!("{PROOF}\nextra {extra}\nindex {index}\n{hashes}\n{}", self.checkpoint.note)
+        proof_text(&self.canonical, self.entry.seq, &self.hashes, &self.checkpoint)
     }
+}
+
+fn proof_text(canonical: &[u8], seq: u64, hashes: &[Digest], checkpoint: &Checkpoint) -> String {
+    let extra = BASE64.encode(canonical);
+    let index = seq.saturating_sub(1);
+    let hashes: String = hashes.iter().map(|hash| BASE64.encode(hash.bytes()) + "\n").collect();
+    format!("{PROOF}\nextra {extra}\nindex {index}\n{hashes}\n{}", checkpoint.note)
 }
 
 /// What a proof in C2SP's tlog-proof proved.

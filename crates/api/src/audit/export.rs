@@ -8,13 +8,17 @@ use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use http::Method;
 use stanchion_audit as audit;
-use stanchion_audit::bundle::{ChainCount, Export};
+use stanchion_audit::bundle::{ChainCount, Export, Form};
 use stanchion_audit::{Draft, Refused, Reserved};
 use stanchion_core::{Author, Category, Detail, Details, Event, Outcome, ProblemCode, Scope, Severity, Text};
+use utoipa::PartialSchema as _;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::ParameterIn;
 
 use super::{EntryFilter, READ};
 use crate::answer::Streamed;
-use crate::call::{Call, Query};
+use crate::call::{Beside, Call, Parameter, Parameters, Query};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::state::Api;
@@ -33,7 +37,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         .note(
             "A bundle of the format `stanchion.audit.bundle/v1`, which `stanchion audit verify` checks offline with a verifier key. \
              Without filters, or with `class` alone, whole chains up to their checkpoints: that no entry is missing is proven too. With \
-             other filters the entries that match, newest first, each with its proof. A file without an `end` line was cut off. Before \
+             other filters the entries that match, newest first, each with its proof. With `format=ocsf` every line is an event of OCSF \
+             1.8.0, and the file proves the same; lines of `class_uid` 0 are no events of yours but what proves them. A file without an `end` line was cut off. Before \
              the first byte is sent the export is recorded as `audit.export_begun`, and afterwards, with how much was sent, as \
              `audit.exported`.",
         )
@@ -41,13 +46,32 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn export(call: Call, Query(filter): Query<EntryFilter>) -> Result<Streamed, Failure> {
+impl Parameter for Form {
+    fn document(document: &mut Document) {
+        let says =
+            "How it is written: `jsonl`, as it is, or `ocsf`, as events of OCSF; `jsonl` when left out.";
+        document.parameter(ParameterIn::Query, "format", says, Required::False, String::schema());
+    }
+
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
+        match parameters.take("format").as_deref() {
+            None | Some("jsonl") => Ok(Self::Lines),
+            Some("ocsf") => Ok(Self::Ocsf),
+            Some(_) => Err(Failure::invalid("parameter `format`: use `jsonl` or `ocsf`")),
+        }
+    }
+}
+
+async fn export(
+    call: Call,
+    Beside(form, Query(filter)): Beside<Form, Query<EntryFilter>>,
+) -> Result<Streamed, Failure> {
     let ledger = &call.engines().audit;
     let query = audit::Query::from(&filter);
     let filters = query.filters();
     let reserve = || ledger.reserve(call.scope).map_err(refused);
     let (begun, ended) = (reserve()?, reserve()?);
-    let export = call.api.state.prover.export(call.scope, query).await?;
+    let export = call.api.state.prover.export(call.scope, query, form).await?;
     let record = Record { scope: call.scope, author: call.author(), filters };
     // Nothing leaves the ledger that it does not tell of.
     begun.append(Draft::Event(record.event(&call.api, "audit.export_begun"))).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use stanchion_audit::{self as audit, ActionType, ChainId, Digest, Draft};
 use stanchion_core::{
     Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, RequestId, ResourceRef,
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
+/// The detail that says by which version of its action's schema an event was checked.
+const VERSION: &str = "schema_version";
 /// How far a reporter's clock may be ahead of ours.
 const SKEW: Duration = Duration::from_secs(300);
 
@@ -92,6 +95,10 @@ pub(crate) struct Report {
     #[serde(default)]
     #[schema(required = false, value_type = Object)]
     details: Details,
+    /// By which version of the action's schema it is checked, if the action has one; the newest when left out. It is recorded as the
+    /// detail `schema_version`.
+    #[schema(value_type = Option<u32>)]
+    schema_version: Option<u32>,
 }
 
 /// What a reported event belongs together with.
@@ -161,6 +168,7 @@ impl Report {
     /// Makes the event. Nothing but the credential and the body is in it, so that it is the same however often it is sent.
     fn into_event(self, call: &Call) -> Result<Event, Failure> {
         let category = self.category(call)?;
+        let version = self.checked(call)?;
         let (id, occurred_at) = match (self.id, self.occurred_at) {
             (Some(_), None) => {
                 let detail = "field `occurred_at`: say when it happened, so that with this `id` it is the same event when it is sent again";
@@ -184,7 +192,55 @@ impl Report {
         event.correlation = stanchion_core::Correlation { request, trace, session, parent };
         event.source = Source { ip: self.source.ip, user_agent: self.source.user_agent };
         event.details = self.details;
+        if let Some(version) = version {
+            event.details.push(VERSION, version);
+        }
         Ok(event)
+    }
+
+    /// Checks the event by the schema of its action. Returns the version it was checked by.
+    fn checked(&self, call: &Call) -> Result<Option<u32>, Failure> {
+        let action = self.action.as_str();
+        let schemas = call.api.state.actions.get(action).map(|known| &known.schemas);
+        let newest = schemas.and_then(|schemas| schemas.last_key_value());
+        let Some((schemas, (newest, _))) = schemas.zip(newest) else {
+            return match self.schema_version {
+                Some(_) => Err(Failure::invalid(format!("field `schema_version`: `{action}` has no schema"))),
+                None => Ok(None),
+            };
+        };
+        if self.details.get(VERSION).is_some() {
+            return Err(Failure::invalid(format!("field `details.{VERSION}`: say it as `{VERSION}`")));
+        }
+        let version = self.schema_version.unwrap_or(*newest);
+        let schema = schemas.get(&version).ok_or_else(|| {
+            let known: Vec<String> = schemas.keys().map(ToString::to_string).collect();
+            let known = known.join(", ");
+            Failure::invalid(format!("field `schema_version`: of `{action}` there is {known}"))
+        })?;
+        schema.check(&self.shape()).map_err(|audit::Violation { path, message }| {
+            let place = if path.is_empty() { String::new() } else { format!("field `{path}`: ") };
+            Failure::invalid(format!("{place}{message} (schema {version} of `{action}`)"))
+        })?;
+        Ok(Some(version))
+    }
+
+    /// What schemas speak of.
+    fn shape(&self) -> Value {
+        let Self { outcome, reason, severity, on_behalf_of, targets, changes, details, .. } = self;
+        let mut shape =
+            json!({ "outcome": outcome, "targets": targets, "changes": changes, "details": details });
+        let given = [
+            ("reason", reason.as_ref().map(|reason| json!(reason))),
+            ("severity", severity.map(|severity| json!(severity))),
+            ("on_behalf_of", on_behalf_of.as_ref().map(|subject| json!(subject))),
+        ];
+        for (name, value) in given {
+            if let (Some(value), Some(shape)) = (value, shape.as_object_mut()) {
+                shape.insert(name.to_owned(), value);
+            }
+        }
+        shape
     }
 
     fn category(&self, call: &Call) -> Result<Category, Failure> {
@@ -203,6 +259,11 @@ impl Report {
                 "field `action`: {}",
                 audit::InvalidAction::Name(self.action.clone())
             ))),
+            (None, _) if call.api.state.actions.unknown() == audit::UnknownActions::Refuse => {
+                Err(Failure::invalid(format!(
+                    "field `action`: `{action}` is no known action, and only those are taken here; `GET /v1/audit/actions` lists them"
+                )))
+            }
             (None, Some(given)) => Ok(given),
             (None, None) => Err(Failure::invalid(format!(
                 "field `category`: say which, since `{action}` is no known action"

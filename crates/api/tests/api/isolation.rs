@@ -56,6 +56,8 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_quarantines"
         | "list_routes"
         | "list_audit_events"
+        | "list_audit_actions"
+        | "follow_audit_events"
         | "list_audit_checkpoints"
         | "export_audit"
         | "read_audit_log"

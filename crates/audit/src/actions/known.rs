@@ -1,5 +1,7 @@
 //! The table of actions that are known without anybody's doing.
 
+use std::collections::BTreeMap;
+
 use stanchion_core::Category::{self, Access, Administration, Authentication, DataAccess, Security, System};
 use stanchion_core::Text;
 
@@ -86,7 +88,14 @@ pub(super) fn all() -> impl Iterator<Item = ActionType> {
     let typed = |origin| {
         move |&(action, category, title, event_type): &Line| {
             let (action, title) = (Text::Static(action), Text::Static(title));
-            ActionType { action, category, title, event_type: event_type.map(Text::Static), origin }
+            ActionType {
+                action,
+                category,
+                title,
+                event_type: event_type.map(Text::Static),
+                origin,
+                schemas: BTreeMap::new(),
+            }
         }
     };
     OWN.iter().map(typed(Origin::Own)).chain(COMMON.iter().map(typed(Origin::Reported)))

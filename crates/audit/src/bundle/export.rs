@@ -1,11 +1,11 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use stanchion_core::Scope;
 
 use super::{BundleWriter, ChainBase, ChainCount, Form, Log, Manifest};
-use crate::tree::{Path, TileId};
-use crate::{ChainId, Checkpoint, Digest, Error, Head, Place, Prover, Query, Row};
+use crate::tree::Path;
+use crate::{ChainId, Checkpoint, Error, Head, Place, Prover, Query};
 
 /// How many entries are read at a time: with events of the greatest size, 8 MiB.
 const PAGE: usize = 128;
@@ -168,7 +168,8 @@ impl Export {
     async fn matches(&mut self, before: Option<Place>) -> Result<Next, Error> {
         let store = &self.prover.ledger.shared().store;
         let rows = store.query(self.scope, &self.query, before, PAGE).await?;
-        let proofs = self.proofs(&rows).await?;
+        let checkpoints: Vec<Checkpoint> = self.parts.iter().map(|part| part.checkpoint.clone()).collect();
+        let proofs = self.prover.proofs(&checkpoints, &rows).await?;
         for (row, proof) in rows.iter().zip(proofs) {
             match proof {
                 Some(proof) => self.writer.entry(row, Some(proof)),
@@ -177,29 +178,6 @@ impl Export {
         }
         let last = rows.last().filter(|_| rows.len() == PAGE);
         Ok(last.map_or(Next::End, |row| Next::Matches(Some(row.into()))))
-    }
-
-    /// Proves entries from tiles that are read once for all of them; `None` for those that no checkpoint covers.
-    async fn proofs(&self, rows: &[Row]) -> Result<Vec<Option<Vec<Digest>>>, Error> {
-        let mut tiles = Vec::new();
-        let path = |row: &Row, checkpoint: &Checkpoint| {
-            let index = row.seq.checked_sub(1).filter(|_| row.chain == checkpoint.chain)?;
-            Path::inclusion(index, checkpoint.size)
-        };
-        for Part { checkpoint, .. } in &self.parts {
-            let paths = rows.iter().filter_map(|row| path(row, checkpoint));
-            let ids: BTreeSet<TileId> = paths.flat_map(|path| path.tiles()).collect();
-            let ids: Vec<TileId> = ids.into_iter().collect();
-            tiles.push(self.prover.tiles(checkpoint.chain, checkpoint.size, &ids).await?);
-        }
-        let proof = |row: &Row| {
-            let mut parts = self.parts.iter().zip(&tiles);
-            let found = parts.find_map(|(part, tiles)| Some((path(row, &part.checkpoint)?, tiles)));
-            let Some((path, tiles)) = found else { return Ok(None) };
-            let hashes = path.hashes(|id| tiles.iter().find(|tile| tile.id == id));
-            hashes.map(Some).ok_or(Error::NoProof { chain: row.chain })
-        };
-        rows.iter().map(proof).collect()
     }
 }
 
