@@ -78,6 +78,7 @@ mod entry;
 mod error;
 pub mod format;
 mod hash;
+mod log_files;
 mod memory;
 mod moved;
 mod note;
@@ -106,6 +107,7 @@ pub use engine::{Ledger, Refused, Reserved, Stats};
 pub use entry::{Content, Entry, Projection, Receipt, Row, Seal};
 pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
+pub use log_files::{LogBreak, LogFault, LogProof, LogVerdict, log_files, verify_log};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use prover::{
