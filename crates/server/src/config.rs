@@ -1,5 +1,6 @@
 //! What an operator sets: one TOML file, the environment's overrides, and the line of everything that is wrong.
 
+mod actions;
 mod document;
 mod problem;
 mod read;
@@ -30,6 +31,7 @@ use stanchion_tower::Dialects;
 use crate::environment::Environment;
 use crate::log::LogConfig;
 
+pub use actions::{ActionConfig, SchemaConfig};
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
 pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
@@ -196,6 +198,10 @@ pub struct AuditConfig {
     pub checkpoint_keys: KeyVersions,
     /// How often checkpoints are made, and told.
     pub checkpoints: audit::CheckpointConfig,
+    /// What becomes of reported events whose action is not known: `accept` or `refuse`.
+    pub unknown_actions: audit::UnknownActions,
+    /// Actions that are known beside those that always are.
+    pub actions: Vec<ActionConfig>,
 }
 
 impl Default for AuditConfig {
@@ -206,6 +212,8 @@ impl Default for AuditConfig {
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
             checkpoints: audit::CheckpointConfig::default(),
+            unknown_actions: audit::UnknownActions::default(),
+            actions: Vec::new(),
         }
     }
 }
@@ -283,6 +291,7 @@ impl Config {
         let mut config = config.and_then(|config| validate::settings(config, &mut document, &mut problems));
         if let Some(config) = &mut config {
             rules::from_files(config, path, &document, &mut problems);
+            actions::check(config, path, &document, &mut problems);
             validate::together(config, &document, &mut problems);
             rules::from_presets(config, &document, &mut problems);
             if secrets == Secrets::Required {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
+use stanchion_audit::{Actions, CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -46,6 +46,7 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     prover: Prover,
+    actions: Arc<Actions>,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -94,6 +95,10 @@ impl Platform {
         let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer::default());
         let random = Arc::new(SystemRandom::default());
         let keys = Keys::resolve(config, path, environment, &*random)?;
+        let actions = config.actions(path).map_err(|problems| {
+            let lines = problems.into_iter().map(|(_, problem)| problem);
+            invalid("an action of `audit.actions` is not valid").with_lines(lines)
+        })?;
         let stores = Stores::open(config, path, environment, &clock).await?;
 
         let tenancy = Arc::new(tenancy::Engine::new(
@@ -197,11 +202,22 @@ impl Platform {
             readiness,
             page_keys: keys.pages,
             prover,
+            actions: Arc::new(actions),
             stores,
             leased,
             freshness: all,
         };
         Ok((platform, Work { sequencer, checkpointer, recorder, followers }))
+    }
+
+    /// Returns what proves the audit ledger.
+    pub(crate) const fn prover(&self) -> &Prover {
+        &self.prover
+    }
+
+    /// Returns where everything is kept.
+    pub(crate) const fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// Compiles the routes of a new configuration; what was counted on a route goes on.
@@ -265,7 +281,7 @@ impl Platform {
             envoy,
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
-            actions: Arc::default(),
+            actions: Arc::clone(&self.actions),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
             page_keys: self.page_keys.clone(),

@@ -1,9 +1,9 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::admin::args::{Scoped, Session};
+use crate::admin::args::{Output, Scoped, Session};
 use crate::admin::view::{self, View};
-use crate::admin::what::{Audit, Limit, Override, Quarantine, Usage};
+use crate::admin::what::{Audit, ExportFormat, Limit, Override, Quarantine, Usage, Wanted};
 use crate::admin::who::{Assign, Key, Role, Tenant};
 
 /// What a command asks of the admin API. Making it takes no server, so that what each command asks can be read and tested.
@@ -54,6 +54,11 @@ impl Request {
         Self { method, path: path.into(), query: Vec::new(), body: None, guard: Guard::None }
     }
 
+    /// Reads what a path names.
+    pub(super) fn get(path: impl Into<Vec<Segment>>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
     fn all(method: Method, group: &'static str) -> Self {
         Self::new(method, [Segment::Fixed(group)])
     }
@@ -65,6 +70,20 @@ impl Request {
     fn asking(mut self, name: &'static str, value: Option<String>) -> Self {
         self.query.extend(value.map(|value| (name, value)));
         self
+    }
+
+    /// Asks for certain entries of the ledger only.
+    fn wanting(self, wanted: Wanted) -> Self {
+        self.asking("class", wanted.class)
+            .asking("action", wanted.action)
+            .asking("actor", wanted.actor)
+            .asking("target", wanted.target)
+            .asking("outcome", wanted.outcome)
+            .asking("category", wanted.category)
+            .asking("severity", wanted.severity)
+            .asking("request", wanted.request)
+            .asking("since", wanted.since)
+            .asking("until", wanted.until)
     }
 
     /// Adds a body; what is null was not given and is left out.
@@ -372,15 +391,21 @@ impl From<Audit> for Plan {
     fn from(command: Audit) -> Self {
         let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
         match command {
-            Audit::List { action, actor, request, outcome, since, until, listed, scoped } => {
+            Audit::Query { wanted, proofs, listed, mut scoped } => {
+                if proofs {
+                    scoped.session.output = Output::Json;
+                }
                 Request::new(Method::GET, path("events"))
-                    .asking("action", action)
-                    .asking("actor", actor)
-                    .asking("request", request)
-                    .asking("outcome", outcome)
-                    .asking("since", since)
-                    .asking("until", until)
+                    .wanting(wanted)
+                    .asking("proofs", proofs.then(|| "true".to_owned()))
                     .listed(scoped, listed.limit, View::Table(view::ENTRIES))
+            }
+            Audit::Tail { wanted, lines, scoped, .. } => Request::new(Method::GET, path("tail"))
+                .wanting(wanted)
+                .asking("limit", Some(lines.to_string()))
+                .shown(scoped, View::Table(view::ENTRIES)),
+            Audit::Actions { scoped } => {
+                Request::new(Method::GET, path("actions")).shown(scoped, View::Table(view::ACTIONS))
             }
             Audit::Checkpoints { scoped } => {
                 Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
@@ -391,17 +416,9 @@ impl From<Audit> for Plan {
                     .asking("event", Some(event))
                     .shown(scoped, View::Text("/proof"))
             }
-            Audit::Export { wanted, scoped, .. } => Request::new(Method::GET, path("export"))
-                .asking("class", wanted.class)
-                .asking("action", wanted.action)
-                .asking("actor", wanted.actor)
-                .asking("target", wanted.target)
-                .asking("outcome", wanted.outcome)
-                .asking("category", wanted.category)
-                .asking("severity", wanted.severity)
-                .asking("request", wanted.request)
-                .asking("since", wanted.since)
-                .asking("until", wanted.until)
+            Audit::Export { wanted, format, scoped, .. } => Request::new(Method::GET, path("export"))
+                .wanting(wanted)
+                .asking("format", (format == ExportFormat::Ocsf).then(|| "ocsf".to_owned()))
                 .shown(scoped, View::Fields),
             Audit::Verify { scoped, .. } => {
                 Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)

@@ -58,10 +58,14 @@ fn each_command_asks_what_it_says() {
         "limit quarantine lift ip:10.0.0.1",
         "usage show",
         "usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m",
-        "audit list --request 7 --outcome denied",
+        "audit query --request 7 --outcome denied",
+        "audit query --severity high --proofs",
+        "audit tail --lines 3 --tenant acme",
+        "audit actions",
         "audit verify --tenant acme",
         "audit checkpoints --tenant acme",
         "audit prove 7 --tenant acme",
+        "audit export --format ocsf --out f",
         "audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f",
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();

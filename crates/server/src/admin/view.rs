@@ -124,6 +124,13 @@ pub(crate) const ENTRIES: &[Column] = &[
     Column::cut("ON", "/event/targets"),
     Column::cut("REASON", "/event/reason"),
 ];
+pub(crate) const ACTIONS: &[Column] = &[
+    Column::whole("ACTION", "/action"),
+    Column::whole("CLASS", "/class"),
+    Column::whole("ORIGIN", "/origin"),
+    Column::cut("COUNTS AS", "/event_type"),
+    Column::cut("TITLE", "/title"),
+];
 const COSTS: &[Column] = &[
     Column::whole("METER", "/meter"),
     Column::whole("QUANTITY", "/quantity"),

@@ -279,29 +279,39 @@ pub(crate) enum Usage {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// List what was recorded, newest first
-    #[command(after_help = "Example:\n  stanchion audit list --tenant acme --outcome denied")]
-    List {
-        /// Only this action, role.put, or all below one, role.*
+    /// Find what was recorded, newest first
+    #[command(after_help = "Examples:\n  stanchion audit query --tenant acme --outcome denied\n  \
+                            stanchion audit query --action role.* --proofs > page.json")]
+    Query {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Write JSON in which each entry has its proof: `audit verify` checks it offline
         #[arg(long)]
-        action: Option<String>,
-        /// Only by this actor, such as user:alice
-        #[arg(long)]
-        actor: Option<String>,
-        /// Only of the request with this x-request-id
-        #[arg(long)]
-        request: Option<String>,
-        /// Only success, denied, failure, error or unknown
-        #[arg(long)]
-        outcome: Option<String>,
-        /// Only recorded at this time or later
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// Only recorded before this time
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
+        proofs: bool,
         #[command(flatten)]
         listed: Listed,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Write the newest entries, oldest first, and with --follow each new one
+    #[command(after_help = "Examples:\n  stanchion audit tail --tenant acme --lines 20\n  \
+                            stanchion audit tail --follow --severity high --output json\n\n\
+                            It goes on where it was when the server comes back. Ctrl-C ends it.")]
+    Tail {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Go on with each new entry
+        #[arg(long, short)]
+        follow: bool,
+        /// How many entries to begin with, 1 to 1000
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        lines: u64,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// List the actions of events that are known
+    #[command(after_help = "Example:\n  stanchion audit actions --output json")]
+    Actions {
         #[command(flatten)]
         scoped: Scoped,
     },
@@ -325,14 +335,16 @@ pub(crate) enum Audit {
     #[command(after_help = "Examples:\n  stanchion audit export --tenant acme --out acme.jsonl\n  \
                             stanchion audit export --action role.* --format csv --out roles.csv\n\n\
                             Whole chains, so also --class alone, prove too that no entry is missing.\n\
-                            `audit verify` checks the file offline. CSV is for people and proves nothing.")]
+                            `audit verify` checks the file offline; so it does one of OCSF events, and the\n\
+                            directory that tiles make. CSV is for people and proves nothing.")]
     Export {
         #[command(flatten)]
         wanted: Wanted,
-        /// What to write: jsonl, a bundle that proves itself, or csv, for people
+        /// What to write: jsonl, a bundle that proves itself; ocsf, the same as events of OCSF 1.8; tiles, the logs as
+        /// files (C2SP tlog-tiles); or csv, for people
         #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
         format: ExportFormat,
-        /// The file, for its owner alone to read; it is there once it is whole
+        /// The file, or for tiles the directory, for its owner alone to read; it is there once it is whole
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         #[command(flatten)]
@@ -340,23 +352,31 @@ pub(crate) enum Audit {
     },
     /// Verify every chain from its stored bytes, or files offline: 1 if one is not what was recorded
     #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
-                            stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n\n\
-                            Files need no server: 0 proven, 1 tampered with, 2 incomplete or no proof,\n\
-                            3 signed by no key that was given. Get verifier keys from `audit checkpoints`,\n\
-                            once, and keep them.")]
+                            stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n  \
+                            stanchion audit verify --store stanchion.toml\n\n\
+                            Files and stores need no server: 0 intact, 1 tampered with, 2 incomplete or no\n\
+                            proof, 3 signed by no key that was given. Get verifier keys from\n\
+                            `audit checkpoints`, once, and keep them.")]
     Verify {
-        /// What `audit prove` and `audit export` wrote, instead of the server's chains
-        #[arg(value_name = "FILE", requires = "verifier_key")]
+        /// What `audit prove`, `audit query --proofs` and `audit export` wrote, instead of the server's chains
+        #[arg(value_name = "PATH", requires = "verifier_key", conflicts_with = "store")]
         proofs: Vec<PathBuf>,
         /// What proofs are verified with, as often as there are logs
         #[arg(long, value_name = "KEY", requires = "proofs")]
         verifier_key: Vec<VerifierKey>,
+        /// Check the signatures of entries too: where the ledger's secrets are, by version, as in
+        /// `[audit.signing_keys]`
+        #[arg(long, value_name = "FILE", requires = "proofs")]
+        mac_keys: Option<PathBuf>,
+        /// Verify the chains in the database of this configuration, those of all tenants unless --tenant names one
+        #[arg(long, value_name = "CONFIG")]
+        store: Option<PathBuf>,
         #[command(flatten)]
         scoped: Scoped,
     },
 }
 
-/// Which entries are exported: all of them if nothing is given.
+/// Which entries are meant: all of them if nothing is given.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Wanted {
     /// Only the chain of this class: security, data_access or standard
@@ -397,6 +417,10 @@ pub(crate) enum ExportFormat {
     /// A bundle that proves itself
     #[default]
     Jsonl,
+    /// The same as events of OCSF
+    Ocsf,
+    /// Logs in directories
+    Tiles,
     /// For people
     Csv,
 }
