@@ -24,6 +24,7 @@ mod foreign;
 mod harness;
 mod hygiene;
 mod leaks;
+mod ledger_edges;
 mod limits;
 mod live_limits;
 mod load;

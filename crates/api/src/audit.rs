@@ -1,5 +1,6 @@
 pub(crate) mod actions;
 pub(crate) mod export;
+pub(crate) mod jobs;
 pub(crate) mod proofs;
 pub(crate) mod report;
 pub(crate) mod tail;

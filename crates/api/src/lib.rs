@@ -21,7 +21,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use stanchion_api::{ApiState, Readiness, Refresh, router};
+//! use stanchion_api::{ApiState, ExportJobs, Readiness, Refresh, router};
 //! use stanchion_audit::Prover;
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
@@ -33,6 +33,7 @@
 //!         pipeline,
 //!         prover,
 //!         actions: Arc::default(),
+//!         exports: ExportJobs::default(),
 //!         clock: Arc::new(SystemClock),
 //!         ids: Arc::new(SystemRandom::default()),
 //!         page_keys,
@@ -60,6 +61,7 @@ mod cloud_event;
 mod denials;
 mod document;
 mod envoy;
+mod exports;
 mod failure;
 mod grpc;
 mod idempotency;
@@ -82,6 +84,7 @@ mod usage;
 mod wire;
 
 pub use envoy::{DomainConfig, EntryUse, EnvoyConfig, EnvoyRateLimits, TenantName};
+pub use exports::{ExportJobs, ExportsConfig};
 pub use grpc::Grpc;
 pub use readiness::{Part, Phase, Readiness};
 pub use router::router;

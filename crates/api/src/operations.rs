@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Operation> {
         audit::actions::operations(),
         audit::tail::operations(),
         audit::export::operations(),
+        audit::jobs::operations(),
         audit::proofs::operations(),
         audit::report::operations(),
         system::operations(),

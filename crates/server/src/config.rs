@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stanchion_api::EnvoyConfig;
+use stanchion_api::{EnvoyConfig, ExportsConfig};
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
 use stanchion_core::{KeyRing, KeyVersion, Secret, Text};
@@ -198,6 +198,8 @@ pub struct AuditConfig {
     pub checkpoint_keys: KeyVersions,
     /// How often checkpoints are made, and told.
     pub checkpoints: audit::CheckpointConfig,
+    /// Exports that are made into files.
+    pub exports: ExportsConfig,
     /// What becomes of reported events whose action is not known: `accept` or `refuse`.
     pub unknown_actions: audit::UnknownActions,
     /// Actions that are known beside those that always are.
@@ -212,6 +214,7 @@ impl Default for AuditConfig {
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
             checkpoints: audit::CheckpointConfig::default(),
+            exports: ExportsConfig::default(),
             unknown_actions: audit::UnknownActions::default(),
             actions: Vec::new(),
         }

@@ -104,9 +104,10 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             let plan = Audit::Tail { wanted, follow, lines, scoped }.into();
             admin::tail::run(plan, then, environment).await
         }
-        Command::Audit(Audit::Export { wanted, format, out, scoped }) => {
-            let plan = Audit::Export { wanted, format, out: out.clone(), scoped }.into();
-            admin::export::run(plan, format, &out, environment).await
+        Command::Audit(Audit::Export { wanted, format, job, out, scoped }) => {
+            let by = if job { admin::export::By::Job } else { admin::export::By::Stream };
+            let plan = Audit::Export { wanted, format, job, out: out.clone(), scoped }.into();
+            admin::export::run(plan, format, by, &out, environment).await
         }
         Command::Audit(command) => admin::run(command.into(), environment).await,
     }

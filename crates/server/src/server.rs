@@ -183,7 +183,8 @@ impl Server {
         self.platform.return_leases().await;
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
-        self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;
+        self.workers.stop(worker::EXPORTS);
+        self.ended(&[worker::SUMMARIES, worker::RELAY, worker::EXPORTS], SLACK).await?;
         self.platform.pipeline.flush_summaries();
         let relayed = self.platform.relay_the_rest().await;
         relayed.map_err(|error| {

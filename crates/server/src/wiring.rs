@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
+use stanchion_api::{
+    ApiState, EnvoyRateLimits, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, Refresh,
+};
 use stanchion_audit::{Actions, CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
@@ -47,6 +49,7 @@ pub(crate) struct Platform {
     pub(crate) page_keys: KeyRing,
     prover: Prover,
     actions: Arc<Actions>,
+    exports: ExportJobs,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -74,6 +77,7 @@ pub(crate) struct Counted {
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
+    pub(crate) const EXPORTS: &str = "audit exports";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -82,6 +86,14 @@ pub(crate) mod worker {
     pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
     pub(crate) const LOAD: &str = "limits' load";
+}
+
+/// Takes the directory of exports, which is said relative to the configuration.
+fn exports(config: &Config, path: &Path, clock: &Arc<dyn Clock>) -> Result<ExportJobs, Failure> {
+    let mut of = config.audit.exports.clone();
+    of.directory = of.directory.map(|directory| crate::config::directory(path).join(directory));
+    let opened = ExportJobs::open(of, Arc::clone(clock));
+    opened.map_err(|error| invalid("`audit.exports.directory` cannot be used").because(&error))
 }
 
 impl Platform {
@@ -99,6 +111,7 @@ impl Platform {
             let lines = problems.into_iter().map(|(_, problem)| problem);
             invalid("an action of `audit.actions` is not valid").with_lines(lines)
         })?;
+        let exports = exports(config, path, &clock)?;
         let stores = Stores::open(config, path, environment, &clock).await?;
 
         let tenancy = Arc::new(tenancy::Engine::new(
@@ -203,6 +216,7 @@ impl Platform {
             page_keys: keys.pages,
             prover,
             actions: Arc::new(actions),
+            exports,
             stores,
             leased,
             freshness: all,
@@ -282,6 +296,7 @@ impl Platform {
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
             actions: Arc::clone(&self.actions),
+            exports: self.exports.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
             page_keys: self.page_keys.clone(),
@@ -318,6 +333,8 @@ impl Platform {
         });
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
+        let (exports, timer) = (self.exports.clone(), Arc::clone(&self.timer));
+        workers.spawn(worker::EXPORTS, async move { exports.run(&*timer).await });
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

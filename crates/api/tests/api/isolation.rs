@@ -57,6 +57,11 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_routes"
         | "list_audit_events"
         | "list_audit_actions"
+        | "list_audit_exports"
+        | "start_audit_export"
+        | "get_audit_export"
+        | "delete_audit_export"
+        | "read_audit_export"
         | "follow_audit_events"
         | "list_audit_checkpoints"
         | "export_audit"
@@ -116,6 +121,7 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "keys" => key.clone(),
         "roles" => "secret-role".to_owned(),
         "limits" => "secret-limit".to_owned(),
+        "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
         "audit" => "security/checkpoint".to_owned(),
         other => panic!("say which id `{other}` takes"),
     }
@@ -195,6 +201,7 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
         let (query, body) = request(&operation);
         let nothing = match path.split('/').nth(2).unwrap() {
             "keys" => "0192f0c1-2345-7abc-8def-0123456789ab",
+            "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ac",
             "audit" => "data_access/checkpoint",
             _ => "nothing-here",
         };

@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness, router};
+use stanchion_api::{ApiState, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, router};
 use stanchion_audit::{self as audit, Ledger, MemoryLedgerStore};
 use stanchion_billing_metering::{
     self as metering, Aggregation, Catalog, Currency, MemoryUsageStore, Meter, Price, RateCard,
@@ -131,6 +131,7 @@ impl World {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
             actions: Arc::default(),
+            exports: ExportJobs::default(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),

@@ -11,6 +11,7 @@
     reason = "a benchmark prints, and stops when it cannot run"
 )]
 
+mod export;
 mod trees;
 
 use std::hint::black_box;
@@ -56,6 +57,7 @@ fn main() {
     }
     figures.iter().for_each(Figure::print);
     trees::run(quick);
+    export::run(quick);
 }
 
 /// What all figures work on.

@@ -92,6 +92,13 @@ impl Export {
         self.writer.counts()
     }
 
+    /// Returns how many entries there will be; `None` for a query, of which that is known at its end.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        let entries = |part: &Part| part.checkpoint.size.saturating_sub(part.base.seq);
+        self.query.is_whole_chains().then(|| self.parts.iter().map(entries).sum())
+    }
+
     /// Tells whether all of it was returned.
     #[must_use]
     pub const fn is_complete(&self) -> bool {

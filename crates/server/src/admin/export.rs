@@ -1,6 +1,7 @@
 //! Writes an export of the audit ledger to a file.
 
 mod csv;
+mod job;
 mod tiles;
 
 use std::fs::{File, OpenOptions};
@@ -16,10 +17,20 @@ use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::http_client::Download;
 
+/// How an export comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// As it is made.
+    Stream,
+    /// From a file that the server makes first.
+    Job,
+}
+
 /// Exports what the plan asks for. The file is there once it is whole, not before.
 pub(crate) async fn run(
     plan: Plan,
     format: ExportFormat,
+    by: By,
     out: &Path,
     environment: &Environment,
 ) -> Result<(), Failure> {
@@ -31,14 +42,25 @@ pub(crate) async fn run(
     let entries = if format == ExportFormat::Tiles {
         tiles::fetch(&connection, &plan, tenant.as_deref(), out).await?
     } else {
-        let download = connection.open(&plan.request, tenant.as_deref()).await?;
+        let made = match by {
+            By::Stream => None,
+            By::Job => Some(job::Made::by(&connection, &plan, tenant.as_deref()).await?),
+        };
+        let download = match &made {
+            None => connection.open(&plan.request, tenant.as_deref()).await?,
+            Some(made) => made.open(&connection, tenant.as_deref()).await?,
+        };
         let partial = partial(out);
         let written = write(download, format, &partial).await;
         let renamed = written.and_then(|entries| {
             std::fs::rename(&partial, out).map_err(|error| unwritable(out, &error))?;
             Ok(entries)
         });
-        renamed.inspect_err(|_| drop(std::fs::remove_file(&partial)))?
+        let entries = renamed.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+        if let Some(made) = made {
+            made.remove(&connection, tenant.as_deref()).await?;
+        }
+        entries
     };
     let how = match format {
         ExportFormat::Jsonl | ExportFormat::Ocsf | ExportFormat::Tiles => {

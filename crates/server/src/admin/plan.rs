@@ -50,7 +50,7 @@ pub(crate) enum Guard {
 }
 
 impl Request {
-    fn new(method: Method, path: impl Into<Vec<Segment>>) -> Self {
+    pub(super) fn new(method: Method, path: impl Into<Vec<Segment>>) -> Self {
         Self { method, path: path.into(), query: Vec::new(), body: None, guard: Guard::None }
     }
 

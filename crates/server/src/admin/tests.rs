@@ -126,14 +126,22 @@ fn each_command_asks_what_it_says() {
         GET /v1/usage?period=2026-11
     usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m
         GET /v1/usage?from=2026-11-01T00%3A00%3A00Z&to=2026-11-02T00%3A00%3A00Z&meter=m
-    audit list --request 7 --outcome denied
-        GET /v1/audit/events?request=7&outcome=denied
+    audit query --request 7 --outcome denied
+        GET /v1/audit/events?outcome=denied&request=7
+    audit query --severity high --proofs
+        GET /v1/audit/events?severity=high&proofs=true
+    audit tail --lines 3 --tenant acme
+        GET /v1/audit/tail?limit=3&tenant=acme
+    audit actions
+        GET /v1/audit/actions
     audit verify --tenant acme
         GET /v1/audit/verification?tenant=acme
     audit checkpoints --tenant acme
         GET /v1/audit/checkpoints?tenant=acme
     audit prove 7 --tenant acme
         GET /v1/audit/proofs/inclusion?event=7&tenant=acme
+    audit export --format ocsf --out f
+        GET /v1/audit/export?format=ocsf
     audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f
         GET /v1/audit/export?class=security&since=2026-11-01T00%3A00%3A00Z&tenant=acme
     "#);

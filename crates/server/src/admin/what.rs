@@ -344,6 +344,9 @@ pub(crate) enum Audit {
         /// files (C2SP tlog-tiles); or csv, for people
         #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
         format: ExportFormat,
+        /// Have the server make a file first, and fetch that: for what is too large to be streamed in one go
+        #[arg(long)]
+        job: bool,
         /// The file, or for tiles the directory, for its owner alone to read; it is there once it is whole
         #[arg(long, value_name = "FILE")]
         out: PathBuf,

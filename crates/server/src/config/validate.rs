@@ -71,6 +71,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["audit", "exports"]), one(config.audit.exports.validate())),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
         (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
