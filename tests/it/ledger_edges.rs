@@ -464,6 +464,8 @@ fn an_export_is_made_into_a_file_and_what_became_of_it_is_told_after_a_restart()
     assert_eq!(world.admin("GET", &content, &Value::Null).body, file.body);
     assert_eq!(world.admin("DELETE", &at(&second), &Value::Null).status(), 204);
 
+    // The exports themselves are recorded, in a chain that there was none of before.
+    let keys = verifier_keys(&world, &world.acme, 300);
     let text = written(&world, &["export", "--job"], "by-job.jsonl");
     assert!(
         text.starts_with("{\"manifest\"")

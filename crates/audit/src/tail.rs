@@ -10,7 +10,7 @@ use crate::{Entry, Error, Ledger, Place, Query, RetentionClass, Row};
 /// How often a reader that waits looks for new entries.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The most entries of a chain that one look goes through.
-const LOOK: usize = 1_000;
+const LOOK: usize = 256;
 
 /// How far a reader has followed a scope's chains: the number of the last entry it has seen, by class.
 ///

@@ -13,6 +13,7 @@ mod faults;
 mod idempotency;
 mod isolation;
 mod keys;
+mod ledger_edges;
 mod limits;
 mod paging;
 mod roles;

@@ -425,7 +425,8 @@ proptest! {
     #[test]
     fn no_bytes_make_the_verifier_panic(bytes: Vec<u8>) {
         let begun = [BEGINNING.as_bytes(), &bytes].concat();
-        for file in [&bytes, &begun] {
+        let as_ocsf = [super::ocsf::BEGINNING.as_bytes(), &bytes].concat();
+        for file in [&bytes, &begun, &as_ocsf] {
             prop_assert!(!is_intact(file));
         }
     }
