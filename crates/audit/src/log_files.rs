@@ -174,7 +174,7 @@ fn file_of(read: Read<'_>, path: &str, width: usize) -> io::Result<Option<(Strin
 fn tile(read: Read<'_>, id: TileId, width: usize) -> Result<Tile, Stop> {
     let path = format!("tile/{id}");
     let found = file_of(read, &path, width)?;
-    let (file, bytes) = found.ok_or_else(|| Stop::Found(LogVerdict::Incomplete(path)))?;
+    let (file, bytes) = found.ok_or(Stop::Found(LogVerdict::Incomplete(path)))?;
     let tile = Tile::from_bytes(id, &bytes).filter(|tile| tile.hashes.len() >= width);
     let mut tile = tile.ok_or_else(|| tampered(&file, None, LogFault::Malformed))?;
     tile.hashes.truncate(width);
