@@ -1,9 +1,9 @@
 //! Exports that are made beside the requests, into files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl ExportJobs {
     pub fn open(config: ExportsConfig, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let mut state = State::default();
         if let Some(directory) = &config.directory {
-            fs::create_dir_all(directory)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
             for entry in fs::read_dir(directory)? {
                 let path = entry?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -312,7 +312,9 @@ impl ExportJobs {
         let Some(path) = self.path(job.id, "json") else { return };
         let kept = serde_json::to_vec(job).map_err(io::Error::other).and_then(|text| {
             let next = path.with_extension("json.partial");
-            fs::write(&next, text)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+            file.write_all(&text)?;
             fs::rename(next, path)
         });
         if let Err(error) = kept {
@@ -368,3 +370,6 @@ pub(crate) async fn part(file: File) -> io::Result<Option<(Vec<u8>, File)>> {
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Fetches the logs of chains as files, in the layout of C2SP's tlog-tiles.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use http::StatusCode;
 use serde_json::Value;
@@ -101,7 +101,7 @@ async fn get(
     }
 }
 
-fn write(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |error| unwritable(path, &error);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
