@@ -14,6 +14,7 @@ mod cases;
 mod fixture;
 mod model;
 mod races;
+pub mod subject_key_store;
 pub mod tree_store;
 
 pub use fixture::Fixture;

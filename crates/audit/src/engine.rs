@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -19,7 +19,8 @@ use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict, Verification,
+    LedgerStore, Place, Protection, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict,
+    Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
+    /// What protects values before they are hashed.
+    pub(crate) protection: OnceLock<Protection>,
 }
 
 /// A draft in the queue, and who waits for it.
@@ -184,7 +187,18 @@ impl Ledger {
         let queue = Arc::new(Queue::new(config.queue()));
         let counters = Counters::default();
         let moved = Moved::default();
-        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters, moved });
+        let shared = Arc::new(Shared {
+            store,
+            signer,
+            clock,
+            timer,
+            ids,
+            config,
+            queue,
+            counters,
+            moved,
+            protection: OnceLock::new(),
+        });
         (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
     }
 
@@ -214,7 +228,7 @@ impl Ledger {
     /// [`Refused`] when there is no room, the ledger is closed or the event has no canonical form.
     pub fn submit(&self, scope: Scope, draft: Draft) -> Result<(), Refused> {
         let counters = &self.shared.counters;
-        let queued = Work::new(draft).map_err(Refused::Invalid).and_then(|work| {
+        let queued = self.shared.work(draft).map_err(Refused::Invalid).and_then(|work| {
             self.shared.queue.try_push(scope, Item { work, reply: None }).map_err(|full| full.reason.into())
         });
         count(if queued.is_ok() { &counters.accepted } else { &counters.refused }, 1);
@@ -232,7 +246,7 @@ impl Ledger {
     pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();
-        let work = Work::new(draft).inspect_err(|_| count(&counters.refused, 1))?;
+        let work = self.shared.work(draft).inspect_err(|_| count(&counters.refused, 1))?;
         let item = Item { work, reply: Some(reply) };
         if self.shared.queue.push(scope, item).await.is_err() {
             count(&counters.refused, 1);

@@ -81,6 +81,7 @@ mod hash;
 mod memory;
 mod moved;
 mod note;
+mod protection;
 mod prover;
 mod query;
 mod sequencer;
@@ -104,6 +105,13 @@ pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
+pub use protection::{
+    Aes256GcmCipher, Basis, BlindIndex, CipherKey, DataSubject, Erased, ErasureHolds, ErasureOutcome,
+    Exception, FieldCipher, FieldPath, InvalidField, Kept, KeyName, KeyNode, KeyPlace, Mark, Marked,
+    MemorySubjectKeyStore, NONCE_BYTES, NotOpened, Opened, ProtectConfig, Protection, ProtectionChange,
+    ProtectionError, ProtectionStats, Rewrapped, SEALED, Sealed, StoredKey, SubjectKeyId, SubjectKeyStore,
+    is_reserved,
+};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use query::{Place, Query};
 pub use sequencer::Sequencer;

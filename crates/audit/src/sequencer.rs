@@ -95,7 +95,7 @@ impl Sequencer {
             } else {
                 following
             };
-            self.take(items, &mut buffer);
+            self.take(shared.protected(items).await, &mut buffer);
             self.commit(fence).await?;
         }
     }

@@ -299,6 +299,11 @@ fn member(
     })
 }
 
+/// Appends a value by itself; `None` when it has no canonical form.
+pub(super) fn detail(out: &mut Vec<u8>, detail: &Detail) -> Option<()> {
+    value(out, detail, 1).ok()
+}
+
 fn value(out: &mut Vec<u8>, detail: &Detail, depth: usize) -> Result<(), Refused> {
     let nested = matches!(detail, Detail::List(_) | Detail::Map(_));
     if nested && depth == MAX_DEPTH {
