@@ -1,6 +1,7 @@
 //! The audit ledger.
 
 mod columns;
+mod protection;
 mod row;
 mod trees;
 
@@ -13,6 +14,8 @@ use stanchion_audit::{
     RetentionClass, Row, Seal, Writers,
 };
 use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
+
+pub use self::protection::PgSubjectKeyStore;
 
 use self::columns::Columns;
 use self::row::{class_number, class_of, digest, escaped, row, seal};

@@ -50,11 +50,15 @@ async fn configured_fields_are_protected_whichever_way_an_event_comes() {
             assert_eq!(events[0].details.get("email"), Some(&EMAIL.into()));
         }
         assert!(ledger.verify(scope).await.unwrap().is_intact());
-        let plain = setup.event(scope).with_detail("email", Detail::Null);
-        ledger
-            .append(scope, Draft::Event(plain))
-            .await
-            .expect("only text can be searched for, so it is withheld");
+        let list = setup.event(scope).with_detail("email", vec![Detail::from(EMAIL)]);
+        ledger.append(scope, Draft::Event(list.clone())).await.unwrap();
+        let mut events = [ledger.get(scope, list.id).await.unwrap().unwrap().event];
+        assert!(!format!("{events:?}").contains("alice.liddell"));
+        assert_eq!(
+            setup.protection().open(scope, &mut events).await.unwrap().opened,
+            1,
+            "no word finds a list"
+        );
     })
     .await;
 }

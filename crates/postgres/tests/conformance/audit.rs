@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use stanchion_audit::LedgerStore;
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_postgres::{PgLedgerStore, testing};
+use stanchion_audit::{LedgerStore, SubjectKeyStore};
+use stanchion_postgres::{PgLedgerStore, PgSubjectKeyStore, testing};
 
 async fn store() -> Arc<dyn LedgerStore> {
     Arc::new(PgLedgerStore::new(testing::fresh().await))
@@ -13,5 +13,10 @@ async fn trees() -> TreeFixture {
     TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
 }
 
+async fn keys() -> Arc<dyn SubjectKeyStore> {
+    Arc::new(PgSubjectKeyStore::new(testing::fresh().await))
+}
+
 stanchion_audit::ledger_store_conformance!(mod postgres_ledger_store, store());
 stanchion_audit::tree_store_conformance!(mod postgres_tree_store, trees());
+stanchion_audit::subject_key_store_conformance!(mod postgres_subject_key_store, keys());
