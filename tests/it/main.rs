@@ -31,6 +31,7 @@ mod outages;
 mod outside;
 mod path;
 mod proofs;
+mod protection;
 mod quickstart;
 mod race;
 mod reports;

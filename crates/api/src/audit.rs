@@ -1,5 +1,6 @@
 pub(crate) mod export;
 pub(crate) mod proofs;
+pub(crate) mod protection;
 pub(crate) mod report;
 
 use std::net::IpAddr;
@@ -31,7 +32,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Lists what was recorded, newest first.",
             list,
         )
-        .note("Every filter that is given must hold. Entries that are recorded meanwhile do not move a page."),
+        .note("Every filter that is given must hold. Entries that are recorded meanwhile do not move a page. Protected \
+             values are closed; opened, they are no longer what was hashed, and those that are erased say so."),
         Operation::new(
             Method::GET,
             "/v1/audit/verification",
@@ -226,6 +228,9 @@ pub(crate) struct EntryFilter {
     /// Recorded before this instant.
     #[param(value_type = String, required = false, format = "date-time")]
     until: Option<Timestamp>,
+    /// `true` to have protected values opened, which takes the permission `audit:unseal` and is recorded. Not for exports.
+    #[param(value_type = bool, required = false)]
+    pub(crate) unseal: Option<protection::Unseal>,
 }
 
 impl From<&EntryFilter> for audit::Query {
@@ -262,7 +267,9 @@ impl From<audit::Entry> for Entry {
 
 async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
     let query = audit::Query::from(&paged.filter);
+    protection::require_unseal(&call, paged.filter.unseal).await?;
     let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
+    let page = protection::unsealed(&call, paged.filter.unseal, &query, page).await?;
     Ok(paged.answer(&call, page))
 }
 

@@ -244,6 +244,13 @@ impl Counts {
             "Failures of the store; each was retried.",
             stats.failures,
         )?;
+        let protected = self.0.state.protection.stats();
+        page.counter("stanchion_audit_sealed_values", "Values protected.", protected.sealed)?;
+        page.counter(
+            "stanchion_audit_withheld_values",
+            "Values lost, since the keys to protect them were not to be had in time.",
+            protected.withheld,
+        )?;
         page.counter("stanchion_audit_checkpoints", "Checkpoints signed.", stats.checkpoints)?;
         page.counter(
             "stanchion_audit_broken_chains",

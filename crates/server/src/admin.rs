@@ -1,6 +1,7 @@
 mod args;
 pub(crate) mod export;
 mod plan;
+pub(crate) mod protection;
 mod table;
 mod view;
 pub(crate) mod what;

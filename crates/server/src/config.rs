@@ -194,6 +194,11 @@ pub struct AuditConfig {
     /// The secrets that checkpoints are signed with, by version; the newest two sign, all verify. Left out, they are made from the
     /// signing keys: then whoever may verify signatures of entries can also sign checkpoints.
     pub checkpoint_keys: KeyVersions,
+    /// The secrets that the keys of protected values are wrapped with, by version; the highest wraps, all are understood, and keys of older
+    /// versions are wrapped anew at the start. Without them protected values cannot be read. Left out, they are made from the signing keys.
+    pub protection_keys: KeyVersions,
+    /// Which values are encrypted before they are recorded.
+    pub protect: audit::ProtectConfig,
     /// How often checkpoints are made, and told.
     pub checkpoints: audit::CheckpointConfig,
 }
@@ -205,6 +210,8 @@ impl Default for AuditConfig {
             ledger: audit::Config::default(),
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
+            protection_keys: KeyVersions::default(),
+            protect: audit::ProtectConfig::default(),
             checkpoints: audit::CheckpointConfig::default(),
         }
     }

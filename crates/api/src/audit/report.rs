@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_audit::{self as audit, ActionType, ChainId, Digest, Draft};
+use stanchion_audit::{self as audit, ActionType, ChainId, Digest, Draft, Mark, Marked};
 use stanchion_core::{
     Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, RequestId, ResourceRef,
     Severity, Source, SubjectRef, Text, Timestamp,
@@ -44,7 +44,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 }
 
 /// An event to record.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(as = AuditReport)]
 pub(crate) struct Report {
@@ -92,6 +92,10 @@ pub(crate) struct Report {
     #[serde(default)]
     #[schema(required = false, value_type = Object)]
     details: Details,
+    /// Which of its values are encrypted before they are recorded, so that only who may can read them and they can be erased.
+    #[serde(default)]
+    #[schema(required = false)]
+    protect: Vec<super::protection::Protect>,
 }
 
 /// What a reported event belongs together with.
@@ -143,8 +147,10 @@ pub(crate) struct Receipt {
     hash: Digest,
 }
 
-async fn report(call: Call, Body(report): Body<Report>) -> Result<Recorded<Receipt>, Failure> {
-    let event = report.into_event(&call)?;
+async fn report(call: Call, Body(mut report): Body<Report>) -> Result<Recorded<Receipt>, Failure> {
+    let protection = &call.api.state.protection;
+    let marks: Vec<Mark> = std::mem::take(&mut report.protect).into_iter().map(Mark::from).collect();
+    let event = protection.seal(Marked::new(report.into_event(&call)?, marks)).await?;
     // Whoever reserves a place has the event cut down to what fits, rather than refused.
     audit::canonical(&event)?;
     let id = event.id;

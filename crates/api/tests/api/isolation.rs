@@ -34,6 +34,17 @@ fn request(operation: &str) -> (&'static str, Value) {
             ("", event)
         }
         "report_audit_event" => ("", json!({"action": "data.read", "outcome": "success"})),
+        "search_audit_events" => ("", json!({"field": "details.email", "value": "mallory@example.org"})),
+        "erase_audit_subject" => ("", json!({"subject": "user:mallory", "reason": "spite"})),
+        "put_audit_exception" => {
+            let until = "2030-01-01T00:00:00Z";
+            let basis = "legal_claims";
+            (
+                "",
+                json!({"id": "evil", "subject": "user:admin", "basis": basis, "until": until, "reason": "spite"}),
+            )
+        }
+        "lift_audit_exception" => ("id=claim", Value::Null),
         "get_usage" => ("period=2026-11", Value::Null),
         "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "prove_audit_growth" => ("class=security&from=1", Value::Null),
@@ -57,6 +68,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_routes"
         | "list_audit_events"
         | "list_audit_checkpoints"
+        | "list_audit_exceptions"
         | "export_audit"
         | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
@@ -81,9 +93,16 @@ fn ask(method: &str, path: &str, query: &str, body: &Value, operation: &str) -> 
 async fn belongings(world: &World) -> Vec<String> {
     let tenant = world.globex.id;
     let mut seen = Vec::new();
-    for what in
-        ["keys", "roles", "assignments", "denials", "limits", "limits/overrides", "limits/quarantines"]
-    {
+    for what in [
+        "keys",
+        "roles",
+        "assignments",
+        "denials",
+        "limits",
+        "limits/overrides",
+        "limits/quarantines",
+        "audit/exceptions",
+    ] {
         seen.push(world.send(&Ask::get(format!("/v1/{what}?tenant={tenant}")).by(&world.root)).await.text);
     }
     for target in ["/v1/tenants".to_owned(), format!("/v1/usage?tenant={tenant}&period=2026-11")] {
@@ -107,6 +126,10 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
     world.send(&Ask::post("/v1/limits/quarantines", out).by(admin)).await.expect(201);
     let denial = json!({"subject": "user:mallory", "permission": "key:read"});
     world.send(&Ask::post("/v1/denials", denial).by(admin)).await.expect(201);
+    let claim = json!({
+        "id": "claim", "subject": "user:mallory", "basis": "legal_claims", "until": "2030-01-01T00:00:00Z", "reason": "secret",
+    });
+    world.send(&Ask::post("/v1/audit/exceptions", claim).by(admin)).await.expect(201);
     let keys = world.send(&Ask::get("/v1/keys").by(admin)).await.expect(200);
     let (key, tenant) = (keys["items"][0]["id"].as_str().unwrap().to_owned(), world.globex.id.to_string());
     move |path| match path.split('/').nth(2).unwrap() {

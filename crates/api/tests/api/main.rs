@@ -15,6 +15,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod paging;
+mod protection;
 mod roles;
 mod system;
 mod tenants;

@@ -112,6 +112,16 @@ impl World {
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);
         let signer = audit::CheckpointSigner::new(&ring(4), "audit.example.com").unwrap();
         let (prover, checkpointer) = audit.checkpoints(trees, signer, audit::CheckpointConfig::default());
+        let protection = audit::Protection::new(
+            Arc::new(audit::MemorySubjectKeyStore::new(keep())),
+            Arc::new(audit::Aes256GcmCipher),
+            ring(5),
+            now(),
+            clock.clone(),
+            id(),
+            id(),
+            audit::ProtectConfig::default(),
+        );
         let usage = Arc::new(MemoryUsageStore::default());
         let (metering, _) =
             metering::Engine::new(usage, catalog(), now(), clock.clone(), metering::Config::default());
@@ -130,6 +140,7 @@ impl World {
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
+            protection: protection.clone(),
             actions: Arc::default(),
             clock: now(),
             ids: id(),

@@ -109,7 +109,7 @@ impl Protection {
     /// Run again, it destroys what is no longer kept, and what was protected since.
     ///
     /// # Errors
-    /// [`ProtectionError::Ledger`] when the record would find no room: then nothing is done. [`ProtectionError::Unconfirmed`] when the
+    /// [`ProtectionError::Refused`] when the record would find no room: then nothing is done. [`ProtectionError::Unconfirmed`] when the
     /// keys are destroyed and the record, which was committed with that, has not reached the ledger in time. Failures of the store.
     pub async fn erase(
         &self,
@@ -119,10 +119,7 @@ impl Protection {
         subject: &DataSubject,
         reason: &Text,
     ) -> Result<Erased, ProtectionError> {
-        let place = ledger.reserve(scope).map_err(|refused| match refused {
-            crate::Refused::Invalid(error) => error,
-            _ => crate::Error::Closed,
-        })?;
+        let place = ledger.reserve(scope).map_err(ProtectionError::Refused)?;
         let keys = &self.shared.keys;
         let mut tries = 1;
         let (plan, event) = loop {

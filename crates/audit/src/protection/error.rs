@@ -3,7 +3,7 @@ use std::time::Duration;
 use stanchion_core::{KeyVersion, Slug, StoreError};
 
 use super::FieldPath;
-use crate::Error;
+use crate::{Error, Refused};
 
 /// What can go wrong with protected values. None of it says what a value is.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,7 +59,10 @@ pub enum ProtectionError {
     /// Others keep changing the keys of this subject.
     #[error("others keep changing this")]
     Busy,
-    /// The ledger cannot take the record, so nothing was done.
+    /// The ledger has no room for the record, so nothing was done.
+    #[error(transparent)]
+    Refused(Refused),
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] Error),
     /// The store of the keys failed.

@@ -254,7 +254,7 @@ async fn an_erasure_that_the_ledger_would_not_take_destroys_nothing() {
     ledger.close();
     drop(sequencer);
     let error = protection.erase(&ledger, &author(), tenant(1), &alice(), &"x".into()).await.unwrap_err();
-    assert!(matches!(error, ProtectionError::Ledger(_)), "{error:?}");
+    assert!(matches!(error, ProtectionError::Refused(_)), "{error:?}");
     assert_eq!(open(&protection, &event).await.opened, 1);
 }
 

@@ -1,3 +1,5 @@
+mod protection;
+
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -372,7 +374,7 @@ impl From<Audit> for Plan {
     fn from(command: Audit) -> Self {
         let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
         match command {
-            Audit::List { action, actor, request, outcome, since, until, listed, scoped } => {
+            Audit::List { action, actor, request, outcome, since, until, unseal, listed, scoped } => {
                 Request::new(Method::GET, path("events"))
                     .asking("action", action)
                     .asking("actor", actor)
@@ -380,8 +382,12 @@ impl From<Audit> for Plan {
                     .asking("outcome", outcome)
                     .asking("since", since)
                     .asking("until", until)
+                    .asking("unseal", unseal.then(|| "true".to_owned()))
                     .listed(scoped, listed.limit, View::Table(view::ENTRIES))
             }
+            Audit::Find(command) => command.into(),
+            Audit::Erase(command) => command.into(),
+            Audit::Exception(command) => command.into(),
             Audit::Checkpoints { scoped } => {
                 Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
             }

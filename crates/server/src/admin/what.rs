@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use stanchion_audit::VerifierKey;
 
 use crate::admin::args::{Listed, Scoped};
+use crate::admin::protection::{Erase, ExceptionFromErasure, Find};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Limit {
@@ -300,11 +301,26 @@ pub(crate) enum Audit {
         /// Only recorded before this time
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
+        /// Open protected values, which is recorded; see --output json
+        #[arg(long)]
+        unseal: bool,
         #[command(flatten)]
         listed: Listed,
         #[command(flatten)]
         scoped: Scoped,
     },
+    /// Find entries by a protected value, newest first
+    #[command(after_help = "Example:\n  stanchion audit find details.email alice@example.org --tenant acme")]
+    Find(Find),
+    /// Erase what is protected for a subject, by destroying its keys
+    #[command(
+        after_help = "Example:\n  stanchion audit erase user:alice --tenant acme --reason \"request 42\"\n\n\
+                            Chains and proofs stay as they are. What an exception covers is kept, and named."
+    )]
+    Erase(Erase),
+    /// What the law excepts from erasure
+    #[command(subcommand)]
+    Exception(ExceptionFromErasure),
     /// List the latest checkpoint of each chain, and the keys that verify it
     #[command(after_help = "Example:\n  stanchion audit checkpoints --tenant acme --output json")]
     Checkpoints {

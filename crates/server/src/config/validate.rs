@@ -71,6 +71,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["audit", "protect"]), config.audit.protect.validate().err().into_iter().collect()),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
         (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
@@ -263,12 +264,13 @@ pub(crate) fn secrets(
     problems: &mut Vec<Problem>,
 ) {
     addresses(config, document, environment, path, problems);
-    let rings: [(&[&str], &KeyVersions); 5] = [
+    let rings: [(&[&str], &KeyVersions); 6] = [
         (&["challenge", "keys"], &config.challenge.keys),
         (&["admin", "page_keys"], &config.admin.page_keys),
         (&["identity", "peppers"], &config.identity.peppers),
         (&["audit", "signing_keys"], &config.audit.signing_keys),
         (&["audit", "checkpoint_keys"], &config.audit.checkpoint_keys),
+        (&["audit", "protection_keys"], &config.audit.protection_keys),
     ];
     for (section, versions) in rings {
         for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {
