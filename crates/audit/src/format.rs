@@ -38,6 +38,43 @@
 //! An event has one canonical form, and the canonical form is stored verbatim: what is verified is what was signed, not something
 //! made again from columns.
 //!
+//! # Protected values
+//!
+//! A value of `details`, or a recorded value of `changes`, may be a protected one: an object whose `sealed` is `stanchion.sealed/v1`.
+//! Whatever begins with `stanchion.sealed/` is reserved for this.
+//!
+//! | field | value |
+//! |---|---|
+//! | `absent`? | `withheld`: the keys were away, and the value was never recorded. Then there is nothing else |
+//! | `cipher` | `A256GCM`: AES-256-GCM, a nonce of 96 and a tag of 128 bits |
+//! | `ciphertext` | base64url without padding: ciphertext and tag |
+//! | `index`? | the word that the value is found by: `ix` and 32 lower-case hexadecimal digits |
+//! | `key` | uuid of the data key |
+//! | `nonce` | base64url without padding, 12 bytes |
+//! | `sealed` | `stanchion.sealed/v1` |
+//!
+//! What is encrypted is the value in the canonical form of details, filled up with spaces to a multiple of 32 bytes. With `lp(x)` for the
+//! bytes of `x` after their number as `u32`, uuids as 16 bytes, and HMAC for HMAC-SHA256:
+//!
+//! ```text
+//! class key  = HMAC(data key,  "stanchion-class-key-v1" ‖ lp(class))
+//! field key  = HMAC(class key, "stanchion-field-key-v1" ‖ lp(field))
+//! additional = "stanchion-field-v1" ‖ lp(scope) ‖ lp(class) ‖ lp(event id) ‖ lp(field) ‖ lp(side) ‖ lp(key) ‖ lp(cipher)
+//! nonce      = the first 12 bytes of HMAC(field key, "stanchion-nonce-v1" ‖ lp(additional) ‖ lp(value))
+//! ciphertext = AES-256-GCM under HMAC(field key, "stanchion-seal-key-v1")
+//! index      = the first 16 bytes of HMAC(index key, "stanchion-blind-index-v1" ‖ lp(field) ‖ lp(value as text))
+//! ```
+//!
+//! `field` is `details.` and names with dots between, or `changes.` and the field; `side` is `before` or `after` for changes, else empty.
+//! The address and the user agent of the source, if protected, stand in the details as `source_ip` and `source_user_agent`. A value as
+//! text is a text without white space around it and in lower case, a number in decimal, or `true` or `false`.
+//!
+//! A data key is 32 random bytes for a scope, a subject and the month of `occurred_at` in UTC; the index key of a scope is made and kept in
+//! the same way. It is stored as nonce and ciphertext, AES-256-GCM under HMAC(secret of the version, "stanchion-subject-key-wrap-v1" ‖
+//! lp(scope)), with additional data "stanchion-wrapped-key-v1" ‖ lp(scope) ‖ lp(subject) ‖ lp(month) ‖ lp(id) ‖ lp(node) ‖ lp(u32 version).
+//!
+//! Verification does not look into protected values: what is signed is the ciphertext. Where its keys are destroyed, the value is erased.
+//!
 //! # Entries
 //!
 //! A chain is a scope's events of one [`RetentionClass`](crate::RetentionClass). Its id is the text `<scope>/<class>`. Entries are

@@ -15,6 +15,8 @@
 //!   [`tree::verify_consistency`]).
 //! * [`Actions`] are the kinds of events that are known, and how long each is kept.
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
+//! * [`Protection`] encrypts values before they are hashed, opens them for those who may, and erases them by destroying keys, which a
+//!   [`SubjectKeyStore`] keeps; its cipher is a [`FieldCipher`].
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
 //! * [`mod@format`] describes the bytes, for verification with other tools.

@@ -11,6 +11,7 @@
     reason = "a benchmark prints, and stops when it cannot run"
 )]
 
+mod protection;
 mod trees;
 
 use std::hint::black_box;
@@ -55,6 +56,7 @@ fn main() {
         }
     }
     figures.iter().for_each(Figure::print);
+    protection::run(count);
     trees::run(quick);
 }
 

@@ -63,6 +63,12 @@ fn each_command_asks_what_it_says() {
         "audit checkpoints --tenant acme",
         "audit prove 7 --tenant acme",
         "audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f",
+        "audit list --unseal",
+        "audit find details.email a@b --unseal --tenant acme",
+        "audit erase user:alice --reason case-7 --tenant acme",
+        "audit exception list",
+        "audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme",
+        "audit exception lift c --tenant acme",
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -132,6 +138,18 @@ fn each_command_asks_what_it_says() {
         GET /v1/audit/proofs/inclusion?event=7&tenant=acme
     audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f
         GET /v1/audit/export?class=security&since=2026-11-01T00%3A00%3A00Z&tenant=acme
+    audit list --unseal
+        GET /v1/audit/events?unseal=true
+    audit find details.email a@b --unseal --tenant acme
+        POST /v1/audit/search?limit=100&tenant=acme {"field":"details.email","unseal":true,"value":"a@b"}
+    audit erase user:alice --reason case-7 --tenant acme
+        POST /v1/audit/erasures?tenant=acme {"reason":"case-7","subject":"user:alice"}
+    audit exception list
+        GET /v1/audit/exceptions
+    audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme
+        POST /v1/audit/exceptions?tenant=acme {"basis":"archiving","field":"details.email","id":"c","reason":"r","until":"T"}
+    audit exception lift c --tenant acme
+        DELETE /v1/audit/exceptions?id=c&tenant=acme
     "#);
 }
 
