@@ -62,8 +62,8 @@ fn alone() {
     let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("any length is a key");
     mac.update(&[1; 224]);
     let nonce = mac.finalize().into_bytes();
-    let nonce: [u8; 12] = nonce[..12].try_into().expect("12 bytes");
-    black_box(Aes256GcmCipher.seal(&CipherKey::new([7; 32]), &nonce, &[1; 192], &[2; 32]));
+    let nonce = nonce.first_chunk::<12>().expect("32 bytes");
+    black_box(Aes256GcmCipher.seal(&CipherKey::new([7; 32]), nonce, &[1; 192], &[2; 32]));
 }
 
 /// The result of what waits for nothing.
