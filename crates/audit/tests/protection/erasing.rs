@@ -9,6 +9,7 @@ use stanchion_core::{
     Author, Category, Event, FeedEntry, PageRequest, Revision, Scope, StoreError, StoreErrorKind, Timestamp,
 };
 use stanchion_replica::Follow as _;
+use tokio::task::JoinSet;
 
 use crate::support::{EMAIL, NOON, Setup, beside, email, path, tenant};
 
@@ -262,26 +263,25 @@ async fn an_erasure_that_the_ledger_would_not_take_destroys_nothing() {
 async fn an_erasure_races_with_appends_and_leaves_all_or_nothing_of_each() {
     let setup = Arc::new(Setup::new());
     let (ledger, sequencer) = setup.ledger();
-    let running = tokio::spawn(sequencer.run());
+    let mut running = JoinSet::new();
+    running.spawn(sequencer.run());
     let scope = tenant(1);
     let protection = setup.protection();
-    let writers = (0..4).map(|_| {
+    let mut writers = JoinSet::new();
+    for _ in 0..4 {
         let (setup, ledger) = (Arc::clone(&setup), ledger.clone());
-        tokio::spawn(async move {
+        writers.spawn(async move {
             let protection = setup.protection();
             for _ in 0..50 {
                 record(&protection, &ledger, email(setup.event(scope))).await;
             }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
+        });
+    }
     for _ in 0..20 {
         erase(&protection, &ledger, scope).await;
         tokio::task::yield_now().await;
     }
-    for writer in writers {
-        writer.await.unwrap();
-    }
+    writers.join_all().await;
     erase(&protection, &ledger, scope).await;
     let all = recorded(&ledger, scope, "data.read").await;
     assert_eq!(all.len(), 100, "a page of them");
@@ -290,5 +290,5 @@ async fn an_erasure_races_with_appends_and_leaves_all_or_nothing_of_each() {
     }
     assert!(ledger.verify(scope).await.unwrap().is_intact());
     ledger.close();
-    running.await.unwrap().unwrap();
+    running.join_all().await.into_iter().for_each(Result::unwrap);
 }

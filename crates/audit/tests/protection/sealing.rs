@@ -42,9 +42,14 @@ async fn the_same_event_has_the_same_bytes_on_every_replica_and_another_has_othe
     let (a, b) = (canonical(&a.unwrap()).unwrap(), canonical(&b.unwrap()).unwrap());
     assert_eq!(a, b);
     let next = one.seal(email(setup.event(tenant(1)))).await.unwrap();
-    let (first, next) = (sealed(&one.seal(email(event)).await.unwrap(), "email"), sealed(&next, "email"));
+    let (first, next) =
+        (sealed(&one.seal(email(event.clone())).await.unwrap(), "email"), sealed(&next, "email"));
     assert_eq!((first.key, &first.index), (next.key, &next.index), "one subject, one month, one value");
-    assert_ne!((first.nonce, first.ciphertext), (next.nonce, next.ciphertext));
+    assert_ne!(first.nonce, next.nonce, "a nonce is for one event");
+    assert_ne!(first.ciphertext, next.ciphertext);
+    let other = event.clone().with_detail("email", "bob@example.org");
+    let other = sealed(&one.seal(email(other)).await.unwrap(), "email");
+    assert_ne!(first.nonce, other.nonce, "and for one value");
 }
 
 #[tokio::test]
