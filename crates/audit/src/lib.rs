@@ -17,6 +17,7 @@
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
+//! * [`ObjectStore`] is the port to what is written once and kept apart from the database: files, or a bucket.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
 //!
 //! ```
@@ -81,6 +82,7 @@ mod hash;
 mod memory;
 mod moved;
 mod note;
+mod objects;
 mod prover;
 mod query;
 mod sequencer;
@@ -104,6 +106,7 @@ pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
+pub use objects::{MemoryObjectStore, ObjectName, ObjectStore, PutOutcome};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use query::{Place, Query};
 pub use sequencer::Sequencer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_audit::{LedgerStore, MemoryLedgerStore};
+use stanchion_audit::{LedgerStore, MemoryLedgerStore, MemoryObjectStore, ObjectStore};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))
@@ -14,5 +14,10 @@ async fn memory_trees() -> TreeFixture {
     TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
 }
 
+async fn memory_objects() -> Arc<dyn ObjectStore> {
+    Arc::new(MemoryObjectStore::default())
+}
+
 stanchion_audit::ledger_store_conformance!(mod memory_ledger_store, memory());
 stanchion_audit::tree_store_conformance!(mod memory_tree_store, memory_trees());
+stanchion_audit::object_store_conformance!(mod memory_object_store, memory_objects());
