@@ -9,8 +9,12 @@ mod write;
 pub use export::Export;
 pub use line::{ChainBase, ChainCount, End, ExportedEntry, Line, Log, Manifest};
 pub use verdict::{BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, Fault};
+#[cfg(feature = "archive")]
+pub(crate) use verify::is_event_of;
 pub use verify::verify_bundle;
 pub use write::BundleWriter;
+#[cfg(feature = "archive")]
+pub(crate) use write::line_of;
 
 /// What the first line of a bundle says it is.
 pub const FORMAT: &str = "stanchion.audit.bundle/v1";

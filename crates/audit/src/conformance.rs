@@ -13,6 +13,7 @@
 mod cases;
 mod cuts;
 mod fixture;
+pub mod hold_store;
 mod model;
 pub mod object_store;
 mod races;
@@ -50,6 +51,7 @@ suite! { $
         empty_store_has_empty_heads
         rows_read_back_as_written
         a_batch_moves_several_chains
+        all_chains_are_listed_in_pages
         reading_is_bounded_and_in_order
         a_moved_head_leaves_no_trace
         one_moved_head_refuses_the_whole_batch

@@ -18,6 +18,7 @@
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
 //! * [`ObjectStore`] is the port to what is written once and kept apart from the database: files, or a bucket.
+//! * `Keeper`, behind the feature `archive`, archives what checkpoints cover and drops what has served its time, unless a [`Hold`] stands.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
 //!
 //! ```
@@ -63,6 +64,8 @@
 //! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
 
 mod actions;
+#[cfg(feature = "archive")]
+pub mod archive;
 mod batch;
 pub mod bundle;
 mod canonical;
@@ -79,12 +82,16 @@ mod entry;
 mod error;
 pub mod format;
 mod hash;
+mod hold;
+#[cfg(feature = "archive")]
+mod keeper;
 mod memory;
 mod moved;
 mod note;
 mod objects;
 mod prover;
 mod query;
+mod retention;
 mod sequencer;
 mod store;
 pub mod tree;
@@ -104,11 +111,15 @@ pub use engine::{Ledger, Refused, Reserved, Stats};
 pub use entry::{Content, Entry, Projection, Receipt, Row, Seal};
 pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
+pub use hold::{Hold, HoldStore, MemoryHoldStore};
+#[cfg(feature = "archive")]
+pub use keeper::{Keeper, KeeperStats, Kept, RoundEnd};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use objects::{MemoryObjectStore, ObjectName, ObjectStore, PutOutcome};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use query::{Place, Query};
+pub use retention::{Floor, InvalidRetention, RetentionConfig, Standard, TenantRetention, Term};
 pub use sequencer::Sequencer;
 pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};

@@ -157,6 +157,24 @@ impl LedgerStore for MemoryLedgerStore {
         Ok(state.chains_of(scope).map(chain).collect())
     }
 
+    async fn list(
+        &self,
+        _system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        let state = self.lock();
+        let known = state
+            .chains
+            .iter()
+            .filter(|(id, kept)| kept.head.seq > 0 && after.is_none_or(|after| **id > after));
+        let mut chains: Vec<Chain> =
+            known.map(|(id, kept)| Chain { id: *id, base: kept.base, head: kept.head }).collect();
+        chains.sort_unstable_by_key(|chain| chain.id);
+        chains.truncate(limit);
+        Ok(chains)
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let state = self.lock();
         let Some(kept) = state.chains.get(&chain) else { return Ok(Vec::new()) };

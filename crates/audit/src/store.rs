@@ -52,6 +52,17 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// `Unavailable` or `Timeout` when the store cannot be read.
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError>;
 
+    /// Returns at most `limit` chains of all scopes that ever had an entry, in their order, beginning after `after`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError>;
+
     /// Returns at most `limit` rows of a chain in the order of their numbers, beginning at `from` or the first one after it.
     ///
     /// # Errors

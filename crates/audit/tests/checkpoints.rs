@@ -67,6 +67,15 @@ impl LedgerStore for Altered {
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
         self.inner.chains(scope).await
     }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
+    }
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.inner.read(chain, from, limit).await
     }

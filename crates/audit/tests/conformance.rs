@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_audit::{LedgerStore, MemoryLedgerStore, MemoryObjectStore, ObjectStore};
+use stanchion_audit::{
+    HoldStore, LedgerStore, MemoryHoldStore, MemoryLedgerStore, MemoryObjectStore, ObjectStore,
+};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))
@@ -14,6 +16,10 @@ async fn memory_trees() -> TreeFixture {
     TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
 }
 
+async fn memory_holds() -> Arc<dyn HoldStore> {
+    Arc::new(MemoryHoldStore::default())
+}
+
 async fn memory_objects() -> Arc<dyn ObjectStore> {
     Arc::new(MemoryObjectStore::default())
 }
@@ -21,3 +27,4 @@ async fn memory_objects() -> Arc<dyn ObjectStore> {
 stanchion_audit::ledger_store_conformance!(mod memory_ledger_store, memory());
 stanchion_audit::tree_store_conformance!(mod memory_tree_store, memory_trees());
 stanchion_audit::object_store_conformance!(mod memory_object_store, memory_objects());
+stanchion_audit::hold_store_conformance!(mod memory_hold_store, memory_holds());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
-    Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore,
+    Place, Query, Row, Seal, Writers,
 };
 use stanchion_core::{
     Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
@@ -95,6 +95,15 @@ impl LedgerStore for TamperedLedger {
 
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
         self.inner.chains(scope).await
+    }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {

@@ -11,6 +11,7 @@ type Line = (&'static str, Category, &'static str, Option<&'static str>);
 const OWN: &[Line] = &[
     ("assignment.put", Administration, "A role was assigned", Some("role_assigned")),
     ("assignment.revoke", Administration, "A role was taken away", None),
+    ("audit.archived", Security, "Entries of the ledger were archived", None),
     (
         "audit.chain_broken",
         Security,
@@ -19,7 +20,10 @@ const OWN: &[Line] = &[
     ),
     ("audit.checkpointed", Security, "The chains of tenants were covered by checkpoints", None),
     ("audit.entries_lost", Security, "Entries of the ledger are gone", Some("security_violation")),
+    ("audit.hold_lifted", Administration, "A legal hold was lifted", Some("config_changed")),
+    ("audit.hold_placed", Administration, "A legal hold was placed", Some("config_changed")),
     ("audit.id_reused", Security, "The id of an event was used for another one", Some("suspicious_activity")),
+    ("audit.retention_applied", Security, "Entries whose time is over were dropped", Some("data_deleted")),
     ("denial.lift", Administration, "A permission is no longer denied", Some("permission_granted")),
     ("denial.put", Administration, "A permission was denied to somebody", None),
     ("key.issue", Administration, "An API key was issued", Some("config_changed")),

@@ -292,7 +292,7 @@ fn included(entry: &ExportedEntry, leaf: &Digest, tree: &TreeHead) -> Result<(),
     verify_inclusion(leaf, index, tree.size, &tree.root, proof).map_err(Fault::Inclusion)
 }
 
-fn is_event_of(entry: &ExportedEntry) -> bool {
+pub(crate) fn is_event_of(entry: &ExportedEntry) -> bool {
     parse(entry.canonical.as_bytes()).is_ok_and(|event| {
         event.scope == entry.chain.scope && RetentionClass::of(event.category) == entry.chain.class
     })

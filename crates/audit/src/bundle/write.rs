@@ -31,16 +31,7 @@ impl BundleWriter {
     pub fn entry(&mut self, row: &Row, proof: Option<Vec<Digest>>) {
         let count = self.count(row.chain);
         count.entries = count.entries.saturating_add(1);
-        self.write(&Line::Entry(ExportedEntry {
-            chain: row.chain,
-            seq: row.seq,
-            recorded_at: row.recorded_at,
-            link: row.link,
-            mac: row.mac,
-            key_epoch: row.key_epoch,
-            canonical: String::from_utf8_lossy(&row.content.canonical).into_owned(),
-            proof,
-        }));
+        self.write(&entry_of(row, proof));
     }
 
     /// Counts entries of a chain that no checkpoint covers and that are left out.
@@ -78,14 +69,36 @@ impl BundleWriter {
         &mut self.counts[place]
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "the names of a line's fields are texts, and memory takes every byte"
-    )]
     fn write(&mut self, line: &Line) {
         let start = self.out.len();
-        serde_json::to_writer(&mut self.out, line).expect("a line has a JSON form");
-        self.out.push(b'\n');
+        write_line(line, &mut self.out);
         self.hasher.update(self.out.get(start..).unwrap_or_default());
     }
+}
+
+fn entry_of(row: &Row, proof: Option<Vec<Digest>>) -> Line {
+    Line::Entry(ExportedEntry {
+        chain: row.chain,
+        seq: row.seq,
+        recorded_at: row.recorded_at,
+        link: row.link,
+        mac: row.mac,
+        key_epoch: row.key_epoch,
+        canonical: String::from_utf8_lossy(&row.content.canonical).into_owned(),
+        proof,
+    })
+}
+
+/// Writes the line of an entry that is proven by the entries around it.
+#[cfg(feature = "archive")]
+pub(crate) fn line_of(row: &Row) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(&entry_of(row, None), &mut line);
+    line
+}
+
+#[expect(clippy::expect_used, reason = "the names of a line's fields are texts, and memory takes every byte")]
+fn write_line(line: &Line, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("a line has a JSON form");
+    out.push(b'\n');
 }

@@ -179,6 +179,15 @@ impl LedgerStore for Faults {
         self.inner.chains(scope).await
     }
 
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let batch = self.before_read.lock().unwrap().take();
         if let Some(batch) = batch {
@@ -246,6 +255,15 @@ impl LedgerStore for Restored {
 
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
         self.current().chains(scope).await
+    }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.current().list(system, after, limit).await
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
