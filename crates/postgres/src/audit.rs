@@ -1,6 +1,7 @@
 //! The audit ledger.
 
 mod columns;
+mod holds;
 mod row;
 mod trees;
 
@@ -9,10 +10,12 @@ use futures_util::future::join;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
+    Place, Query, RetentionClass, Row, Seal, Writers,
 };
 use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
+
+pub use self::holds::PgHoldStore;
 
 use self::columns::Columns;
 use self::row::{class_number, class_of, digest, escaped, row, seal};
@@ -40,6 +43,10 @@ LEFT JOIN stanchion.audit_head AS h ON h.scope_id = asked.scope_id AND h.class =
 ORDER BY place";
 
 const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND seq > 0 ORDER BY class";
+
+const LIST: &str = "SELECT * FROM stanchion.audit_head \
+                    WHERE seq > 0 AND ($1::uuid IS NULL OR (scope_id, class) > ($1, $2)) \
+                    ORDER BY scope_id, class LIMIT $3";
 
 const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
                     AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2) \
@@ -236,13 +243,26 @@ impl LedgerStore for PgLedgerStore {
             let mut tx = TenantTx::begin_read(&self.database, scope).await?;
             let rows = sqlx::query(CHAINS).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
             tx.commit().await?;
-            let one = |row: &PgRow| {
-                let base = head(row, ("base_seq", "base_link", "base_recorded_at"))?;
-                Ok(Chain { id: chain(row)?, base, head: head(row, ("seq", "link", "recorded_at"))? })
-            };
-            rows.iter().map(one).collect()
+            rows.iter().map(whole_chain).collect()
         };
         self.database.run("chains", read).await
+    }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        let read = async {
+            let mut tx = SystemTx::begin_read(&self.database, system).await?;
+            let scope = after.map(|after| scope_id(after.scope)).transpose()?;
+            let query = sqlx::query(LIST).bind(scope).bind(after.map(|after| class_number(after.class)));
+            let rows = query.bind(most(limit)).fetch_all(tx.connection()?).await?;
+            tx.commit().await?;
+            rows.iter().map(whole_chain).collect()
+        };
+        self.database.run("list", read).await
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
@@ -318,6 +338,11 @@ impl LedgerStore for PgLedgerStore {
         };
         self.database.run("cut", write).await
     }
+}
+
+fn whole_chain(row: &PgRow) -> Result<Chain, Error> {
+    let base = head(row, ("base_seq", "base_link", "base_recorded_at"))?;
+    Ok(Chain { id: chain(row)?, base, head: head(row, ("seq", "link", "recorded_at"))? })
 }
 
 fn head(row: &PgRow, (seq_of, link, at): (&'static str, &'static str, &'static str)) -> Result<Head, Error> {

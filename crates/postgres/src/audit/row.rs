@@ -80,7 +80,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn unescaped(text: &str) -> Result<String, Error> {
+pub(super) fn unescaped(text: &str) -> Result<String, Error> {
     let mut read = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
