@@ -1,6 +1,7 @@
 pub(crate) mod export;
 pub(crate) mod proofs;
 pub(crate) mod report;
+pub(crate) mod retention;
 
 use std::net::IpAddr;
 

@@ -22,16 +22,23 @@
 //! use std::sync::Arc;
 //!
 //! use stanchion_api::{ApiState, Readiness, Refresh, router};
-//! use stanchion_audit::Prover;
+//! use stanchion_audit::{Keeper, Prover};
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
 //! use stanchion_tower::ClientAddress;
 //!
 //! /// What a listener serves; `readiness` is told when it does.
-//! fn admin(pipeline: Pipeline, prover: Prover, page_keys: KeyRing, readiness: Readiness) -> axum::Router {
+//! fn admin(
+//!     pipeline: Pipeline,
+//!     prover: Prover,
+//!     keeper: Keeper,
+//!     page_keys: KeyRing,
+//!     readiness: Readiness,
+//! ) -> axum::Router {
 //!     router(ApiState {
 //!         pipeline,
 //!         prover,
+//!         keeper,
 //!         actions: Arc::default(),
 //!         clock: Arc::new(SystemClock),
 //!         ids: Arc::new(SystemRandom::default()),

@@ -249,6 +249,33 @@ impl Counts {
             "stanchion_audit_broken_chains",
             "Chains found broken, which get no more checkpoints.",
             stats.broken_chains,
+        )?;
+        self.retention(page)
+    }
+
+    fn retention(&self, page: &mut Page<'_>) -> fmt::Result {
+        let stats = self.0.state.keeper.stats();
+        page.counter("stanchion_audit_archived_entries", "Entries archived.", stats.archived)?;
+        page.counter(
+            "stanchion_audit_archived_objects",
+            "Objects that they were archived in.",
+            stats.objects,
+        )?;
+        page.counter("stanchion_audit_cut_entries", "Entries dropped when their time was over.", stats.cut)?;
+        page.counter(
+            "stanchion_audit_retention_rounds",
+            "Rounds that went through all chains.",
+            stats.rounds,
+        )?;
+        page.counter(
+            "stanchion_audit_retention_failures",
+            "Failures to archive or to cut, which the next round tries again.",
+            stats.failures,
+        )?;
+        page.gauge(
+            "stanchion_audit_held_chains",
+            "Chains that the last round did not cut because a legal hold stands.",
+            stats.held,
         )
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Operation> {
         audit::export::operations(),
         audit::proofs::operations(),
         audit::report::operations(),
+        audit::retention::operations(),
         system::operations(),
     ];
     groups.into_iter().flatten().collect()

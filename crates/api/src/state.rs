@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stanchion_audit::{Actions, Prover};
+use stanchion_audit::{Actions, Keeper, Prover};
 use stanchion_core::{BoxFuture, Clock, IdGen, KeyRing};
 use stanchion_pipeline::Pipeline;
 use stanchion_tower::ClientAddress;
@@ -29,6 +29,8 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Proves what the audit ledger holds.
     pub prover: Prover,
+    /// Archives the ledger and drops what has served its time.
+    pub keeper: Keeper,
     /// The actions of events that are known, for what other programs report.
     pub actions: Arc<Actions>,
     /// The rate-limit service for Envoy, if it is served: its counts are metrics.

@@ -34,6 +34,9 @@ fn request(operation: &str) -> (&'static str, Value) {
             ("", event)
         }
         "report_audit_event" => ("", json!({"action": "data.read", "outcome": "success"})),
+        "list_audit_holds" => ("scope=platform", Value::Null),
+        "place_audit_hold" => ("", json!({"scope": "platform", "reason": "spite"})),
+        "lift_audit_hold" => ("scope=platform&id=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "get_usage" => ("period=2026-11", Value::Null),
         "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "prove_audit_growth" => ("class=security&from=1", Value::Null),
@@ -56,6 +59,8 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_quarantines"
         | "list_routes"
         | "list_audit_events"
+        | "read_audit_retention"
+        | "apply_audit_retention"
         | "list_audit_checkpoints"
         | "export_audit"
         | "read_audit_log"

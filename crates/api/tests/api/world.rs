@@ -130,6 +130,12 @@ impl World {
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
+            keeper: audit::Keeper::new(
+                prover.clone(),
+                Arc::new(audit::MemoryHoldStore::default()),
+                None,
+                audit::RetentionConfig::default(),
+            ),
             actions: Arc::default(),
             clock: now(),
             ids: id(),
