@@ -15,6 +15,7 @@
 )]
 
 mod adaptive;
+mod archives;
 mod bodies;
 mod config;
 mod drain;

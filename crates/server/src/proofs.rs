@@ -1,5 +1,6 @@
 //! Checks proofs of audit events and bundles of them offline.
 
+mod archive;
 mod bundle;
 
 use std::io::{self, Write as _};
@@ -16,7 +17,9 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Checks each proof or bundle and says what it proves; ends at the first that proves nothing.
 pub(crate) fn verify(files: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Failure> {
     for path in files {
-        let line = if bundle::is_one(path).map_err(|error| unreadable(path, &error))? {
+        let line = if path.is_dir() {
+            archive::verify(path, keys)?
+        } else if bundle::is_one(path).map_err(|error| unreadable(path, &error))? {
             bundle::verify(path, keys)?
         } else {
             let text = read(path)?;

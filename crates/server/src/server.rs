@@ -183,7 +183,9 @@ impl Server {
         self.platform.return_leases().await;
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
-        self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;
+        // Wherever it is stopped, it goes on from there.
+        self.workers.stop(worker::KEEPER);
+        self.ended(&[worker::SUMMARIES, worker::RELAY, worker::KEEPER], SLACK).await?;
         self.platform.pipeline.flush_summaries();
         let relayed = self.platform.relay_the_rest().await;
         relayed.map_err(|error| {

@@ -56,7 +56,7 @@ async fn sweep(shared: &Shared, clock: &dyn Clock, timer: &dyn Timer) {
     }
 }
 
-fn say(worker: &'static str, lead: &Leadership<'_>) {
+pub(crate) fn say(worker: &'static str, lead: &Leadership<'_>) {
     let (error, what): (&(dyn Error + 'static), _) = match lead {
         Leadership::Lost(error) => (*error, "the lead was lost"),
         Leadership::Unknown(error) => (*error, "nobody can be asked for the lead"),

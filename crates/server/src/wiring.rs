@@ -1,4 +1,5 @@
 mod keys;
+mod retention;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
+use stanchion_audit::{CheckpointSigner, Checkpointer, Keeper, Ledger, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -46,6 +47,7 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     prover: Prover,
+    keeper: Keeper,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -73,6 +75,7 @@ pub(crate) struct Counted {
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
+    pub(crate) const KEEPER: &str = "audit keeper";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -127,6 +130,7 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
+        let keeper = retention::keeper(config, path, environment, &prover, &stores)?;
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -197,6 +201,7 @@ impl Platform {
             readiness,
             page_keys: keys.pages,
             prover,
+            keeper,
             stores,
             leased,
             freshness: all,
@@ -265,6 +270,7 @@ impl Platform {
             envoy,
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
+            keeper: self.keeper.clone(),
             actions: Arc::default(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
@@ -302,6 +308,7 @@ impl Platform {
         });
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
+        retention::start(self.keeper.clone(), &self.stores, workers);
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::args::{Scoped, Session};
 use crate::admin::view::{self, View};
-use crate::admin::what::{Audit, Limit, Override, Quarantine, Usage};
+use crate::admin::what::{Audit, Hold, Limit, Override, Quarantine, Usage};
 use crate::admin::who::{Assign, Key, Role, Tenant};
 
 /// What a command asks of the admin API. Making it takes no server, so that what each command asks can be read and tested.
@@ -382,6 +382,13 @@ impl From<Audit> for Plan {
                     .asking("until", until)
                     .listed(scoped, listed.limit, View::Table(view::ENTRIES))
             }
+            Audit::Retention { scoped } => {
+                Request::new(Method::GET, path("retention")).shown(scoped, View::Table(view::RETENTION))
+            }
+            Audit::Archive { session } => {
+                Request::new(Method::POST, path("retention")).shown(platform(session), View::Round)
+            }
+            Audit::Hold(hold) => hold.into(),
             Audit::Checkpoints { scoped } => {
                 Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
             }
@@ -406,6 +413,24 @@ impl From<Audit> for Plan {
             Audit::Verify { scoped, .. } => {
                 Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)
             }
+        }
+    }
+}
+
+impl From<Hold> for Plan {
+    fn from(command: Hold) -> Self {
+        let path = [Segment::Fixed("audit"), Segment::Fixed("holds")];
+        match command {
+            Hold::Put { scope, class, reason, until, session } => Request::new(Method::POST, path)
+                .with(json!({ "scope": scope, "class": class, "reason": reason, "until": until }))
+                .shown(platform(session), View::Fields),
+            Hold::List { scope, session } => Request::new(Method::GET, path)
+                .asking("scope", Some(scope))
+                .shown(platform(session), View::Table(view::HOLDS)),
+            Hold::Lift { id, scope, session } => Request::new(Method::DELETE, path)
+                .asking("scope", Some(scope))
+                .asking("id", Some(id))
+                .shown(platform(session), View::Fields),
         }
     }
 }

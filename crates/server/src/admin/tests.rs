@@ -61,6 +61,11 @@ fn each_command_asks_what_it_says() {
         "audit list --request 7 --outcome denied",
         "audit verify --tenant acme",
         "audit checkpoints --tenant acme",
+        "audit retention --tenant acme",
+        "audit archive",
+        "audit hold put --scope platform --reason why --class security",
+        "audit hold list --scope platform",
+        "audit hold lift 7 --scope platform",
         "audit prove 7 --tenant acme",
         "audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f",
     ];
@@ -128,6 +133,16 @@ fn each_command_asks_what_it_says() {
         GET /v1/audit/verification?tenant=acme
     audit checkpoints --tenant acme
         GET /v1/audit/checkpoints?tenant=acme
+    audit retention --tenant acme
+        GET /v1/audit/retention?tenant=acme
+    audit archive
+        POST /v1/audit/retention
+    audit hold put --scope platform --reason why --class security
+        POST /v1/audit/holds {"class":"security","reason":"why","scope":"platform"}
+    audit hold list --scope platform
+        GET /v1/audit/holds?scope=platform
+    audit hold lift 7 --scope platform
+        DELETE /v1/audit/holds?scope=platform&id=7
     audit prove 7 --tenant acme
         GET /v1/audit/proofs/inclusion?event=7&tenant=acme
     audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f

@@ -24,6 +24,8 @@ pub(crate) enum View {
     Usage,
     /// Whether chains are intact.
     Verification,
+    /// Whether a round went through every chain.
+    Round,
     /// One field, as it is.
     Text(&'static str),
 }
@@ -136,6 +138,23 @@ pub(crate) const CHECKPOINTS: &[Column] = &[
     Column::whole("SIGNED", "/signed_at"),
     Column::cut("ROOT", "/root"),
 ];
+pub(crate) const RETENTION: &[Column] = &[
+    Column::cut("CHAIN", "/chain"),
+    Column::whole("KEPT DAYS", "/kept_days"),
+    Column::whole("OLDEST UNTIL", "/oldest_until"),
+    Column::whole("BASE", "/base"),
+    Column::whole("ARCHIVED", "/archived"),
+    Column::whole("HEAD", "/head"),
+    Column::whole("HELD", "/held"),
+];
+pub(crate) const HOLDS: &[Column] = &[
+    Column::whole("ID", "/id"),
+    Column::whole("STANDS", "/stands"),
+    Column::cut("CLASS", "/class"),
+    Column::cut("REASON", "/reason"),
+    Column::cut("BY", "/placed_by"),
+    Column::cut("UNTIL", "/until"),
+];
 const CHAINS: &[Column] = &[
     Column::whole("CHAIN", "/chain"),
     Column::whole("INTACT", "/intact"),
@@ -155,6 +174,10 @@ impl View {
             Self::LimitStats => limit_stats(answer),
             Self::Usage => usage(answer),
             Self::Verification => verification(answer),
+            Self::Round if at(answer, "/complete") == true => "every chain was gone through\n".to_owned(),
+            Self::Round => {
+                "some chains were not gone through; the server's log says which, and why\n".to_owned()
+            }
             Self::Text(field) => text(answer, field).to_owned(),
         }
     }
@@ -165,6 +188,7 @@ impl View {
             Self::Allowed => at(answer, "/allowed") == true,
             Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
+            Self::Round => at(answer, "/complete") == true,
             Self::Table(_)
             | Self::Fields
             | Self::Done(_)

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use stanchion_audit::VerifierKey;
 
-use crate::admin::args::{Listed, Scoped};
+use crate::admin::args::{Listed, Scoped, Session};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Limit {
@@ -305,6 +305,24 @@ pub(crate) enum Audit {
         #[command(flatten)]
         scoped: Scoped,
     },
+    /// See how long entries are kept, how far they are archived, and whether a hold stands
+    #[command(after_help = "Example:\n  stanchion audit retention --tenant acme")]
+    Retention {
+        #[command(flatten)]
+        scoped: Scoped,
+    },
+    /// Archive what can be, and drop what has served its time, now: 1 if not every chain could be
+    #[command(after_help = "Example:\n  stanchion audit archive")]
+    Archive {
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Administer legal holds: while one stands, nothing of its chains is dropped
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion audit hold put --scope platform --reason \"Smith v. Acme\""
+    )]
+    Hold(Hold),
     /// List the latest checkpoint of each chain, and the keys that verify it
     #[command(after_help = "Example:\n  stanchion audit checkpoints --tenant acme --output json")]
     Checkpoints {
@@ -345,7 +363,7 @@ pub(crate) enum Audit {
                             3 signed by no key that was given. Get verifier keys from `audit checkpoints`,\n\
                             once, and keep them.")]
     Verify {
-        /// What `audit prove` and `audit export` wrote, instead of the server's chains
+        /// What `audit prove` and `audit export` wrote, or the directory of an archive, instead of the server's chains
         #[arg(value_name = "FILE", requires = "verifier_key")]
         proofs: Vec<PathBuf>,
         /// What proofs are verified with, as often as there are logs
@@ -353,6 +371,52 @@ pub(crate) enum Audit {
         verifier_key: Vec<VerifierKey>,
         #[command(flatten)]
         scoped: Scoped,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// Place a hold
+    #[command(
+        after_help = "Example:\n  stanchion audit hold put --scope platform --reason \"Smith v. Acme\""
+    )]
+    Put {
+        /// Whose entries: a tenant's id, or platform
+        #[arg(long)]
+        scope: String,
+        /// Only of this class: security, data_access or standard
+        #[arg(long)]
+        class: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// When it ends by itself [default: when it is lifted]
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// List holds, those that were lifted too
+    #[command(after_help = "Example:\n  stanchion audit hold list --scope platform")]
+    List {
+        /// Whose entries: a tenant's id, or platform
+        #[arg(long)]
+        scope: String,
+        #[command(flatten)]
+        session: Session,
+    },
+    /// Lift a hold
+    #[command(
+        after_help = "Example:\n  stanchion audit hold lift 0192f0c1-2345-7abc-8def-0123456789ab --scope platform"
+    )]
+    Lift {
+        /// The hold
+        id: String,
+        /// Whose entries: a tenant's id, or platform
+        #[arg(long)]
+        scope: String,
+        #[command(flatten)]
+        session: Session,
     },
 }
 

@@ -45,6 +45,9 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
     fn one<E: ToString>(checked: Result<(), E>) -> Vec<String> {
         checked.err().map(|error| error.to_string()).into_iter().collect()
     }
+    fn all<E: ToString>(checked: Result<(), Vec<E>>) -> Vec<String> {
+        checked.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
     let gateway = config.gateway.validate().err().unwrap_or_default();
     let gateway = gateway.into_iter().map(|message| message.trim_start_matches("gateway.").to_owned());
     vec![
@@ -72,6 +75,8 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
+        (keys(&["audit", "retention"]), all(config.audit.retention.validate())),
+        (keys(&["audit", "archive"]), one(config.audit.archive.validate())),
         (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
     ]
@@ -274,6 +279,18 @@ pub(crate) fn secrets(
         for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {
             let mut at = keys(section);
             at.push(Step::Key(version.to_string()));
+            problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+    let archive = &config.audit.archive;
+    for (key, reference) in [
+        ("access_key", &archive.access_key),
+        ("secret_key", &archive.secret_key),
+        ("session_token", &archive.session_token),
+    ] {
+        let found = reference.as_ref().map(|reference| reference.resolve(environment, directory(path)));
+        if let Some(Err(problem)) = found {
+            let at = keys(&["audit", "archive", key]);
             problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
         }
     }
