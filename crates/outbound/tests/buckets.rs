@@ -1,5 +1,12 @@
 //! The adapter against a server of S3 that is not ours: `s3s-fs`, which checks signatures, over real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and its server runs beside it"
+)]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
