@@ -369,7 +369,7 @@ impl From<audit::Error> for Failure {
             }
             audit::Error::TooLarge { .. } => Self::new(ProblemCode::PayloadTooLarge, error.to_string()),
             audit::Error::IdReused { .. } => Self::conflict(error.to_string()),
-            audit::Error::Late { .. } => {
+            audit::Error::Late { .. } | audit::Error::Uncovered { .. } => {
                 let detail = format!("{error}; send it again, an event with the same `id` and `occurred_at`");
                 Self::new(ProblemCode::BackendUnavailable, detail).uncertain()
             }

@@ -198,7 +198,9 @@ impl Ledger {
     ) -> (Prover, Checkpointer) {
         self.shared.moved.watch();
         let signer = Arc::new(signer);
-        let prover = Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
+        let patience = config.ack_timeout();
+        let prover =
+            Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer), patience };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))
     }
 

@@ -61,6 +61,7 @@
 //! if the process ends first; what must not be lost is appended, or committed with the change it belongs to and relayed from an
 //! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
 
+mod ack;
 mod actions;
 mod batch;
 pub mod bundle;
@@ -78,17 +79,20 @@ mod entry;
 mod error;
 pub mod format;
 mod hash;
+mod lifecycle;
 mod memory;
 mod moved;
 mod note;
 mod prover;
 mod query;
+mod rotation;
 mod sequencer;
 mod store;
 pub mod tree;
 mod tree_store;
 mod verify;
 
+pub use ack::{Ack, Acknowledged};
 pub use actions::{ActionType, Actions, InvalidAction, Origin, is_action};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
@@ -102,10 +106,12 @@ pub use engine::{Ledger, Refused, Reserved, Stats};
 pub use entry::{Content, Entry, Projection, Receipt, Row, Seal};
 pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
+pub use lifecycle::Process;
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use query::{Place, Query};
+pub use rotation::verify_key_change;
 pub use sequencer::Sequencer;
 pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use crate::note::{BASE64, NoteError, VerifierKey};
 use crate::tree::{Edge, Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
 use crate::{
     Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
-    LedgerStore, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
+    LedgerStore, Row, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
 };
 
 /// Proves to others what the ledger holds: that an entry is in it, and that it only grew. Whoever has the public key can check a
@@ -19,6 +20,8 @@ pub struct Prover {
     pub(crate) ledger: Ledger,
     pub(crate) trees: Arc<dyn TreeStore>,
     pub(crate) signer: Arc<CheckpointSigner>,
+    /// How long somebody waits for an entry to be covered.
+    pub(crate) patience: Duration,
 }
 
 /// Proof that an entry is in its chain.
@@ -185,6 +188,10 @@ impl Prover {
     /// [`Error::NoProof`] when the tree has no proof of it, [`Error::Store`] when the store cannot be read.
     pub async fn prove(&self, scope: Scope, id: EventId) -> Result<Option<InclusionProof>, Error> {
         let Some(row) = self.ledger.shared().store.get(scope, id).await? else { return Ok(None) };
+        self.prove_row(&row).await.map(Some)
+    }
+
+    pub(crate) async fn prove_row(&self, row: &Row) -> Result<InclusionProof, Error> {
         let checkpoint = self.checkpoint(row.chain).await?;
         let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let not_covered = Error::NotCovered { chain: row.chain, seq: row.seq, size };
@@ -195,8 +202,8 @@ impl Prover {
         let index = row.seq - 1;
         // A tree that proves nothing is not handed to somebody who would find that out.
         verify_inclusion(&row.content.leaf, index, size, &checkpoint.root, &hashes).map_err(no_proof)?;
-        let entry = Entry::try_from(&row)?;
-        Ok(Some(InclusionProof { entry, canonical: row.content.canonical.clone(), checkpoint, hashes }))
+        let entry = Entry::try_from(row)?;
+        Ok(InclusionProof { entry, canonical: row.content.canonical.clone(), checkpoint, hashes })
     }
 
     /// Proves that a chain has only grown since it had `from` entries; `None` when it has no checkpoint yet.

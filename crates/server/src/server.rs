@@ -95,6 +95,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let Listeners { gateway, gateway_address, admin, admin_address, envoy } = listeners;
         let (platform, work) = Platform::open(&config, path, environment).await?;
+        platform.begin().await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
         load::warn_if_unmeasured(&config);
@@ -190,8 +191,11 @@ impl Server {
             Failure::new(Exit::No, "events of changes could not be recorded").because(&error)
         })?;
         let engines = self.platform.pipeline.engines();
-        engines.audit.close();
         engines.metering.close();
+        // Bounded, so that a store that does not answer holds nobody up; whoever reads the ledger will miss the stop.
+        if tokio::time::timeout(SLACK, self.platform.finish()).await.is_err() {
+            engines.audit.close();
+        }
         self.ended(&[worker::SEQUENCER, worker::CHECKPOINTER, worker::RECORDER], SLACK).await?;
         tracing::info!("everything is recorded");
         Ok(())
@@ -224,6 +228,7 @@ impl Server {
         for section in next.needs_restart(&self.config) {
             tracing::warn!(section, "this section has changed and is in force after a restart only");
         }
+        self.platform.record_settings(&self.config, &next);
         self.config = next;
         Ok(())
     }

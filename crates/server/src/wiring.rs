@@ -1,4 +1,5 @@
 mod keys;
+mod lifecycle;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
+use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Process, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -46,6 +47,7 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     prover: Prover,
+    process: Process,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -127,6 +129,7 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
+        let process = lifecycle::process(config, &*random, clock.now());
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -197,6 +200,7 @@ impl Platform {
             readiness,
             page_keys: keys.pages,
             prover,
+            process,
             stores,
             leased,
             freshness: all,

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_audit::{self as audit, ActionType, ChainId, Digest, Draft};
+use stanchion_audit::{self as audit, Ack, Acknowledged, ActionType, ChainId, Digest, Draft};
 use stanchion_core::{
     Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, RequestId, ResourceRef,
     Severity, Source, SubjectRef, Text, Timestamp,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::Recorded;
-use crate::call::{Body, Call};
+use crate::call::{Body, Call, Query};
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
@@ -35,7 +35,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         .note(
             "The actor on record is the caller, with the key it used; nothing in the body can change that. Whom it did it for goes into \
              `on_behalf_of` and is recorded as `acted_as`; the event is marked `reported`, since all else it says is the caller's word. \
-             Answered once it is durable. Sent again with the same `id`, by the same key and otherwise alike, it has the same receipt; \
+             Answered once it is durable, or with `ack=checkpointed` once a checkpoint covers it, with the proof. Sent again with the same `id`, by the same key and otherwise alike, it has the same receipt; \
              with another content it is a conflict, which is recorded as well. An event has at most 65,535 bytes in its canonical form \
              and is nested at most 16 deep; numbers are whole and within ±(2^53 − 1).",
         )
@@ -141,9 +141,43 @@ pub(crate) struct Receipt {
     /// The hash of the event's canonical bytes, in hexadecimal.
     #[schema(value_type = String)]
     hash: Digest,
+    /// With `ack=checkpointed` the proof that the event is in the log, as C2SP's tlog-proof: it needs no ledger to be checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    proof: Option<String>,
 }
 
-async fn report(call: Call, Body(report): Body<Report>) -> Result<Recorded<Receipt>, Failure> {
+/// What an answer waits for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Awaited {
+    /// `durable`, which is also meant when it is left out, or `checkpointed`.
+    #[serde(default)]
+    #[param(value_type = String, required = false)]
+    ack: Level,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    #[default]
+    Durable,
+    Checkpointed,
+}
+
+impl From<Level> for Ack {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Durable => Self::Durable,
+            Level::Checkpointed => Self::Checkpointed,
+        }
+    }
+}
+
+async fn report(
+    call: Call,
+    (Query(Awaited { ack }), Body(report)): (Query<Awaited>, Body<Report>),
+) -> Result<Recorded<Receipt>, Failure> {
     let event = report.into_event(&call)?;
     // Whoever reserves a place has the event cut down to what fits, rather than refused.
     audit::canonical(&event)?;
@@ -153,8 +187,13 @@ async fn report(call: Call, Body(report): Body<Report>) -> Result<Recorded<Recei
         let detail = "the audit ledger takes no more records just now";
         Failure::new(ProblemCode::Overloaded, detail).retry_after(1)
     })?;
-    let audit::Receipt { chain, seq, leaf } = place.append(Draft::Event(event)).await?;
-    Ok(Recorded(Receipt { id, chain, sequence: Integer(seq), hash: leaf }))
+    let (receipt, proof) = match call.api.state.prover.append(place, Draft::Event(event), ack.into()).await? {
+        Acknowledged::Checkpointed(receipt, proof) => (receipt, Some(proof.to_text())),
+        Acknowledged::Durable(receipt) => (receipt, None),
+        Acknowledged::Accepted => return Err(Failure::internal(audit::Error::Closed)),
+    };
+    let audit::Receipt { chain, seq, leaf } = receipt;
+    Ok(Recorded(Receipt { id, chain, sequence: Integer(seq), hash: leaf, proof }))
 }
 
 impl Report {

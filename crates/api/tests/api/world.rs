@@ -182,6 +182,16 @@ impl World {
         }
     }
 
+    /// Sends what is answered once a checkpoint covers what the ledger has committed.
+    pub(crate) async fn record_and_cover(&mut self, ask: &Ask) -> Answer {
+        tokio::select! {
+            biased;
+            answer = send(&self.router, ask) => answer,
+            _ = &mut self.sequencer => panic!("the sequencer has ended"),
+            () = &mut self.checkpointer => panic!("the checkpointer has ended"),
+        }
+    }
+
     /// Issues a key to a subject of a scope that holds the role.
     pub(crate) async fn principal(&self, scope: Scope, subject: &str, role: Option<&str>) -> String {
         principal(&self.engines, scope, subject, role).await
