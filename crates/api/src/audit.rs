@@ -1,4 +1,5 @@
 pub(crate) mod export;
+pub(crate) mod producers;
 pub(crate) mod proofs;
 pub(crate) mod report;
 
@@ -112,6 +113,9 @@ pub(crate) struct EventBody {
     changes: Vec<FieldChange>,
     /// How it ended.
     outcome: String,
+    /// Which of its maker's events it is, `PRODUCER/BOOT/NUMBER`; left out of events that are not numbered.
+    #[schema(required = false, value_type = String)]
+    producer: (),
     /// A stable code for why it ended so.
     reason: Option<String>,
     /// Whether the actor reported it: then everything but the scope and the actor is the actor's word. Left out of what Stanchion saw
@@ -281,6 +285,8 @@ pub(crate) struct Verification {
     first_break: Option<Break>,
     /// Each chain that has entries, and what was found.
     chains: Vec<Chain>,
+    /// What the numbers that producers give to their events tell of events that were made and are not here.
+    producers: Vec<producers::Run>,
 }
 
 /// What a verification found in one chain.
@@ -357,6 +363,7 @@ async fn verify(call: Call, Nothing: Nothing) -> Result<Found<Verification>, Fai
         entries: Integer(found.entries()),
         first_break: found.first_break().map(Break::from),
         chains: found.chains.into_iter().map(Chain::from).collect(),
+        producers: call.api.state.prover.producers(call.scope).await?.into_iter().map(Into::into).collect(),
     }))
 }
 

@@ -249,6 +249,26 @@ impl Counts {
             "stanchion_audit_broken_chains",
             "Chains found broken, which get no more checkpoints.",
             stats.broken_chains,
+        )?;
+        page.counter(
+            "stanchion_audit_anchored_checkpoints",
+            "Checkpoints published to anchors.",
+            stats.anchored,
+        )?;
+        page.counter(
+            "stanchion_audit_anchor_failures",
+            "Attempts to publish a checkpoint that failed; each was repeated.",
+            stats.anchor_failures,
+        )?;
+        page.counter(
+            "stanchion_audit_anchor_conflicts",
+            "Times that an anchor held what the log does not lead to.",
+            stats.anchor_conflicts,
+        )?;
+        page.gauge(
+            "stanchion_audit_anchor_lag_seconds",
+            "For how long the anchor that is furthest behind could not be reached.",
+            stats.anchor_lag_seconds,
         )
     }
 

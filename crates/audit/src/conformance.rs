@@ -10,6 +10,7 @@
     reason = "a suite fails by panicking"
 )]
 
+pub mod anchor;
 mod cases;
 mod fixture;
 mod model;

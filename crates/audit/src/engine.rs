@@ -1,20 +1,21 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_core::{
-    Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, Scope, StoreError, StoreErrorKind,
-    Timer,
+    Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, ProducerNumber, Scope, StoreError,
+    StoreErrorKind, Timer,
 };
 use stanchion_replica::{self as replica, Deliver, FullReason, Queue};
 use tokio::sync::oneshot;
 
 use crate::draft::Work;
 use crate::moved::Moved;
+use crate::numbers::Numbers;
 use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
@@ -42,11 +43,17 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
+    /// The numbers of the events that this process makes, once it has said who it is.
+    pub(crate) numbers: OnceLock<Numbers>,
+    /// How far behind each anchor is.
+    lags: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
 /// A draft in the queue, and who waits for it.
 pub(crate) struct Item {
     pub(crate) work: Work,
+    /// The number of an event that is not made yet, and the scope whose number it is.
+    pub(crate) number: Option<(Scope, ProducerNumber)>,
     pub(crate) reply: Option<Reply>,
 }
 
@@ -64,6 +71,9 @@ pub(crate) struct Counters {
     pub(crate) failures: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) broken_chains: AtomicU64,
+    pub(crate) anchored: AtomicU64,
+    pub(crate) anchor_failures: AtomicU64,
+    pub(crate) anchor_conflicts: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
@@ -111,6 +121,14 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Chains that it found broken, and covers no more.
     pub broken_chains: u64,
+    /// Checkpoints published to anchors.
+    pub anchored: u64,
+    /// Attempts to publish one that failed; each was repeated.
+    pub anchor_failures: u64,
+    /// Times that an anchor held what the log does not lead to.
+    pub anchor_conflicts: u64,
+    /// For how many seconds the anchor that is furthest behind could not be reached.
+    pub anchor_lag_seconds: u64,
     /// Events that wait in the queue now.
     pub queued: usize,
 }
@@ -128,16 +146,18 @@ impl From<FullReason> for Refused {
 /// A place in the ledger's queue that is kept for one event.
 pub struct Reserved {
     shared: Arc<Shared>,
+    scope: Scope,
     place: replica::Place<Item>,
 }
 
 impl Reserved {
-    /// Accepts the event, as [`Ledger::submit`]. One without a canonical form is cut down to what identifies it, as a late one is.
+    /// Accepts the event and numbers it, as [`Ledger::submit`]. One without a canonical form is cut down to what identifies it, as a late one is.
     pub fn submit(self, draft: Draft) {
         self.put(draft, None);
     }
 
-    /// Commits the event, as [`Ledger::append`], and waits no longer for that than the configuration says.
+    /// Commits the event, as [`Ledger::append`], and waits no longer for that than the configuration says. A late event is numbered; a
+    /// complete one is not, since its maker may offer it again.
     ///
     /// # Errors
     /// As [`Ledger::append`], and [`Error::Late`].
@@ -155,11 +175,15 @@ impl Reserved {
 
     fn put(self, draft: Draft, reply: Option<Reply>) {
         count(&self.shared.counters.accepted, 1);
-        let make = match draft {
-            Draft::Event(event) => Box::new(move || event),
-            Draft::Late(make) => make,
+        let (make, number): (Box<dyn FnOnce() -> Event + Send>, _) = match draft {
+            Draft::Event(event) => {
+                let number = if reply.is_none() { self.shared.number(&event) } else { None };
+                let scope = event.scope;
+                (Box::new(move || event), number.map(|number| (scope, number)))
+            }
+            Draft::Late(make) => (make, self.shared.next_number(self.scope)),
         };
-        self.place.push(Item { work: Work::Late(make), reply });
+        self.place.push(Item { work: Work::Late(make), number, reply });
     }
 }
 
@@ -183,8 +207,20 @@ impl Ledger {
         let signer = Arc::new(Signer::new(&keys));
         let queue = Arc::new(Queue::new(config.queue()));
         let counters = Counters::default();
-        let moved = Moved::default();
-        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters, moved });
+        let (moved, numbers, lags) = (Moved::default(), OnceLock::new(), Mutex::default());
+        let shared = Arc::new(Shared {
+            store,
+            signer,
+            clock,
+            timer,
+            ids,
+            config,
+            queue,
+            counters,
+            moved,
+            numbers,
+            lags,
+        });
         (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
     }
 
@@ -212,13 +248,28 @@ impl Ledger {
     ///
     /// `scope` says whose share of the queue it takes; whose chain it belongs to says the event itself.
     ///
+    /// Once the process has said who it is ([`begin`](Self::begin)), the event is numbered: it must not be submitted again.
+    ///
     /// # Errors
     /// [`Refused`] when there is no room, the ledger is closed or the event has no canonical form.
     pub fn submit(&self, scope: Scope, draft: Draft) -> Result<(), Refused> {
         let counters = &self.shared.counters;
+        let (draft, number) = match draft {
+            Draft::Event(mut event) => {
+                let number = self.shared.number(&event);
+                event.producer = number.clone().or(event.producer);
+                let of = number.map(|number| (event.scope, number));
+                (Draft::Event(event), of)
+            }
+            late => (late, self.shared.next_number(scope)),
+        };
         let queued = Work::new(draft).map_err(Refused::Invalid).and_then(|work| {
-            self.shared.queue.try_push(scope, Item { work, reply: None }).map_err(|full| full.reason.into())
+            let item = Item { work, number: number.clone(), reply: None };
+            self.shared.queue.try_push(scope, item).map_err(|full| full.reason.into())
         });
+        if queued.is_err() {
+            self.shared.leave(number);
+        }
         count(if queued.is_ok() { &counters.accepted } else { &counters.refused }, 1);
         queued
     }
@@ -235,7 +286,7 @@ impl Ledger {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();
         let work = Work::new(draft).inspect_err(|_| count(&counters.refused, 1))?;
-        let item = Item { work, reply: Some(reply) };
+        let item = Item { work, number: None, reply: Some(reply) };
         if self.shared.queue.push(scope, item).await.is_err() {
             count(&counters.refused, 1);
             return Err(Error::Closed);
@@ -251,7 +302,7 @@ impl Ledger {
     /// [`Refused`] when there is no room or the ledger is closed.
     pub fn reserve(&self, scope: Scope) -> Result<Reserved, Refused> {
         match self.shared.queue.reserve(scope) {
-            Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), place }),
+            Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), scope, place }),
             Err(reason) => {
                 count(&self.shared.counters.refused, 1);
                 Err(reason.into())
@@ -374,7 +425,41 @@ impl Ledger {
             failures: read(&counters.failures),
             checkpoints: read(&counters.checkpoints),
             broken_chains: read(&counters.broken_chains),
+            anchored: read(&counters.anchored),
+            anchor_failures: read(&counters.anchor_failures),
+            anchor_conflicts: read(&counters.anchor_conflicts),
+            anchor_lag_seconds: self.shared.lags().iter().map(|lag| read(lag)).max().unwrap_or(0),
             queued: self.shared.queue.len(),
+        }
+    }
+}
+
+impl Shared {
+    /// Takes the number of an event that is made, unless it has one.
+    fn number(&self, event: &Event) -> Option<ProducerNumber> {
+        if event.producer.is_some() { None } else { self.numbers.get()?.take(event.scope) }
+    }
+
+    /// Takes the number of a scope's next event.
+    fn next_number(&self, scope: Scope) -> Option<(Scope, ProducerNumber)> {
+        Some((scope, self.numbers.get()?.take(scope)?))
+    }
+
+    fn lags(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where another anchor's lag is told, in seconds.
+    pub(crate) fn new_lag(&self) -> Arc<AtomicU64> {
+        let lag = Arc::new(AtomicU64::new(0));
+        self.lags().push(Arc::clone(&lag));
+        lag
+    }
+
+    /// Tells that the event of a number is not recorded.
+    pub(crate) fn leave(&self, number: Option<(Scope, ProducerNumber)>) {
+        if let (Some(numbers), Some((scope, number))) = (self.numbers.get(), number) {
+            numbers.leave(scope, &number);
         }
     }
 }

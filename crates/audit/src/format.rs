@@ -20,6 +20,7 @@
 //! | `id` | uuid |
 //! | `occurred_at` | time |
 //! | `outcome` | `success` `denied` `failure` `error` `unknown` |
+//! | `producer`? | text `producer/boot/number`: a name, the uuid of one of its runs, and the number it gave the event, dense from 1 within run and scope |
 //! | `reason`? | text |
 //! | `reported`? | `true` when the actor reported the event: what it says is the actor's word, but for scope and actor |
 //! | `schema` | `stanchion.audit/v1` |
@@ -71,6 +72,27 @@
 //! ```
 //!
 //! A proof of one event is a C2SP tlog-proof whose extra data is the canonical event.
+//!
+//! # Rotation of keys
+//!
+//! `audit.key_rotated` in the platform's security chain says that a key took another's place. `key` is `signing` or `checkpoint`.
+//!
+//! ```text
+//! commitment = HMAC-SHA256(new key, "stanchion-key-commitment-v1")
+//! vouched    = HMAC-SHA256(old key, "stanchion-rotation-v1" ‖ u32 old epoch ‖ u32 new epoch ‖ commitment)
+//! ```
+//!
+//! `from` and `to` are the epochs of a signing key. `vouched` is left out when the old key was no longer in the ring. Of a checkpoint key
+//! they are verifier keys in the name of the platform's security log, the old one its id alone when it was no longer in the ring, and
+//! `note` is a signed note of both keys over four lines: `stanchion-checkpoint-rotation-v1`, the origin, `from` and `to`. Who trusts the
+//! old key may trust the new one ([`verify_key_change`](crate::verify_key_change)).
+//!
+//! # Producers' numbers
+//!
+//! Whoever makes events may number them, so that one which never arrived is missed: `producer` is `<producer>/<boot>/<number>`. The numbers
+//! are dense, from 1, within one run of the producer and one scope, over all classes. What was made and not recorded is declared in the
+//! scope's `audit.events_refused`: in the producer's name, with `ranges` such as `4,9-11`. Events that may be offered again, from an outbox
+//! or by a reporter, are not numbered by the ledger, since they have to be the same bytes then.
 //!
 //! # Bundles
 //!

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::engine::Shared;
 use crate::moved::Asked;
+use crate::numbers::Numbers;
 use crate::{Draft, Error, Ledger, Receipt, Refused, Writers};
 
 /// One run of a process that writes to a ledger, as `audit.started` and `audit.stopped` name it. A start without the stop of the run
@@ -18,16 +19,20 @@ pub struct Process {
     pub version: Text,
     /// What the names of the logs begin with.
     pub deployment: Text,
+    /// In whose name its events are numbered, as [`ProducerNumber`] has it. Replicas may share one: each run has numbers of its own.
+    pub producer: Text,
 }
 
 impl Ledger {
     /// Records that a process begins to write, `audit.started`, and `more` after it: before anything else, if it is called before
-    /// anything else is submitted. A process records this once, so a loop of restarts records no more than it restarts.
+    /// anything else is submitted. From then on the events that it makes are numbered. A process records this once, so a loop of restarts records no more than it restarts.
     ///
     /// # Errors
     /// [`Refused`] as [`submit`](Self::submit).
     pub fn begin(&self, process: &Process, more: impl IntoIterator<Item = Event>) -> Result<(), Refused> {
         let shared = self.shared();
+        // A process has one name: whoever begins again goes on with its numbers.
+        let _ = shared.numbers.set(Numbers::new(process.producer.clone(), process.boot));
         let writers = match shared.config.writers {
             Writers::Shared => "shared",
             Writers::Exclusive => "exclusive",
@@ -36,6 +41,7 @@ impl Ledger {
             .with_detail("boot", process.boot.to_string())
             .with_detail("deployment", process.deployment.clone())
             .with_detail("key_epoch", i64::from(shared.signer.epoch()))
+            .with_detail("producer", process.producer.clone())
             .with_detail("version", process.version.clone())
             .with_detail("writers", writers);
         for event in std::iter::once(event).chain(more) {
@@ -55,7 +61,7 @@ impl Ledger {
         self.close();
         let place = place.map_err(|_| Error::Closed)?;
         let event = own(self.shared(), "audit.stopped").with_detail("boot", process.boot.to_string());
-        place.append(Draft::Event(event)).await
+        place.append(Draft::Late(Box::new(move || event))).await
     }
 
     /// Has the checkpointer cover what was committed until now, and tell so in the platform's ledger. Without a checkpointer that

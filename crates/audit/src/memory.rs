@@ -1,3 +1,4 @@
+mod anchor;
 mod trees;
 
 use std::collections::VecDeque;
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use hashbrown::HashMap;
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
+pub use self::anchor::MemoryAnchor;
 use self::trees::Tree;
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, KnownRow, LedgerStore, Place, Query,

@@ -13,7 +13,7 @@ use stanchion_core::Text;
 /// The type byte of Ed25519 in C2SP's signed-note.
 const ED25519: u8 = 1;
 /// What a line of a signature begins with: an em dash and a space.
-const DASH: &str = "\u{2014} ";
+pub(crate) const DASH: &str = "\u{2014} ";
 /// A note with more signatures is not looked at.
 const MAX_SIGNATURES: usize = 100;
 /// A longer note is not looked at.

@@ -96,6 +96,9 @@ pub enum BreakReason {
     /// The checkpoint that covers the entry was not signed by a key of the ring, or says something else than its note.
     #[error("its checkpoint is not what was signed")]
     CheckpointWrong,
+    /// An anchor holds a checkpoint that the log does not lead to.
+    #[error("it is not what was anchored elsewhere")]
+    AnchorConflict,
     /// A key is said to have taken another's place, and the key before has not signed that.
     #[error("the key before did not vouch for the one it names")]
     RotationWrong,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_audit::{LedgerStore, MemoryLedgerStore};
+use stanchion_audit::{Anchor, LedgerStore, MemoryAnchor, MemoryLedgerStore};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))
@@ -14,5 +14,10 @@ async fn memory_trees() -> TreeFixture {
     TreeFixture { trees: Arc::clone(&store) as _, ledger: store }
 }
 
+async fn memory_anchor() -> Arc<dyn Anchor> {
+    Arc::new(MemoryAnchor::default())
+}
+
+stanchion_audit::anchor_conformance!(mod memory_anchor_conforms, memory_anchor());
 stanchion_audit::ledger_store_conformance!(mod memory_ledger_store, memory());
 stanchion_audit::tree_store_conformance!(mod memory_tree_store, memory_trees());

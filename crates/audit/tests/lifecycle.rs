@@ -5,17 +5,20 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::{Either, join, select};
 use stanchion_audit::{
-    Ack, Acknowledged, BreakReason, CheckpointConfig, CheckpointSigner, Config, Draft, Error, Ledger,
-    LedgerStore, MemoryLedgerStore, Process, Prover, Query, RetentionClass, Verdict, verify_chain,
-    verify_key_change, verify_proof,
+    Ack, Acknowledged, Anchor, AnchorError, AnchorReceipt, BreakReason, CheckpointConfig, CheckpointSigner,
+    Config, Draft, Error, GapCause, Ledger, LedgerStore, MemoryAnchor, MemoryLedgerStore, NumberGap, Process,
+    ProducerNumbers, Prover, Publication, PublishConfig, Query, RetentionClass, RunState, Runs, Verdict,
+    verify_chain, verify_key_change, verify_proof,
 };
 use stanchion_core::{
-    Actor, Category, Detail, Event, FieldChange, IdGen as _, KeyRing, ManualClock, PageRequest, Recorded,
-    Scope, Secret, SeededRandom, Timestamp,
+    Actor, Category, Clock as _, Detail, Event, FieldChange, IdGen as _, KeyRing, ManualClock, PageRequest,
+    Recorded, Scope, Secret, SeededRandom, StoreError, StoreErrorKind, Text, Timestamp,
 };
 
 const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
@@ -34,7 +37,12 @@ impl Setup {
 
     fn process(&self) -> Process {
         let boot = self.ids.uuid(NOON);
-        Process { boot, version: "1.2.3".into(), deployment: "audit.example.com".into() }
+        Process {
+            boot,
+            version: "1.2.3".into(),
+            deployment: "audit.example.com".into(),
+            producer: "p".into(),
+        }
     }
 
     /// One run of a process with these versions of both keys: begins, does `body`, and ends in good order.
@@ -257,8 +265,6 @@ async fn each_level_tells_as_much_as_is_certain() {
         .await;
 }
 
-use stanchion_core::Clock as _;
-
 #[tokio::test]
 async fn nobody_waits_for_ever_for_a_checkpoint_that_does_not_come() {
     let setup = Setup::new();
@@ -280,4 +286,238 @@ async fn nobody_waits_for_ever_for_a_checkpoint_that_does_not_come() {
     };
     let ((), run) = passing_time(&setup.clock, join(body, sequencer.run())).await;
     run.unwrap();
+}
+
+/// What the events of a scope say of who made them, oldest first.
+async fn numbered(setup: &Setup, ledger: &Ledger, scope: Scope) -> Vec<(String, Option<u64>)> {
+    let mut found = Vec::new();
+    for chain in setup.store.chains(scope).await.unwrap() {
+        for row in setup.store.read(chain.id, 1, 1_000).await.unwrap() {
+            let event = stanchion_audit::parse(&row.content.canonical).unwrap();
+            found.push((event.action.to_string(), event.producer.map(|number| number.number())));
+        }
+    }
+    assert!(ledger.verify(scope).await.unwrap().is_intact());
+    found
+}
+
+#[tokio::test]
+async fn what_a_process_makes_is_numbered_and_what_may_be_offered_again_is_not() {
+    let setup = Setup::new();
+    setup
+        .run(&[1], async |ledger, prover| {
+            ledger.submit(tenant(1), Draft::Event(setup.event(tenant(1)))).unwrap();
+            ledger.reserve(tenant(1)).unwrap().submit(Draft::Event(setup.event(tenant(1))));
+            let late = setup.event(tenant(1));
+            ledger.reserve(tenant(1)).unwrap().append(Draft::Late(Box::new(move || late))).await.unwrap();
+            // Offered again, it is the same event.
+            let event = setup.event(tenant(1));
+            for _ in 0..2 {
+                let place = ledger.reserve(tenant(1)).unwrap();
+                place.append(Draft::Event(event.clone())).await.unwrap();
+            }
+            let numbers: Vec<_> =
+                numbered(&setup, ledger, tenant(1)).await.into_iter().map(|(_, number)| number).collect();
+            assert_eq!(numbers, [Some(1), Some(2), Some(3), None]);
+            let [run] = prover.producers(tenant(1)).await.unwrap().try_into().unwrap();
+            assert_eq!((run.events, run.last, run.state, run.gaps), (3, 3, RunState::Running, Vec::new()));
+        })
+        .await;
+    let (ledger, prover) = idle(&setup, &[1]);
+    let own = numbered(&setup, &ledger, Scope::Platform).await;
+    let expected = [("audit.started", 1), ("audit.checkpointed", 2), ("audit.stopped", 3)];
+    assert_eq!(own, expected.map(|(action, number)| (action.to_owned(), Some(number))));
+    let [run] = prover.producers(tenant(1)).await.unwrap().try_into().unwrap();
+    assert_eq!(run.state, RunState::Stopped);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_declared_and_what_was_kept_back_shows() {
+    let setup = Setup::new();
+    setup
+        .run(&[1], async |ledger, prover| {
+            let place = ledger.reserve(tenant(1)).unwrap();
+            // No canonical form.
+            let bad = setup.event(tenant(1)).with_detail("n", i64::MAX);
+            assert!(ledger.submit(tenant(1), Draft::Event(bad)).is_err());
+            place.append(late(&setup)).await.unwrap();
+            // Made in the name of one scope, and recorded in another's.
+            let place = ledger.reserve(tenant(1)).unwrap();
+            let other = setup.event(tenant(2));
+            place.append(Draft::Late(Box::new(move || other))).await.unwrap();
+            ledger.reserve(tenant(1)).unwrap().append(late(&setup)).await.unwrap();
+            setup.clock.advance(Duration::from_secs(61));
+            ledger.reserve(tenant(1)).unwrap().append(late(&setup)).await.unwrap();
+            let [run] = prover.producers(tenant(1)).await.unwrap().try_into().unwrap();
+            let gap = |number| NumberGap { first: number, last: number, cause: GapCause::Refused };
+            assert_eq!(run.gaps, [gap(1), gap(4)], "{run:?}");
+            assert!(!run.is_suspect());
+        })
+        .await;
+}
+
+fn late(setup: &Setup) -> Draft {
+    let event = setup.event(tenant(1));
+    Draft::Late(Box::new(move || event))
+}
+
+/// Numbers as somebody reads them from the ledger: each with the seconds at which it was recorded.
+fn gathered(entries: &[(u64, i64)]) -> ProducerNumbers {
+    let mut numbers = ProducerNumbers::default();
+    for (number, seconds) in entries {
+        numbers.add(&made(*number), at(*seconds));
+    }
+    numbers
+}
+
+fn made(number: u64) -> Event {
+    let id = "0192f0c1-2345-7abc-8def-0123456789ab".parse().unwrap();
+    let mut event = Event::new(id, NOON, tenant(1), Actor::Anonymous, "a.b", Category::Access);
+    event.producer = Some(format!("p/0192f0c1-2345-7abc-8def-000000000009/{number}").parse().unwrap());
+    event
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(NOON.micros() + seconds * 1_000_000)
+}
+
+fn runs(is_stopped: bool) -> Runs {
+    let mut runs = Runs::default();
+    let actions: &[&str] = if is_stopped { &["audit.started", "audit.stopped"] } else { &["audit.started"] };
+    for action in actions {
+        let mut event = made(1).with_detail("boot", "0192f0c1-2345-7abc-8def-000000000009");
+        event.action = (*action).to_owned().into();
+        runs.add(&event, NOON);
+    }
+    runs
+}
+
+#[test]
+fn a_gap_is_explained_as_far_as_that_can_be_told() {
+    let gaps = |numbers: ProducerNumbers, is_stopped, now| {
+        let [run] = numbers.report(&runs(is_stopped), at(now)).try_into().unwrap();
+        run.gaps.iter().map(|gap| (gap.first, gap.last, gap.cause)).collect::<Vec<_>>()
+    };
+    let some = || gathered(&[(3, 10), (1, 0), (2, 5), (7, 20), (6, 19)]);
+    assert_eq!(gaps(some(), false, 30), [(4, 5, GapCause::InFlight)]);
+    assert_eq!(gaps(some(), true, 100), [(4, 5, GapCause::Suppressed)], "a run that ended well lost nothing");
+    assert_eq!(gaps(some(), false, 100), [(4, 5, GapCause::Suppressed)], "it still runs, and has gone on");
+    assert_eq!(gaps(some(), false, 10_000), [(4, 5, GapCause::Crashed)]);
+    let far = gathered(&[(1, 0), (3, 1), (29_998, 49), (30_000, 50)]);
+    let far: Vec<_> = gaps(far, false, 10_000).iter().map(|gap| gap.2).collect();
+    assert_eq!(
+        far,
+        [GapCause::Suppressed, GapCause::Suppressed, GapCause::Crashed],
+        "a crash takes the last ones only"
+    );
+    let mut aged = some();
+    aged.dropped_until(at(12));
+    assert_eq!(gaps(aged, true, 100), [(4, 5, GapCause::Dropped)]);
+    let mut told = some();
+    let mut refused = made(8).with_detail("ranges", "4,9-11");
+    refused.action = "audit.events_refused".into();
+    told.add(&refused, at(21));
+    assert_eq!(gaps(told, true, 100), [(4, 4, GapCause::Refused), (5, 5, GapCause::Suppressed)]);
+    // Who reports events cannot fill the gaps of another, nor explain them.
+    let mut filled = some();
+    filled.add(&Event { reported: true, ..made(4) }, at(30));
+    filled.add(&Event { reported: true, ..refused }, at(30));
+    let all = filled.report(&runs(true), at(100));
+    assert_eq!(all.len(), 2);
+    assert!(all[0].is_suspect() && all[1].reported);
+}
+
+/// An anchor that can be out of reach.
+#[derive(Debug, Default)]
+struct Remote {
+    inner: MemoryAnchor,
+    is_away: AtomicBool,
+}
+
+#[async_trait]
+impl Anchor for Remote {
+    fn name(&self) -> &str {
+        "remote"
+    }
+
+    async fn publish(&self, publication: &Publication) -> Result<AnchorReceipt, AnchorError> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "remote", "publish").into());
+        }
+        self.inner.publish(publication).await
+    }
+
+    async fn latest(&self, origin: &str) -> Result<Option<Text>, StoreError> {
+        self.inner.latest(origin).await
+    }
+}
+
+const OWN: &str = "audit.example.com/platform/security";
+
+/// Lets a publisher run beside a ledger for so long; then both end in good order.
+async fn anchored(setup: &Setup, remote: &Arc<Remote>, seconds: u64) {
+    setup
+        .run(&[1], async |ledger, prover| {
+            let config = PublishConfig { interval_seconds: 10, alarm_seconds: 60 };
+            let publisher = prover.publish_to(Arc::clone(remote) as _, config);
+            let until = setup.clock.now().plus(Duration::from_secs(seconds));
+            let stop = async {
+                while setup.clock.now() < until {
+                    setup.clock.advance(Duration::from_millis(500));
+                    ledger.settle().await;
+                    tokio::task::yield_now().await;
+                }
+            };
+            publisher.run(stop).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn checkpoints_reach_an_anchor_and_its_absence_is_told_once() {
+    let setup = Setup::new();
+    let remote = Arc::new(Remote::default());
+    anchored(&setup, &remote, 25).await;
+    let held = async || remote.latest(OWN).await.unwrap().unwrap().to_string();
+    let first = held().await;
+    remote.is_away.store(true, Ordering::Relaxed);
+    anchored(&setup, &remote, 200).await;
+    assert_eq!(held().await, first);
+    let late =
+        |events: &[Event]| actions(events).iter().filter(|action| **action == "audit.anchor_late").count();
+    assert_eq!(late(&setup.recorded(&[1]).await), 1);
+    remote.is_away.store(false, Ordering::Relaxed);
+    anchored(&setup, &remote, 25).await;
+    assert_ne!(held().await, first);
+    assert_eq!(late(&setup.recorded(&[1]).await), 1);
+    let (_, prover) = idle(&setup, &[1]);
+    assert_eq!(prover.verify_anchor(&*remote).await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_or_replaced_with_all_beside_it_is_told_from_what_was_anchored() {
+    let setup = Setup::new();
+    let remote = Arc::new(Remote::default());
+    for _ in 0..3 {
+        anchored(&setup, &remote, 25).await;
+    }
+    // Whoever owns the database and the keys begins another, which is intact in itself.
+    let forged = Setup::new();
+    anchored(&forged, &remote, 25).await;
+    let (ledger, prover) = idle(&forged, &[1]);
+    assert!(ledger.verify(Scope::Platform).await.unwrap().is_intact());
+    let found = prover.verify_anchor(&*remote).await.unwrap().unwrap_err();
+    assert_eq!(found.reason, BreakReason::AnchorConflict);
+    for _ in 0..10 {
+        anchored(&forged, &remote, 25).await;
+    }
+    let found = prover.verify_anchor(&*remote).await.unwrap().unwrap_err();
+    assert_eq!(found.reason, BreakReason::AnchorConflict);
+    let events = forged.recorded(&[1]).await;
+    let told = events.iter().filter(|event| event.action.as_str() == "audit.anchor_conflict");
+    let told: Vec<String> = told.map(|event| text(event, "why")).collect();
+    assert!(
+        told.contains(&"the log has fewer".to_owned()) && told.contains(&"the log has others".to_owned()),
+        "{told:?}"
+    );
 }

@@ -7,8 +7,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_audit::{self as audit, Ack, Acknowledged, ActionType, ChainId, Digest, Draft};
 use stanchion_core::{
-    Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, RequestId, ResourceRef,
-    Severity, Source, SubjectRef, Text, Timestamp,
+    Actor, Category, Details, Event, EventId, FieldChange, Outcome, ProblemCode, ProducerNumber, RequestId,
+    ResourceRef, Severity, Source, SubjectRef, Text, Timestamp,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -63,6 +63,10 @@ pub(crate) struct Report {
     /// How it ended: `success`, `denied`, `failure`, `error` or `unknown`.
     #[schema(value_type = String)]
     outcome: Outcome,
+    /// Which of its maker's events it is, if the maker numbers them densely from 1 in each of its runs: `PRODUCER/BOOT/NUMBER`, with a
+    /// UUID for the run. So what never arrived is missed. It is the same when the event is sent again.
+    #[schema(value_type = Option<String>)]
+    producer: Option<ProducerNumber>,
     /// A stable code for why it ended so.
     #[schema(value_type = Option<String>)]
     reason: Option<Text>,
@@ -216,6 +220,7 @@ impl Report {
         event.targets = self.targets;
         event.changes = self.changes;
         event.outcome = self.outcome;
+        event.producer = self.producer;
         event.reason = self.reason;
         event.reported = true;
         event.severity = self.severity.unwrap_or(Severity::Info);

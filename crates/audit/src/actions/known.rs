@@ -12,6 +12,13 @@ const OWN: &[Line] = &[
     ("assignment.put", Administration, "A role was assigned", Some("role_assigned")),
     ("assignment.revoke", Administration, "A role was taken away", None),
     (
+        "audit.anchor_conflict",
+        Security,
+        "An anchor holds what the log does not lead to",
+        Some("security_violation"),
+    ),
+    ("audit.anchor_late", Security, "Checkpoints do not reach an anchor", None),
+    (
         "audit.chain_broken",
         Security,
         "A chain of the ledger is not what was signed for",
@@ -20,6 +27,7 @@ const OWN: &[Line] = &[
     ("audit.checkpointed", Security, "The chains of tenants were covered by checkpoints", None),
     ("audit.configured", Security, "Settings of the audit were changed", Some("config_changed")),
     ("audit.entries_lost", Security, "Entries of the ledger are gone", Some("security_violation")),
+    ("audit.events_refused", Security, "Events that were made were not recorded", None),
     ("audit.id_reused", Security, "The id of an event was used for another one", Some("suspicious_activity")),
     ("audit.key_rotated", Security, "A key of the ledger took another's place", Some("config_changed")),
     ("audit.started", Security, "A process began to write to the ledger", None),

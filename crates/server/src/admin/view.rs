@@ -278,6 +278,24 @@ fn usage(answer: &Value) -> String {
     report
 }
 
+/// Tells which numbered events were made and are not there.
+fn missing(answer: &Value, report: &mut String) {
+    let runs = at(answer, "/producers").as_array().into_iter().flatten();
+    for run in runs {
+        for gap in at(run, "/gaps").as_array().into_iter().flatten() {
+            let _ = writeln!(
+                report,
+                "missing: events {} to {} of {} ({}), {}",
+                plain(at(gap, "/first")),
+                plain(at(gap, "/last")),
+                plain(at(run, "/producer")),
+                plain(at(run, "/boot")),
+                plain(at(gap, "/cause")),
+            );
+        }
+    }
+}
+
 fn verification(answer: &Value) -> String {
     let mut chains = list(answer, "/chains").to_vec();
     for chain in &mut chains {
@@ -291,6 +309,7 @@ fn verification(answer: &Value) -> String {
     let found = at(answer, "/first_break");
     if at(answer, "/intact") == true {
         let _ = writeln!(report, "\nintact: {} entries verified", plain(at(answer, "/entries")));
+        missing(answer, &mut report);
     } else {
         let part = |pointer| plain(at(found, pointer));
         let _ = writeln!(

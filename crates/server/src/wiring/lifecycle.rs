@@ -14,7 +14,12 @@ use crate::failure::{Exit, Failure};
 /// Names this run of the process.
 pub(super) fn process(config: &Config, ids: &dyn IdGen, now: Timestamp) -> Process {
     let deployment = config.audit.deployment.clone();
-    Process { boot: ids.uuid(now), version: Text::Static(env!("CARGO_PKG_VERSION")), deployment }
+    Process {
+        boot: ids.uuid(now),
+        version: Text::Static(env!("CARGO_PKG_VERSION")),
+        deployment,
+        producer: Text::Static("stanchion"),
+    }
 }
 
 impl Platform {
