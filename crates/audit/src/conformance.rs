@@ -1,4 +1,4 @@
-//! The suites of [`LedgerStore`](crate::LedgerStore) and [`TreeStore`](crate::TreeStore): every adapter passes them, ours and yours.
+//! The suites of [`LedgerStore`](crate::LedgerStore), [`TreeStore`](crate::TreeStore) and [`ObjectStore`](crate::ObjectStore): every adapter passes them, ours and yours.
 //!
 //! The factory returns a store without entries that keeps at least 4,096 entries of each chain. The suite's tests are `tokio::test`s
 //! with four workers, so your crate's dev-dependencies need tokio with `macros` and `rt-multi-thread`.
@@ -14,6 +14,7 @@ pub mod anchor;
 mod cases;
 mod fixture;
 mod model;
+pub mod object_store;
 mod races;
 pub mod tree_store;
 

@@ -17,6 +17,7 @@
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
+//! * [`ObjectStore`] is the port to what is written once and kept apart from the database: files, or a bucket.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
 //!
 //! ```
@@ -86,6 +87,7 @@ mod moved;
 mod note;
 mod numbers;
 mod producers;
+mod objects;
 mod prover;
 mod publisher;
 mod query;
@@ -116,6 +118,7 @@ pub use lifecycle::Process;
 pub use memory::{MemoryAnchor, MemoryLedgerStore};
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use producers::{GapCause, NumberGap, ProducerNumbers, ProducerRun, RunState, Runs};
+pub use objects::{MemoryObjectStore, ObjectName, ObjectStore, PutOutcome};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use publisher::{PublishConfig, Publisher};
 pub use query::{Place, Query};

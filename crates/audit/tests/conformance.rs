@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_audit::{Anchor, LedgerStore, MemoryAnchor, MemoryLedgerStore};
+use stanchion_audit::{
+    Anchor, LedgerStore, MemoryAnchor, MemoryLedgerStore, MemoryObjectStore, ObjectStore,
+};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))
@@ -19,5 +21,10 @@ async fn memory_anchor() -> Arc<dyn Anchor> {
 }
 
 stanchion_audit::anchor_conformance!(mod memory_anchor_conforms, memory_anchor());
+async fn memory_objects() -> Arc<dyn ObjectStore> {
+    Arc::new(MemoryObjectStore::default())
+}
+
 stanchion_audit::ledger_store_conformance!(mod memory_ledger_store, memory());
 stanchion_audit::tree_store_conformance!(mod memory_tree_store, memory_trees());
+stanchion_audit::object_store_conformance!(mod memory_object_store, memory_objects());
