@@ -15,6 +15,7 @@
 )]
 
 mod adaptive;
+mod anchors;
 mod bodies;
 mod config;
 mod drain;

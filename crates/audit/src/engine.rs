@@ -235,8 +235,13 @@ impl Ledger {
         self.shared.moved.watch();
         let signer = Arc::new(signer);
         let patience = config.ack_timeout();
-        let prover =
-            Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer), patience };
+        let prover = Prover {
+            ledger: self.clone(),
+            trees: Arc::clone(&trees),
+            signer: Arc::clone(&signer),
+            patience,
+            anchors: Vec::new(),
+        };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))
     }
 

@@ -9,7 +9,7 @@ use stanchion_core::{EventId, Scope};
 use crate::note::{BASE64, NoteError, VerifierKey};
 use crate::tree::{Edge, Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
 use crate::{
-    Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
+    Anchor, Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
     LedgerStore, Row, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
 };
 
@@ -22,6 +22,8 @@ pub struct Prover {
     pub(crate) signer: Arc<CheckpointSigner>,
     /// How long somebody waits for an entry to be covered.
     pub(crate) patience: Duration,
+    /// What the platform's security log is compared with.
+    pub(crate) anchors: Vec<Arc<dyn Anchor>>,
 }
 
 /// Proof that an entry is in its chain.
@@ -113,6 +115,12 @@ pub fn verify_proof(text: &str, keys: &[VerifierKey]) -> Result<Proven, Unproven
 }
 
 impl Prover {
+    /// Compares what is verified with what these anchors hold, too.
+    #[must_use]
+    pub fn with_anchors(self, anchors: Vec<Arc<dyn Anchor>>) -> Self {
+        Self { anchors, ..self }
+    }
+
     /// Returns the latest checkpoints of a scope's chains.
     ///
     /// # Errors
@@ -128,7 +136,8 @@ impl Prover {
     }
 
     /// Verifies every chain of a scope as [`Ledger::verify`] does, and that each still has the entries that its checkpoint was signed
-    /// for: so an end that was cut off together with the head is found too.
+    /// for: so an end that was cut off together with the head is found too. The platform's security log is also compared with what
+    /// anchors hold, so that its end is missed even if its checkpoint is gone.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read. A broken chain is a [`Verdict`], not an error.
@@ -154,8 +163,23 @@ impl Prover {
             (chain, Verdict::Broken(Break { chain, seq: 1, reason: BreakReason::Gap }))
         };
         chains.extend(checkpoints.into_iter().map(gone));
+        if scope == Scope::Platform {
+            self.compare(&mut chains).await?;
+        }
         chains.sort_unstable_by_key(|(chain, _)| *chain);
         Ok(Verification { scope, chains })
+    }
+
+    async fn compare(&self, chains: &mut Vec<(ChainId, Verdict)>) -> Result<(), Error> {
+        for anchor in &self.anchors {
+            let Err(found) = self.verify_anchor(&**anchor).await? else { continue };
+            match chains.iter_mut().find(|(chain, _)| *chain == found.chain) {
+                Some((_, Verdict::Broken(_))) => {}
+                Some((_, verdict)) => *verdict = Verdict::Broken(found),
+                None => chains.push((found.chain, Verdict::Broken(found))),
+            }
+        }
+        Ok(())
     }
 
     /// Returns what a chain's entries have to lead to.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use stanchion_audit::conformance::tree_store::TreeFixture;
-use stanchion_audit::{
-    Anchor, LedgerStore, MemoryAnchor, MemoryLedgerStore, MemoryObjectStore, ObjectStore,
-};
+use stanchion_audit::{Anchor, LedgerStore, MemoryAnchor, MemoryLedgerStore, MemoryObjectStore, ObjectStore};
 
 async fn memory() -> Arc<dyn LedgerStore> {
     Arc::new(MemoryLedgerStore::new(4_096))

@@ -6,6 +6,12 @@
 //! * `FileObjectStore` keeps objects as files below a directory;
 //! * `S3ObjectStore` keeps them in a bucket of any service that speaks S3 and takes conditional puts (`If-None-Match: *`).
 //!
+//! and of its port `Anchor`, which holds checkpoints out of our own reach:
+//!
+//! * `FileAnchor` appends them to a file;
+//! * `ObjectAnchor` puts each into an object that is never overwritten;
+//! * `WitnessAnchor` has them cosigned by a witness that speaks C2SP's tlog-witness.
+//!
 //! ```
 //! # #[cfg(feature = "audit")]
 //! # #[tokio::main(flavor = "current_thread")]
@@ -26,6 +32,8 @@
 //! ```
 
 #[cfg(feature = "audit")]
+mod anchor;
+#[cfg(feature = "audit")]
 mod bucket;
 mod config;
 #[cfg(feature = "audit")]
@@ -33,6 +41,8 @@ mod files;
 #[cfg(feature = "audit")]
 mod lock;
 
+#[cfg(feature = "audit")]
+pub use anchor::{FileAnchor, ObjectAnchor, WitnessAnchor};
 #[cfg(feature = "audit")]
 pub use bucket::{InvalidBucket, S3ObjectStore};
 pub use config::{BucketConfig, BucketCredentials, ObjectLock};

@@ -1,5 +1,6 @@
 //! What an operator sets: one TOML file, the environment's overrides, and the line of everything that is wrong.
 
+mod anchors;
 mod document;
 mod problem;
 mod read;
@@ -30,6 +31,7 @@ use stanchion_tower::Dialects;
 use crate::environment::Environment;
 use crate::log::LogConfig;
 
+pub use anchors::{AnchorsConfig, WitnessConfig};
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
 pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
@@ -196,6 +198,8 @@ pub struct AuditConfig {
     pub checkpoint_keys: KeyVersions,
     /// How often checkpoints are made, and told.
     pub checkpoints: audit::CheckpointConfig,
+    /// Where checkpoints are put out of reach.
+    pub anchors: AnchorsConfig,
 }
 
 impl Default for AuditConfig {
@@ -206,6 +210,7 @@ impl Default for AuditConfig {
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
             checkpoints: audit::CheckpointConfig::default(),
+            anchors: AnchorsConfig::default(),
         }
     }
 }

@@ -197,6 +197,8 @@ impl Server {
             engines.audit.close();
         }
         self.ended(&[worker::SEQUENCER, worker::CHECKPOINTER, worker::RECORDER], SLACK).await?;
+        self.platform.stop_publishing.now();
+        self.ended(&[worker::PUBLISHER], SLACK).await?;
         tracing::info!("everything is recorded");
         Ok(())
     }

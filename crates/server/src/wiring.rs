@@ -1,3 +1,4 @@
+mod anchors;
 mod keys;
 mod lifecycle;
 
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Process, Prover, Sequencer};
+use stanchion_audit::{
+    Anchor, CheckpointSigner, Checkpointer, Ledger, Process, Prover, PublishConfig, Sequencer,
+};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -28,7 +31,7 @@ use crate::load;
 use crate::shared;
 use crate::stores::Stores;
 use crate::timer::RuntimeTimer;
-use crate::workers::Workers;
+use crate::workers::{Stop, Workers};
 
 /// How old a snapshot may be before the process says that it is not ready. Engines fail closed at their own `max_stale_seconds`.
 const STALE: Duration = Duration::from_secs(10);
@@ -48,6 +51,8 @@ pub(crate) struct Platform {
     pub(crate) page_keys: KeyRing,
     prover: Prover,
     process: Process,
+    anchors: Vec<(Arc<dyn Anchor>, PublishConfig)>,
+    pub(crate) stop_publishing: Stop,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -75,6 +80,7 @@ pub(crate) struct Counted {
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
+    pub(crate) const PUBLISHER: &str = "audit publisher";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -129,6 +135,8 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
+        let anchors = anchors::anchors(config, path, &clock)?;
+        let prover = prover.with_anchors(anchors.clone());
         let process = lifecycle::process(config, &*random, clock.now());
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
@@ -201,6 +209,8 @@ impl Platform {
             page_keys: keys.pages,
             prover,
             process,
+            anchors: anchors.into_iter().map(|anchor| (anchor, config.audit.anchors.publish)).collect(),
+            stop_publishing: Stop::default(),
             stores,
             leased,
             freshness: all,
@@ -306,6 +316,7 @@ impl Platform {
         });
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
+        self.publish(workers);
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

@@ -174,8 +174,8 @@ async fn a_chain_that_was_tampered_with_is_named_with_the_place() {
     let place = json!({"chain": chain, "sequence": "2", "detail": "it is not linked to the entry before it"});
     let broken = json!({"chain": chain, "intact": false, "entries": null, "head": null, "break": place});
     let expected = json!({
-        "scope": world.acme.id.to_string(), "intact": false, "entries": "0",
-            "producers": [], "first_break": place, "chains": [broken],
+        "scope": world.acme.id.to_string(), "intact": false, "entries": "0", "first_break": place, "chains": [broken],
+        "producers": [],
     });
     assert_eq!(found, expected);
 }

@@ -72,6 +72,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
+        (keys(&["audit", "anchors"]), one(config.audit.anchors.validate())),
         (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
     ]
