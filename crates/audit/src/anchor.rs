@@ -10,8 +10,8 @@ use crate::{Checkpoint, Digest};
 /// A place for checkpoints that whoever owns the database and the keys cannot take back: what it once held, the log must always lead
 /// to.
 ///
-/// 1. **Forward.** Of each log it holds checkpoints that only grow: after one of a size none of a smaller size is taken, and none of
-///    the same size with another root.
+/// 1. **Forward.** Of each log it holds checkpoints that only grow: after one of a size none of a smaller size is taken (`Elsewhere`:
+///    another process may have been first), and none of the same size with another root (`Conflict`).
 /// 2. **Again.** To publish what it holds already changes nothing and succeeds.
 /// 3. **Durable.** What was published is returned by [`latest`](Self::latest), also after a crash of ours.
 /// 4. **Logs** are told apart by their origins.

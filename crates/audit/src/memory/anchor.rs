@@ -21,7 +21,7 @@ impl Anchor for MemoryAnchor {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match held.get(origin) {
             Some((size, ..)) if *size > checkpoint.size => {
-                return Err(AnchorError::Conflict { size: *size, why: "the log has fewer" });
+                return Err(AnchorError::Elsewhere { size: *size });
             }
             Some((size, root, _)) if *size == checkpoint.size && *root != checkpoint.root => {
                 return Err(AnchorError::Conflict { size: *size, why: "the log has others" });

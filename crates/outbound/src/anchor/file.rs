@@ -80,9 +80,10 @@ impl Anchor for FileAnchor {
             root: checkpoint.root.to_string(),
             note: checkpoint.note.to_string(),
         };
-        let conflict = self.run("publish", move |path| append(path, &line)).await?;
-        match conflict {
-            Some((size, why)) => Err(AnchorError::Conflict { size, why }),
+        let held = self.run("publish", move |path| append(path, &line)).await?;
+        match held {
+            Some(size) if size > checkpoint.size => Err(AnchorError::Elsewhere { size }),
+            Some(size) => Err(AnchorError::Conflict { size, why: "the log has others" }),
             None => Ok(AnchorReceipt { note: checkpoint.note.clone() }),
         }
     }
@@ -94,13 +95,11 @@ impl Anchor for FileAnchor {
     }
 }
 
-fn append(path: &Path, line: &Line) -> io::Result<Option<(u64, &'static str)>> {
+/// Appends a line, or returns the size of what stands against it.
+fn append(path: &Path, line: &Line) -> io::Result<Option<u64>> {
     match last(path, &line.origin)? {
-        Some(held) if held.size > line.size => return Ok(Some((held.size, "the log has fewer"))),
-        Some(held) if held.size == line.size && held.root != line.root => {
-            return Ok(Some((held.size, "the log has others")));
-        }
-        Some(held) if held.size == line.size => return Ok(None),
+        Some(held) if held.size > line.size => return Ok(Some(held.size)),
+        Some(held) if held.size == line.size => return Ok((held.root != line.root).then_some(held.size)),
         _ => {}
     }
     let mut text = serde_json::to_string(line)?;

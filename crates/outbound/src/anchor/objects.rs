@@ -83,7 +83,7 @@ impl Anchor for ObjectAnchor {
         if let Some(held) = self.last(&log).await?.map(|name| size(&name))
             && held > checkpoint.size
         {
-            return Err(AnchorError::Conflict { size: held, why: "the log has fewer" });
+            return Err(AnchorError::Elsewhere { size: held });
         }
         let invalid = |error| StoreError::new(StoreErrorKind::Corrupt, BACKEND, "name").with_source(error);
         let name = log.join(&format!("{:020}", checkpoint.size)).map_err(invalid)?;

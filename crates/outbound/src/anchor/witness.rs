@@ -87,9 +87,6 @@ impl Anchor for WitnessAnchor {
             // It stands elsewhere, and says where; or the size is the same and the root another.
             StatusCode::CONFLICT => {
                 return Err(match answer.trim().parse::<u64>() {
-                    Ok(size) if size > checkpoint.size => {
-                        AnchorError::Conflict { size, why: "the log has fewer" }
-                    }
                     Ok(size) if size == checkpoint.size && size == *from => {
                         AnchorError::Conflict { size, why: "the log has others" }
                     }
