@@ -1,6 +1,11 @@
 //! Anchors pass their suite, and a witness written from C2SP's tlog-witness is spoken to as it wants to be.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::HashMap;
 use std::convert::Infallible;
