@@ -297,9 +297,10 @@ impl Checkpointer {
         // With the entry before them, whose link the first of them goes on from.
         let seals =
             self.ledger.shared().store.seals(chain, first.max(1), width + usize::from(first > 0)).await?;
-        let after = |seal: &&Seal| seal.seq > first;
-        let hashes: Vec<Digest> = seals.iter().filter(after).map(|seal| seal.leaf).collect();
-        let last = seals.last().filter(|seal| seal.seq == size);
+        // Where the entry before them was dropped, there is one more behind them.
+        let within = |seal: &&Seal| seal.seq > first && seal.seq <= size;
+        let hashes: Vec<Digest> = seals.iter().filter(within).map(|seal| seal.leaf).collect();
+        let last = seals.iter().find(|seal| seal.seq == size);
         let head = match last {
             Some(seal) => Head { seq: size, link: seal.link, recorded_at: seal.recorded_at },
             None => {

@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod cuts;
 mod fixture;
 mod model;
 mod races;
@@ -60,6 +61,12 @@ suite! { $
         queries_return_newest_first_in_stable_pages
         stored_chains_verify
         behaves_as_the_reference
+    }
+    cuts {
+        what_is_cut_off_is_read_by_nobody_and_the_rest_verifies
+        a_chain_is_cut_only_from_the_base_that_was_expected
+        a_chain_that_was_cut_to_its_head_goes_on
+        racing_cuts_have_one_winner
     }
     races {
         racing_writers_win_one_at_a_time

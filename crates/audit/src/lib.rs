@@ -107,6 +107,6 @@ pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
 pub use query::{Place, Query};
 pub use sequencer::Sequencer;
-pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};
 pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};

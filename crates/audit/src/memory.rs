@@ -10,7 +10,7 @@ use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
 use self::trees::Tree;
 use crate::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, KnownRow, LedgerStore, Place, Query,
     RetentionClass, Row, Seal, Writers,
 };
 
@@ -202,6 +202,28 @@ impl LedgerStore for MemoryLedgerStore {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         Ok(self.lock().find(scope, id).cloned())
+    }
+
+    async fn cut(
+        &self,
+        _system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        let mut state = self.lock_mut();
+        let State { chains, ids, .. } = &mut *state;
+        let Some(kept) = chains.get_mut(&chain) else { return Ok(CutOutcome::Moved(Head::EMPTY)) };
+        let is_there = (kept.base.seq, kept.base.link) == (from.seq, from.link);
+        if !is_there || !(from.seq..=kept.head.seq).contains(&base.seq) {
+            return Ok(CutOutcome::Moved(kept.base));
+        }
+        let cut = kept.index(base.seq.saturating_add(1));
+        for row in kept.rows.drain(..cut) {
+            ids.remove(&(row.chain.scope, row.content.id));
+        }
+        kept.base = base;
+        Ok(CutOutcome::Cut)
     }
 }
 

@@ -21,8 +21,9 @@ use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row, Seal};
 ///    is returned as it stands there, not made again from the bytes, so that verification can compare the two.
 /// 7. **Scopes.** What takes a [`Scope`] or [`ChainId`] never returns another scope's rows. What takes a [`SystemScope`] works for
 ///    many scopes at once.
-/// 8. **Retention.** A store may drop entries from the front of a chain, never from elsewhere; [`chains`](Self::chains) tells the
-///    head before the oldest entry kept. Of a chain that had entries, the head stays.
+/// 8. **Retention.** Entries go from the front of a chain, never from elsewhere: by [`cut`](Self::cut), and from a store that is bounded
+///    also when it is full. [`chains`](Self::chains) tells the head before the oldest entry kept. What is below it no read returns,
+///    whether its room was [reclaimed](Self::reclaim) or not. Of a chain that had entries, the head stays.
 /// 9. **Unknown ends.** After `Timeout`, and only then, a batch may have been written, or may still be. `Unavailable` means it was
 ///    not and will not be.
 #[async_trait]
@@ -81,6 +82,39 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError>;
+
+    /// Moves the base of a chain from `from` to `base`, the number, link and time of an entry of the chain: that entry and those before
+    /// it are no longer read by anybody. Of those who cut from the same base one succeeds. Whether the base is a true one is the
+    /// caller's to know; a store sees only that it lies within the chain.
+    ///
+    /// # Errors
+    /// `Unavailable` when the chain was not cut, `Timeout` when that is not known.
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError>;
+
+    /// Frees the room of entries below the bases, as far as the store can, and returns how many entries that were. It may be stopped
+    /// and called again at any time; no read depends on it. A store that frees at once has nothing to do.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be written.
+    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
+        let _ = system;
+        Ok(0)
+    }
+}
+
+/// What became of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutOutcome {
+    /// The chain begins after the new base, durably.
+    Cut,
+    /// Nothing was cut: the chain's base is this one, or the new one does not lie between it and the head.
+    Moved(Head),
 }
 
 /// How a sequencer shares a store with others.

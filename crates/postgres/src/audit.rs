@@ -9,7 +9,7 @@ use futures_util::future::join;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
     RetentionClass, Row, Seal, Writers,
 };
 use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
@@ -42,17 +42,30 @@ ORDER BY place";
 const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND seq > 0 ORDER BY class";
 
 const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
+                    AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2) \
                     ORDER BY seq LIMIT $4";
 
 const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch FROM stanchion.audit_entry \
-                     WHERE scope_id = $1 AND class = $2 AND seq >= $3 ORDER BY seq LIMIT $4";
+                     WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
+                     AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2) \
+                     ORDER BY seq LIMIT $4";
 
-const GET: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND event_id = $2";
+const GET: &str = "SELECT e.* FROM stanchion.audit_entry AS e \
+                   JOIN stanchion.audit_head AS h ON h.scope_id = e.scope_id AND h.class = e.class \
+                   WHERE e.scope_id = $1 AND e.event_id = $2 AND e.seq > h.base_seq";
+
+const BASE: &str = "SELECT base_seq, base_link, base_recorded_at FROM stanchion.audit_head \
+                    WHERE scope_id = $1 AND class = $2";
+
+const CUT: &str = "UPDATE stanchion.audit_head SET base_seq = $3, base_link = $4, base_recorded_at = $5 \
+                   WHERE scope_id = $1 AND class = $2 AND base_seq = $6 AND base_link = $7 \
+                   AND $3 BETWEEN base_seq AND seq";
 
 /// Within a chain the greatest number is the greatest place, so each class is walked from where the page begins.
 const QUERY: &str = r"
 SELECT * FROM stanchion.audit_entry
 WHERE scope_id = $1 AND class = $2
+  AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2)
   AND ($3::timestamptz IS NULL OR seq <= stanchion.audit_last_before($1, $2, $3))
   AND ($4::timestamptz IS NULL OR seq > stanchion.audit_last_before($1, $2, $4))
   AND ($5::bigint IS NULL OR seq < $5)
@@ -279,6 +292,31 @@ impl LedgerStore for PgLedgerStore {
             found.as_ref().map(row).transpose()
         };
         self.database.run("get", read).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        let write = async {
+            let mut tx = SystemTx::begin(&self.database, system).await?;
+            let query = sqlx::query(CUT).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
+            let query = query.bind(number(base.seq)).bind(base.link.bytes()).bind(instant(base.recorded_at));
+            let query = query.bind(number(from.seq)).bind(from.link.bytes());
+            if query.execute(tx.connection()?).await?.rows_affected() == 1 {
+                tx.commit().await?;
+                return Ok(CutOutcome::Cut);
+            }
+            let query = sqlx::query(BASE).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
+            let found = query.fetch_optional(tx.connection()?).await?;
+            tx.rollback().await?;
+            let base = found.as_ref().map(|row| head(row, ("base_seq", "base_link", "base_recorded_at")));
+            Ok(CutOutcome::Moved(base.transpose()?.unwrap_or(Head::EMPTY)))
+        };
+        self.database.run("cut", write).await
     }
 }
 

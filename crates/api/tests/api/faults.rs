@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
     Row, Seal, Writers,
 };
 use stanchion_core::{
@@ -123,6 +123,16 @@ impl LedgerStore for TamperedLedger {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.inner.get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.inner.cut(system, chain, from, base).await
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Config, Draft, Error, Fence, Head, Ledger, LedgerStore,
-    MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, Config, CutOutcome, Draft, Error, Fence, Head, Ledger,
+    LedgerStore, MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
 };
 use stanchion_core::{
     Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
@@ -204,6 +204,16 @@ impl LedgerStore for Faults {
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.inner.get(scope, id).await
     }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.inner.cut(system, chain, from, base).await
+    }
 }
 
 /// Two stores behind one name; switching shows the second one, as a restored backup would.
@@ -258,6 +268,16 @@ impl LedgerStore for Restored {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.current().get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.current().cut(system, chain, from, base).await
     }
 }
 
