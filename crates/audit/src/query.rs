@@ -54,6 +54,12 @@ impl Query {
         *self == Self { class: self.class, ..Self::default() }
     }
 
+    /// Tells whether every entry that was recorded within its times is asked for.
+    #[must_use]
+    pub fn is_range(&self) -> bool {
+        *self == Self { class: self.class, since: self.since, until: self.until, ..Self::default() }
+    }
+
     /// Returns what is set, by name.
     #[must_use]
     pub fn filters(&self) -> BTreeMap<String, String> {

@@ -1,27 +1,31 @@
 //! The audit ledger.
 
 mod columns;
+mod query;
+mod retention;
 mod row;
 mod trees;
 
 use async_trait::async_trait;
 use futures_util::future::join;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
+    Place, Query, RetentionClass, Row, Seal, Writers,
 };
-use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
+use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
 use self::columns::Columns;
-use self::row::{class_number, class_of, digest, escaped, row, seal};
-use crate::records::{instant, time};
+use self::row::{class_number, class_of, digest, row, seal};
+use crate::records::time;
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
 
-/// The audit ledger in Postgres. A batch is one call of a function there, however many entries and chains it has; a second one when it
-/// was refused, which tells why.
+/// The audit ledger in Postgres: an entry in the partition of its class and month, with what its chain needs and no more.
+///
+/// A batch is one call of a function there, however many entries and chains it has; a second one when it was refused, which tells why.
+/// A partition that is missing is made on the way.
 #[derive(Debug)]
 pub struct PgLedgerStore {
     database: Database,
@@ -41,43 +45,16 @@ ORDER BY place";
 
 const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND seq > 0 ORDER BY class";
 
-const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
-                    AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2) \
-                    ORDER BY seq LIMIT $4";
+const READ: &str = "SELECT * FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
 
-const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch FROM stanchion.audit_entry \
-                     WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
-                     AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2) \
-                     ORDER BY seq LIMIT $4";
+const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch \
+                     FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
 
-const GET: &str = "SELECT e.* FROM stanchion.audit_entry AS e \
-                   JOIN stanchion.audit_head AS h ON h.scope_id = e.scope_id AND h.class = e.class \
-                   WHERE e.scope_id = $1 AND e.event_id = $2 AND e.seq > h.base_seq";
-
-const BASE: &str = "SELECT base_seq, base_link, base_recorded_at FROM stanchion.audit_head \
-                    WHERE scope_id = $1 AND class = $2";
-
-const CUT: &str = "UPDATE stanchion.audit_head SET base_seq = $3, base_link = $4, base_recorded_at = $5 \
-                   WHERE scope_id = $1 AND class = $2 AND base_seq = $6 AND base_link = $7 \
-                   AND $3 BETWEEN base_seq AND seq";
-
-/// Within a chain the greatest number is the greatest place, so each class is walked from where the page begins.
-const QUERY: &str = r"
-SELECT * FROM stanchion.audit_entry
-WHERE scope_id = $1 AND class = $2
-  AND seq > (SELECT base_seq FROM stanchion.audit_head WHERE scope_id = $1 AND class = $2)
-  AND ($3::timestamptz IS NULL OR seq <= stanchion.audit_last_before($1, $2, $3))
-  AND ($4::timestamptz IS NULL OR seq > stanchion.audit_last_before($1, $2, $4))
-  AND ($5::bigint IS NULL OR seq < $5)
-  AND ($6::text IS NULL OR action = $6)
-  AND ($7::text IS NULL OR starts_with(action, $7))
-  AND ($8::text IS NULL OR (actor_kind = $8 AND actor_id IS NOT DISTINCT FROM $9))
-  AND ($10::text IS NULL OR $10 = ANY (string_to_array(targets, E'\n')))
-  AND ($11::text IS NULL OR outcome = $11)
-  AND ($12::text IS NULL OR category = $12)
-  AND ($13::text[] IS NULL OR severity = ANY ($13))
-  AND ($14::uuid IS NULL OR request_id = $14)
-ORDER BY seq DESC LIMIT $15";
+const GET: &str = "
+SELECT e.* FROM stanchion.audit_id AS i
+JOIN stanchion.audit_head AS h ON h.scope_id = i.scope_id AND h.class = i.class
+CROSS JOIN LATERAL stanchion.audit_get(i.scope_id, i.class, i.seq) AS e
+WHERE i.scope_id = $1 AND i.event_id = $2 AND e.event_id = $2 AND e.seq > h.base_seq";
 
 impl PgLedgerStore {
     /// Keeps the ledger in a database.
@@ -113,9 +90,10 @@ impl PgLedgerStore {
             }
             Ok(false) => tx.rollback().await?,
             Err(error) => {
-                let is_known = error.kind() == StoreErrorKind::AlreadyExists;
                 tx.rollback().await?;
-                if !is_known {
+                if is_unpartitioned(&error) {
+                    self.add_parts(system, &columns).await?;
+                } else if error.kind() != StoreErrorKind::AlreadyExists {
                     return Err(error);
                 }
             }
@@ -141,11 +119,26 @@ impl PgLedgerStore {
             match refusals {
                 Ok(refusals) => return refusal(&refusals),
                 // Another batch had one of the ids on its way; it is known now.
-                Err(error) if attempts > 1 && error.kind() == StoreErrorKind::AlreadyExists => attempts -= 1,
+                Err(error) if attempts > 1 && error.kind() == StoreErrorKind::AlreadyExists => {}
+                Err(error) if attempts > 1 && is_unpartitioned(&error) => {
+                    self.add_parts(system, columns).await?;
+                }
                 Err(error) => return Err(error),
             }
+            attempts -= 1;
         }
     }
+
+    async fn add_parts(&self, system: SystemScope, columns: &Columns<'_>) -> Result<(), Error> {
+        let mut tx = SystemTx::begin(&self.database, system).await?;
+        let added = columns.add_parts(tx.connection()?).await;
+        tx.end(added).await
+    }
+}
+
+/// Tells whether a row found no partition: Postgres says so as of a constraint, of which the ledger's tables have no other.
+fn is_unpartitioned(error: &Error) -> bool {
+    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23514"))
 }
 
 /// Reads why a batch was not written.
@@ -273,7 +266,7 @@ impl LedgerStore for PgLedgerStore {
             let mut found = Vec::new();
             for class in RetentionClass::ALL.into_iter().filter(|class| query.may_match(*class)) {
                 let chain = ChainId { scope, class };
-                found.extend(newest(tx.connection()?, chain, query, before, limit).await?);
+                found.extend(query::newest(tx.connection()?, chain, query, before, limit).await?);
             }
             tx.commit().await?;
             found.sort_by_key(|row| std::cmp::Reverse(Place::from(row)));
@@ -301,89 +294,16 @@ impl LedgerStore for PgLedgerStore {
         from: &Head,
         base: Head,
     ) -> Result<CutOutcome, StoreError> {
-        let write = async {
-            let mut tx = SystemTx::begin(&self.database, system).await?;
-            let query = sqlx::query(CUT).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
-            let query = query.bind(number(base.seq)).bind(base.link.bytes()).bind(instant(base.recorded_at));
-            let query = query.bind(number(from.seq)).bind(from.link.bytes());
-            if query.execute(tx.connection()?).await?.rows_affected() == 1 {
-                tx.commit().await?;
-                return Ok(CutOutcome::Cut);
-            }
-            let query = sqlx::query(BASE).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
-            let found = query.fetch_optional(tx.connection()?).await?;
-            tx.rollback().await?;
-            let base = found.as_ref().map(|row| head(row, ("base_seq", "base_link", "base_recorded_at")));
-            Ok(CutOutcome::Moved(base.transpose()?.unwrap_or(Head::EMPTY)))
-        };
-        self.database.run("cut", write).await
+        self.database.run("cut", self.move_base(system, chain, from, base)).await
+    }
+
+    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
+        self.reclaim_parts(system).await
     }
 }
 
 fn head(row: &PgRow, (seq_of, link, at): (&'static str, &'static str, &'static str)) -> Result<Head, Error> {
     Ok(Head { seq: seq(row, seq_of)?, link: digest(row, link)?, recorded_at: time(row, at)? })
-}
-
-/// Finds the newest entries of one chain that are asked for.
-async fn newest(
-    connection: &mut PgConnection,
-    chain: ChainId,
-    query: &Query,
-    before: Option<Place>,
-    limit: usize,
-) -> Result<Vec<Row>, Error> {
-    let (until, below) = end(chain.class, query.until, before);
-    let action = query.action.as_ref().map(|action| escaped(action.as_str()));
-    // `role.*` is every action below `role.`; a star that stands elsewhere is only a letter.
-    let family =
-        action.as_deref().and_then(|action| action.strip_suffix('*')).filter(|text| text.ends_with('.'));
-    let whole = action.as_deref().filter(|_| family.is_none());
-    let actor = query.actor.as_ref().map(|actor| match actor.as_str().split_once(':') {
-        Some((kind, id)) => (kind.replace('\0', "\\0"), Some(escaped(id))),
-        None => (escaped(actor.as_str()).into_owned(), None),
-    });
-    let severities = query.severity.map(|least| {
-        let names = Severity::ALL.iter().filter(|severity| **severity >= least);
-        names.map(|severity| severity.as_str()).collect::<Vec<_>>()
-    });
-    let rows = sqlx::query(QUERY)
-        .bind(scope_id(chain.scope)?)
-        .bind(class_number(chain.class))
-        .bind(until.map(instant))
-        .bind(query.since.map(instant))
-        .bind(below.map(number))
-        .bind(whole)
-        .bind(family)
-        .bind(actor.as_ref().map(|(kind, _)| kind.as_str()))
-        .bind(actor.as_ref().and_then(|(_, id)| id.as_deref()))
-        .bind(query.target.as_ref().map(ToString::to_string))
-        .bind(query.outcome.map(|outcome| outcome.as_str()))
-        .bind(query.category.map(|category| category.as_str()))
-        .bind(severities)
-        .bind(query.request.map(|request| request.uuid()))
-        .bind(most(limit))
-        // Which filters are set decides the plan, so each query has its own.
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(row).collect()
-}
-
-/// Returns the instant before which a class's entries were recorded, and the number that theirs are less than. Places of one instant
-/// are in the order of class and number.
-fn end(
-    class: RetentionClass,
-    until: Option<Timestamp>,
-    before: Option<Place>,
-) -> (Option<Timestamp>, Option<u64>) {
-    let Some(before) = before else { return (until, None) };
-    let next = Timestamp::from_micros(before.recorded_at.micros().saturating_add(1));
-    let (instant, below) = match class.cmp(&before.class) {
-        std::cmp::Ordering::Less => (next, None),
-        std::cmp::Ordering::Equal => (next, Some(before.seq)),
-        std::cmp::Ordering::Greater => (before.recorded_at, None),
-    };
-    (Some(until.map_or(instant, |until| until.min(instant))), below)
 }
 
 /// The digest of a text of bytes that has to be 32 long.

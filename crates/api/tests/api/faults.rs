@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
-    Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore,
+    Place, Query, Row, Seal, Writers,
 };
 use stanchion_core::{
     Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
