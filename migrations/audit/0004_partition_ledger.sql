@@ -376,6 +376,69 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION stanchion.audit_last_before TO stanchion_tenant;
 
+-- Reads what queries look at of the entries of a chain from a number on.
+CREATE FUNCTION stanchion.audit_search_read(of_scope uuid, of_class smallint, from_seq bigint, most bigint)
+RETURNS SETOF stanchion.audit_search LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    of_part integer;
+    count bigint;
+    missing bigint := most;
+BEGIN
+    SELECT greatest(from_seq, h.base_seq + 1) INTO from_seq FROM stanchion.audit_head AS h
+    WHERE h.scope_id = of_scope AND h.class = of_class;
+    FOR of_part IN
+        SELECT s.part FROM stanchion.audit_span AS s
+        WHERE s.scope_id = of_scope AND s.class = of_class
+          AND s.part >= coalesce(stanchion.audit_part_of(of_scope, of_class, from_seq), 0)
+        ORDER BY s.part
+    LOOP
+        EXIT WHEN missing <= 0;
+        RETURN QUERY SELECT * FROM stanchion.audit_search
+            WHERE scope_id = of_scope AND class = of_class AND part = of_part AND seq >= from_seq
+            ORDER BY seq LIMIT missing;
+        GET DIAGNOSTICS count = ROW_COUNT;
+        missing := missing - count;
+    END LOOP;
+END
+$$;
+GRANT EXECUTE ON FUNCTION stanchion.audit_search_read TO stanchion_tenant, stanchion_system;
+
+-- Finds the newest entries of a chain between two numbers that may be asked for: by terms that all have to be there, or back through
+-- what queries look at, whichever is less. Only the terms' index makes the first quick, and row-level security keeps tenants from using it:
+-- the comparison of arrays might tell of what it compares. So the system asks, for one scope, and gets numbers, by which the tenant
+-- then reads.
+CREATE FUNCTION stanchion.audit_find(
+    of_scope uuid, of_class smallint, from_seq bigint, to_seq bigint, wanted bigint[], family text, actions text[],
+    of_outcome text, of_category text, severities text[], most bigint
+) RETURNS SETOF bigint LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+DECLARE
+    of_part integer;
+    count bigint;
+    missing bigint := most;
+BEGIN
+    FOR of_part IN
+        SELECT s.part FROM stanchion.audit_span AS s
+        WHERE s.scope_id = of_scope AND s.class = of_class
+          AND s.part >= coalesce(stanchion.audit_part_of(of_scope, of_class, from_seq), 0) AND s.first_seq <= to_seq
+        ORDER BY s.part DESC
+    LOOP
+        EXIT WHEN missing <= 0;
+        RETURN QUERY SELECT s.seq FROM stanchion.audit_search AS s
+            WHERE s.scope_id = of_scope AND s.class = of_class AND s.part = of_part AND s.seq >= from_seq AND s.seq <= to_seq
+              AND (wanted = '{}' OR s.terms @> wanted)
+              AND (family IS NULL OR starts_with(s.action, family))
+              AND (actions IS NULL OR s.action = ANY (actions))
+              AND (of_outcome IS NULL OR s.outcome = of_outcome)
+              AND (of_category IS NULL OR s.category = of_category)
+              AND (severities IS NULL OR s.severity = ANY (severities))
+            ORDER BY s.seq DESC LIMIT missing;
+        GET DIAGNOSTICS count = ROW_COUNT;
+        missing := missing - count;
+    END LOOP;
+END
+$$;
+GRANT EXECUTE ON FUNCTION stanchion.audit_find TO stanchion_system;
+
 -- What was written before. Search rows are made by whoever makes them for new entries.
 -- The owner is held to row-level security as well.
 ALTER TABLE stanchion.audit_entry_before NO FORCE ROW LEVEL SECURITY;

@@ -2,11 +2,12 @@ pub(crate) mod export;
 pub(crate) mod proofs;
 pub(crate) mod report;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_audit::{self as audit, ChainId, Digest, RetentionClass, Verdict};
+use stanchion_audit::{self as audit, Actions, ChainId, Digest, EventType, RetentionClass, Verdict};
 use stanchion_core::{
     Category, Event, EventId, Outcome, ProblemCode, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
 };
@@ -217,9 +218,22 @@ pub(crate) struct EntryFilter {
     /// The least severity: `info`, `notice`, `warning`, `high` or `critical`.
     #[param(value_type = String, required = false)]
     severity: Option<Severity>,
+    /// What it counts as in reports: `login`, `permission_denied`.
+    #[serde(rename = "type")]
+    #[param(rename = "type", value_type = String, required = false)]
+    event_type: Option<Text>,
     /// The request that caused it: the `x-request-id` of an answer.
     #[param(value_type = String, required = false, format = "uuid")]
     request: Option<RequestId>,
+    /// The session it happened in.
+    #[param(value_type = String, required = false)]
+    session: Option<Text>,
+    /// The trace that it belongs to, 32 hexadecimal digits.
+    #[param(value_type = String, required = false)]
+    trace: Option<Text>,
+    /// Words that all have to be among those of its texts: letters and digits as far as they stand together, capitals or not.
+    #[param(value_type = String, required = false)]
+    text: Option<Text>,
     /// Recorded at this instant or later.
     #[param(value_type = String, required = false, format = "date-time")]
     since: Option<Timestamp>,
@@ -238,11 +252,28 @@ impl From<&EntryFilter> for audit::Query {
             category: filter.category,
             class: filter.class,
             severity: filter.severity,
+            event_type: filter.event_type.as_ref().map(|name| counting_as(&Actions::default(), name)),
             request: filter.request,
+            session: filter.session.clone(),
+            trace: filter.trace.clone(),
+            text: filter.text.clone(),
             since: filter.since,
             until: filter.until,
         }
     }
+}
+
+/// The actions that count as a type; none for a type that nobody knows.
+fn counting_as(actions: &Actions, name: &Text) -> EventType {
+    let unknown = || EventType { name: name.clone(), actions: BTreeSet::new() };
+    actions.event_type(name.as_str()).unwrap_or_else(unknown)
+}
+
+/// Returns the query of a call, which knows the actions that are configured.
+pub(crate) fn wanted(call: &Call, filter: &EntryFilter) -> audit::Query {
+    let event_type = filter.event_type.as_ref();
+    let event_type = event_type.map(|name| counting_as(&call.api.state.actions, name));
+    audit::Query { event_type, ..audit::Query::from(filter) }
 }
 
 impl From<audit::Entry> for Entry {
@@ -261,7 +292,7 @@ impl From<audit::Entry> for Entry {
 }
 
 async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
-    let query = audit::Query::from(&paged.filter);
+    let query = wanted(&call, &paged.filter);
     let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }

@@ -249,6 +249,16 @@ impl Counts {
             "stanchion_audit_broken_chains",
             "Chains found broken, which get no more checkpoints.",
             stats.broken_chains,
+        )?;
+        page.counter(
+            "stanchion_audit_projected_entries",
+            "Entries for which what queries look at was made.",
+            stats.projected,
+        )?;
+        page.gauge(
+            "stanchion_audit_unprojected_entries",
+            "Entries that queries still read from the chains, when it was last looked.",
+            stats.unprojected,
         )
     }
 

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{Category, Text};
 
-use crate::RetentionClass;
+use crate::{EventType, RetentionClass};
 
 mod known;
 
@@ -108,6 +108,14 @@ impl Actions {
     #[must_use]
     pub fn get(&self, action: &str) -> Option<&ActionType> {
         self.0.get(action)
+    }
+
+    /// Finds the actions that count as a type of events; none counts as a type that nobody knows.
+    #[must_use]
+    pub fn event_type(&self, name: &str) -> Option<EventType> {
+        let counts = |known: &&ActionType| known.event_type.as_ref().is_some_and(|of| of.as_str() == name);
+        let actions: BTreeSet<Text> = self.iter().filter(counts).map(|known| known.action.clone()).collect();
+        (!actions.is_empty()).then(|| EventType { name: name.to_owned().into(), actions })
     }
 
     /// Goes through the actions in the order of their names.

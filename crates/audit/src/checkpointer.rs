@@ -11,6 +11,7 @@ use stanchion_core::{
 };
 
 use crate::engine::{Shared, count};
+use crate::moved::Watch;
 use crate::sequencer::Observer;
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
 use crate::verify::ChainVerifier;
@@ -89,6 +90,7 @@ pub struct Checkpointer {
     trees: Arc<dyn TreeStore>,
     signer: Arc<CheckpointSigner>,
     config: CheckpointConfig,
+    watch: Watch,
     known: HashMap<ChainId, Known>,
     /// Chains that are to be looked at.
     due: BTreeSet<ChainId>,
@@ -130,11 +132,13 @@ impl Checkpointer {
         config: CheckpointConfig,
     ) -> Self {
         let now = ledger.shared().clock.now();
+        let watch = ledger.shared().moved.watch();
         Self {
             ledger,
             trees,
             signer,
             config,
+            watch,
             known: HashMap::new(),
             due: BTreeSet::new(),
             broken: BTreeSet::new(),
@@ -169,7 +173,7 @@ impl Checkpointer {
     /// Covers what was committed since the last round.
     async fn round(&mut self, is_last: bool) {
         let shared = Arc::clone(self.ledger.shared());
-        self.due.extend(shared.moved.take());
+        self.due.extend(shared.moved.take(&self.watch));
         let now = shared.clock.now();
         let due = |since: Timestamp, seconds: u32| now >= since.plus(Duration::from_secs(seconds.into()));
         if !is_last && (self.swept_at == Timestamp::MIN || due(self.swept_at, self.config.sweep_seconds)) {

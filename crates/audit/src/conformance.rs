@@ -15,6 +15,7 @@ mod cuts;
 mod fixture;
 mod model;
 mod races;
+mod search;
 pub mod tree_store;
 
 pub use fixture::Fixture;
@@ -67,6 +68,11 @@ suite! { $
         a_chain_is_cut_only_from_the_base_that_was_expected
         a_chain_that_was_cut_to_its_head_goes_on
         racing_cuts_have_one_winner
+    }
+    search {
+        events_are_found_by_type_session_trace_and_words
+        queries_see_what_was_not_projected
+        projectors_at_once_leave_nothing_out
     }
     races {
         racing_writers_win_one_at_a_time

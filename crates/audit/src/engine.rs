@@ -19,7 +19,8 @@ use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict, Verification,
+    LedgerStore, Place, Projector, Prover, Query, Receipt, Row, SearchRow, Sequencer, Signer, TreeStore,
+    Verdict, Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -64,6 +65,8 @@ pub(crate) struct Counters {
     pub(crate) failures: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) broken_chains: AtomicU64,
+    pub(crate) projected: AtomicU64,
+    pub(crate) unprojected: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
@@ -111,6 +114,10 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Chains that it found broken, and covers no more.
     pub broken_chains: u64,
+    /// Entries for which this process's projector has made what queries look at.
+    pub projected: u64,
+    /// Entries that were without it when the projector last looked.
+    pub unprojected: u64,
     /// Events that wait in the queue now.
     pub queued: usize,
 }
@@ -196,10 +203,15 @@ impl Ledger {
         signer: CheckpointSigner,
         config: CheckpointConfig,
     ) -> (Prover, Checkpointer) {
-        self.shared.moved.watch();
         let signer = Arc::new(signer);
         let prover = Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))
+    }
+
+    /// Returns what keeps up to date what queries look at, in a store that keeps it apart: a future that you run. Queries see all that
+    /// is committed without it too, and take longer the further it is behind.
+    pub fn projector(&self) -> Projector {
+        Projector::new(self.clone())
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
@@ -331,9 +343,16 @@ impl Ledger {
                 verifier = ChainVerifier::new(chain.id, chain.base, signer);
                 continue;
             }
+            let page = store.projected(chain.id, next, rows.len()).await?;
+            let mut beside = page.rows.iter().peekable();
             for row in rows.iter().filter(|row| row.seq <= chain.head.seq) {
                 if let Err(found) = verifier.check(row) {
                     return Ok(Verdict::Broken(found));
+                }
+                let stored = beside.next_if(|stored| stored.seq == row.seq);
+                if !is_found_as_it_is(row, stored, page.until) {
+                    let (seq, reason) = (row.seq, BreakReason::ProjectionAltered);
+                    return Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
                 }
                 if let Some(Covered { checkpoint, edge }) = &mut covered
                     && row.seq <= checkpoint.size
@@ -372,7 +391,19 @@ impl Ledger {
             failures: read(&counters.failures),
             checkpoints: read(&counters.checkpoints),
             broken_chains: read(&counters.broken_chains),
+            projected: read(&counters.projected),
+            unprojected: read(&counters.unprojected),
             queued: self.shared.queue.len(),
+        }
+    }
+}
+
+/// Tells whether queries find an entry as what it is: what is kept for them of an entry up to `until` follows from its bytes.
+fn is_found_as_it_is(row: &Row, stored: Option<&SearchRow>, until: u64) -> bool {
+    match stored {
+        None => row.seq > until,
+        Some(stored) => {
+            SearchRow::of(row.chain.scope, row.seq, &row.content).is_ok_and(|made| made == *stored)
         }
     }
 }

@@ -13,6 +13,7 @@
 //! * [`Ledger::checkpoints`] has a [`Checkpointer`] grow a Merkle tree over each chain and sign for it, and gives a [`Prover`]: its
 //!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
 //!   [`tree::verify_consistency`]).
+//! * [`Ledger::projector`] keeps what queries look at up to date, in a store that keeps it apart from the chains.
 //! * [`Actions`] are the kinds of events that are known, and how long each is kept.
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
@@ -81,6 +82,7 @@ mod hash;
 mod memory;
 mod moved;
 mod note;
+mod projector;
 mod prover;
 mod query;
 mod search;
@@ -105,8 +107,9 @@ pub use error::Error;
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use memory::MemoryLedgerStore;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
+pub use projector::Projector;
 pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
-pub use query::{Place, Query};
+pub use query::{EventType, Place, Query};
 pub use search::{Facet, Projected, SearchPage, SearchRow, term, words, words_of};
 pub use sequencer::Sequencer;
 pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};

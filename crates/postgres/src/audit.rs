@@ -4,6 +4,7 @@ mod columns;
 mod query;
 mod retention;
 mod row;
+mod search;
 mod trees;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
-    Place, Query, RetentionClass, Row, Seal, Writers,
+    Place, Projected, Query, Row, Seal, SearchPage, Writers,
 };
 use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
@@ -261,19 +262,7 @@ impl LedgerStore for PgLedgerStore {
         before: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let read = async {
-            let mut tx = TenantTx::begin_read(&self.database, scope).await?;
-            let mut found = Vec::new();
-            for class in RetentionClass::ALL.into_iter().filter(|class| query.may_match(*class)) {
-                let chain = ChainId { scope, class };
-                found.extend(query::newest(tx.connection()?, chain, query, before, limit).await?);
-            }
-            tx.commit().await?;
-            found.sort_by_key(|row| std::cmp::Reverse(Place::from(row)));
-            found.truncate(limit);
-            Ok(found)
-        };
-        self.database.run("query", read).await
+        self.database.run("query", self.find(scope, query, before, limit)).await
     }
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
@@ -285,6 +274,28 @@ impl LedgerStore for PgLedgerStore {
             found.as_ref().map(row).transpose()
         };
         self.database.run("get", read).await
+    }
+
+    async fn project(
+        &self,
+        system: SystemScope,
+        chains: &[ChainId],
+        limit: usize,
+    ) -> Result<Projected, StoreError> {
+        self.database.run("project", self.bring_up(system, chains, limit)).await
+    }
+
+    async fn unprojected(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<ChainId>, StoreError> {
+        self.database.run("unprojected", self.behind(system, after, limit)).await
+    }
+
+    async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
+        self.database.run("projected", self.page(chain, from, limit)).await
     }
 
     async fn cut(

@@ -192,7 +192,8 @@ impl Server {
         let engines = self.platform.pipeline.engines();
         engines.audit.close();
         engines.metering.close();
-        self.ended(&[worker::SEQUENCER, worker::CHECKPOINTER, worker::RECORDER], SLACK).await?;
+        let ended = &[worker::SEQUENCER, worker::CHECKPOINTER, worker::PROJECTOR, worker::RECORDER];
+        self.ended(ended, SLACK).await?;
         tracing::info!("everything is recorded");
         Ok(())
     }

@@ -39,6 +39,7 @@ pub(crate) struct Stores {
 pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) usage: Arc<PgUsageStore>,
+    pub(crate) ledger: Arc<PgLedgerStore>,
 }
 
 impl Stores {
@@ -98,10 +99,10 @@ impl Stores {
             rules: Arc::new(PgRuleStore::new(database.clone())),
             counters,
             ledger: Arc::clone(&ledger) as _,
-            trees: ledger,
+            trees: Arc::clone(&ledger) as _,
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
-            shared: Some(Shared { database, usage }),
+            shared: Some(Shared { database, usage, ledger }),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
+use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Projector, Prover, Sequencer};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -57,6 +57,7 @@ pub(crate) struct Platform {
 pub(crate) struct Work {
     sequencer: Sequencer,
     checkpointer: Checkpointer,
+    projector: Projector,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
 }
@@ -73,6 +74,7 @@ pub(crate) struct Counted {
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
+    pub(crate) const PROJECTOR: &str = "audit projector";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -127,6 +129,7 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
+        let projector = audit.projector();
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -201,7 +204,7 @@ impl Platform {
             leased,
             freshness: all,
         };
-        Ok((platform, Work { sequencer, checkpointer, recorder, followers }))
+        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers }))
     }
 
     /// Compiles the routes of a new configuration; what was counted on a route goes on.
@@ -293,7 +296,7 @@ impl Platform {
 
     /// Starts what has to run beside the requests.
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, checkpointer, recorder, followers } = work;
+        let Work { sequencer, checkpointer, projector, recorder, followers } = work;
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
         workers.spawn(worker::SEQUENCER, async move {
             if let Err(error) = sequencer.run().await {
@@ -302,6 +305,8 @@ impl Platform {
         });
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
+        let projector = projector.on_failure(|error| complain("the audit search is behind", error));
+        workers.spawn(worker::PROJECTOR, projector.run());
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

@@ -7,12 +7,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use http::Method;
-use stanchion_audit as audit;
 use stanchion_audit::bundle::{ChainCount, Export};
 use stanchion_audit::{Draft, Refused, Reserved};
 use stanchion_core::{Author, Category, Detail, Details, Event, Outcome, ProblemCode, Scope, Severity, Text};
 
-use super::{EntryFilter, READ};
+use super::{EntryFilter, READ, wanted};
 use crate::answer::Streamed;
 use crate::call::{Call, Query};
 use crate::failure::Failure;
@@ -43,7 +42,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 async fn export(call: Call, Query(filter): Query<EntryFilter>) -> Result<Streamed, Failure> {
     let ledger = &call.engines().audit;
-    let query = audit::Query::from(&filter);
+    let query = wanted(&call, &filter);
     let filters = query.filters();
     let reserve = || ledger.reserve(call.scope).map_err(refused);
     let (begun, ended) = (reserve()?, reserve()?);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal, parse};
+use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal, SearchRow, parse};
 use stanchion_core::{
     Actor, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef, Severity, SubjectRef, Text,
     Timestamp,
@@ -129,6 +129,26 @@ pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
     let chain =
         ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? };
     Ok(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::new(content) })
+}
+
+/// Reads what is kept of an entry for queries, as it stands there.
+pub(super) fn search_row(row: &PgRow) -> Result<SearchRow, Error> {
+    let optional = |column: &'static str| -> Result<Option<Text>, Error> {
+        let text = row.try_get::<Option<&str>, _>(column)?.map(unescaped).transpose()?;
+        Ok(text.map(Text::from))
+    };
+    let projection = Projection {
+        occurred_at: time(row, "occurred_at")?,
+        actor: actor(row)?,
+        action: Text::from(unescaped(row.try_get("action")?)?),
+        category: named(row, "category", Category::from_name)?,
+        outcome: named(row, "outcome", Outcome::from_name)?,
+        severity: named(row, "severity", Severity::from_name)?,
+        request: row.try_get::<Option<uuid::Uuid>, _>("request_id")?.map(RequestId::from_uuid),
+        targets: targets(row)?,
+    };
+    let (session, trace) = (optional("session")?, optional("trace")?);
+    Ok(SearchRow { seq: seq(row, "seq")?, projection, session, trace, terms: row.try_get("terms")? })
 }
 
 /// What is known of bytes that are no event. They are returned as they are, so that verification says what is wrong with them.

@@ -372,16 +372,31 @@ impl From<Audit> for Plan {
     fn from(command: Audit) -> Self {
         let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
         match command {
-            Audit::List { action, actor, request, outcome, since, until, listed, scoped } => {
-                Request::new(Method::GET, path("events"))
-                    .asking("action", action)
-                    .asking("actor", actor)
-                    .asking("request", request)
-                    .asking("outcome", outcome)
-                    .asking("since", since)
-                    .asking("until", until)
-                    .listed(scoped, listed.limit, View::Table(view::ENTRIES))
-            }
+            Audit::List {
+                action,
+                actor,
+                request,
+                session,
+                trace,
+                event_type,
+                text,
+                outcome,
+                since,
+                until,
+                listed,
+                scoped,
+            } => Request::new(Method::GET, path("events"))
+                .asking("action", action)
+                .asking("actor", actor)
+                .asking("type", event_type)
+                .asking("request", request)
+                .asking("session", session)
+                .asking("trace", trace)
+                .asking("text", text)
+                .asking("outcome", outcome)
+                .asking("since", since)
+                .asking("until", until)
+                .listed(scoped, listed.limit, View::Table(view::ENTRIES)),
             Audit::Checkpoints { scoped } => {
                 Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
             }

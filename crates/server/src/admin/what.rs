@@ -291,6 +291,18 @@ pub(crate) enum Audit {
         /// Only of the request with this x-request-id
         #[arg(long)]
         request: Option<String>,
+        /// Only of this session
+        #[arg(long)]
+        session: Option<String>,
+        /// Only of this trace
+        #[arg(long)]
+        trace: Option<String>,
+        /// Only what counts as this type, such as login or permission_denied
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only with all of these words in its texts
+        #[arg(long, value_name = "WORDS")]
+        text: Option<String>,
         /// Only success, denied, failure, error or unknown
         #[arg(long)]
         outcome: Option<String>,
