@@ -114,10 +114,10 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     }
 
     /// Returns what is kept apart for queries of at most `limit` entries of a chain, beginning at `from`, as it stands there, so that
-    /// verification can compare it with the entries.
+    /// verification can compare it with the entries. A row that is not one is left out.
     ///
     /// # Errors
-    /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
+    /// `Unavailable` or `Timeout` when the store cannot be read.
     async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
         let _ = (chain, from, limit);
         Ok(SearchPage::default())

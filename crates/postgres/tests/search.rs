@@ -93,7 +93,7 @@ async fn whatever_is_altered_of_what_queries_look_at_is_found_out() {
         "occurred_at = occurred_at + interval '1 s'",
         "actor_kind = 'service'",
         "actor_id = 'bob'",
-        "actor_method = 'session_token'",
+        "actor_method = 'none of those that there are'",
         "actor_key = gen_random_uuid()",
         "action = 'invoice.rejected'",
         "category = 'access'",
@@ -113,14 +113,8 @@ async fn whatever_is_altered_of_what_queries_look_at_is_found_out() {
             format!("UPDATE stanchion.audit_search SET {alteration} WHERE seq = 2"),
         )
         .await;
-        match world.ledger.verify(world.scope).await {
-            Ok(found) => {
-                let found = found.first_break().map(|found| (found.seq, found.reason));
-                assert_eq!(found, Some((2, BreakReason::ProjectionAltered)), "{alteration}");
-            }
-            // Not even a value that the column may hold.
-            Err(error) => assert!(error.to_string().contains("format"), "{alteration}: {error}"),
-        }
+        let found = Some((2, BreakReason::ProjectionAltered));
+        assert_eq!(world.first_break().await, found, "{alteration}");
         let back = "DELETE FROM stanchion.audit_search; INSERT INTO stanchion.audit_search SELECT * FROM before; DROP TABLE before";
         testing::run(&mut world.admin, back).await;
         assert_eq!(world.first_break().await, None);
