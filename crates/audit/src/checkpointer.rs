@@ -11,7 +11,6 @@ use stanchion_core::{
 };
 
 use crate::engine::{Shared, count};
-use crate::moved::Watch;
 use crate::sequencer::Observer;
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
 use crate::verify::ChainVerifier;
@@ -90,7 +89,6 @@ pub struct Checkpointer {
     trees: Arc<dyn TreeStore>,
     signer: Arc<CheckpointSigner>,
     config: CheckpointConfig,
-    watch: Watch,
     known: HashMap<ChainId, Known>,
     /// Chains that are to be looked at.
     due: BTreeSet<ChainId>,
@@ -132,13 +130,11 @@ impl Checkpointer {
         config: CheckpointConfig,
     ) -> Self {
         let now = ledger.shared().clock.now();
-        let watch = ledger.shared().moved.watch();
         Self {
             ledger,
             trees,
             signer,
             config,
-            watch,
             known: HashMap::new(),
             due: BTreeSet::new(),
             broken: BTreeSet::new(),
@@ -173,7 +169,7 @@ impl Checkpointer {
     /// Covers what was committed since the last round.
     async fn round(&mut self, is_last: bool) {
         let shared = Arc::clone(self.ledger.shared());
-        self.due.extend(shared.moved.take(&self.watch));
+        self.due.extend(shared.moved.take());
         let now = shared.clock.now();
         let due = |since: Timestamp, seconds: u32| now >= since.plus(Duration::from_secs(seconds.into()));
         if !is_last && (self.swept_at == Timestamp::MIN || due(self.swept_at, self.config.sweep_seconds)) {

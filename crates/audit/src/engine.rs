@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
+    /// The same for a projector.
+    pub(crate) unprojected: Moved,
 }
 
 /// A draft in the queue, and who waits for it.
@@ -190,8 +192,19 @@ impl Ledger {
         let signer = Arc::new(Signer::new(&keys));
         let queue = Arc::new(Queue::new(config.queue()));
         let counters = Counters::default();
-        let moved = Moved::default();
-        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters, moved });
+        let (moved, unprojected) = (Moved::default(), Moved::default());
+        let shared = Arc::new(Shared {
+            store,
+            signer,
+            clock,
+            timer,
+            ids,
+            config,
+            queue,
+            counters,
+            moved,
+            unprojected,
+        });
         (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
     }
 
@@ -203,6 +216,7 @@ impl Ledger {
         signer: CheckpointSigner,
         config: CheckpointConfig,
     ) -> (Prover, Checkpointer) {
+        self.shared.moved.watch();
         let signer = Arc::new(signer);
         let prover = Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))

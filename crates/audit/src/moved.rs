@@ -6,35 +6,28 @@ use tokio::sync::Notify;
 
 use crate::ChainId;
 
-/// Which chains a sequencer has added to since each of those who watch last asked.
+/// Which chains a sequencer has added to since somebody last asked.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
-    /// One for each who watches, so that nothing gathers where nobody does.
-    chains: Mutex<Vec<BTreeSet<ChainId>>>,
+    /// `None` until somebody asks, so that nothing gathers where nobody does.
+    chains: Mutex<Option<BTreeSet<ChainId>>>,
     has_ended: AtomicBool,
     ended: Notify,
 }
 
-/// Somebody who watches.
-#[derive(Debug)]
-pub(crate) struct Watch(usize);
-
 impl Moved {
-    /// Begins to gather for somebody more.
-    pub(crate) fn watch(&self) -> Watch {
-        let mut chains = self.lock();
-        chains.push(BTreeSet::new());
-        Watch(chains.len() - 1)
+    pub(crate) fn watch(&self) {
+        self.lock().get_or_insert_default();
     }
 
-    pub(crate) fn add(&self, chains: impl Iterator<Item = ChainId> + Clone) {
-        for known in &mut *self.lock() {
-            known.extend(chains.clone());
+    pub(crate) fn add(&self, chains: impl Iterator<Item = ChainId>) {
+        if let Some(known) = &mut *self.lock() {
+            known.extend(chains);
         }
     }
 
-    pub(crate) fn take(&self, watch: &Watch) -> BTreeSet<ChainId> {
-        self.lock().get_mut(watch.0).map(std::mem::take).unwrap_or_default()
+    pub(crate) fn take(&self) -> BTreeSet<ChainId> {
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Tells that nothing more will be added.
@@ -53,7 +46,7 @@ impl Moved {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<BTreeSet<ChainId>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeSet<ChainId>>> {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

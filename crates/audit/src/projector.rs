@@ -8,7 +8,6 @@ use futures_util::future::{Either, select};
 use stanchion_core::{StoreError, SystemScope, Timestamp};
 
 use crate::engine::count;
-use crate::moved::Watch;
 use crate::sequencer::Observer;
 use crate::{ChainId, Ledger};
 
@@ -28,7 +27,6 @@ const ENTRIES: usize = 4_096;
 #[must_use = "what queries look at is made only while the projector runs"]
 pub struct Projector {
     ledger: Ledger,
-    watch: Watch,
     /// Chains that are to be looked at.
     due: BTreeSet<ChainId>,
     /// How many entries chains have that were not come to, as far as that is known.
@@ -39,10 +37,9 @@ pub struct Projector {
 
 impl Projector {
     pub(crate) fn new(ledger: Ledger) -> Self {
-        let watch = ledger.shared().moved.watch();
+        ledger.shared().unprojected.watch();
         Self {
             ledger,
-            watch,
             due: BTreeSet::new(),
             waiting: BTreeMap::new(),
             swept_at: Timestamp::MIN,
@@ -76,7 +73,7 @@ impl Projector {
 
     async fn round(&mut self, is_last: bool) -> Result<(), StoreError> {
         let shared = Arc::clone(self.ledger.shared());
-        self.due.extend(shared.moved.take(&self.watch));
+        self.due.extend(shared.unprojected.take());
         let now = shared.clock.now();
         if !is_last && (self.swept_at == Timestamp::MIN || now >= self.swept_at.plus(SWEEP)) {
             self.sweep().await?;

@@ -181,7 +181,9 @@ impl Sequencer {
             match outcome {
                 Ok(AppendOutcome::Committed) => {
                     self.sealer.advance(&batch);
-                    self.shared.moved.add(batch.moves().iter().map(|step| step.chain));
+                    for gathering in [&self.shared.moved, &self.shared.unprojected] {
+                        gathering.add(batch.moves().iter().map(|step| step.chain));
+                    }
                     let receipt =
                         |row: &Row| Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf };
                     let pending = std::mem::take(&mut self.pending).into_iter();

@@ -7,24 +7,13 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use stanchion_audit::{Break, BreakReason, Config, Draft, Ledger, LedgerStore as _, Query, RetentionClass};
 use stanchion_core::{
-    Actor, AuthenticationMethod, BoxFuture, Category, Clock, Event, IdGen as _, KeyRing, PageRequest,
-    ResourceRef, Scope, Secret, SeededRandom, SubjectRef, SystemClock, SystemRandom, SystemScope, Timer,
-    Timestamp,
+    Actor, AuthenticationMethod, Category, Clock as _, Event, IdGen as _, KeyRing, ManualClock, PageRequest,
+    ResourceRef, Scope, Secret, SeededRandom, SubjectRef, SystemClock, SystemRandom, SystemScope, Timestamp,
 };
 use stanchion_postgres::{Database, PgLedgerStore, testing};
 use tokio::task::JoinSet;
 
 const SYSTEM: SystemScope = SystemScope::new("test the search");
-
-/// Timers of the runtime: what waits here waits for a database.
-#[derive(Debug)]
-struct RealTimer;
-
-impl Timer for RealTimer {
-    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(deadline.since(SystemClock.now())))
-    }
-}
 
 struct World {
     admin: PgConnection,
@@ -40,14 +29,16 @@ impl World {
         let admin = testing::connect(&url).await;
         let store =
             Arc::new(PgLedgerStore::new(Database::new(&url.with_login(testing::LOGIN), testing::config())));
+        let clock = Arc::new(ManualClock::default());
         let keys = KeyRing::new([(1, Secret::new([7; 32]))]).unwrap();
         let (ledger, sequencer) = Ledger::new(
             Arc::clone(&store) as _,
             keys,
-            Arc::new(SystemClock),
-            Arc::new(RealTimer),
+            clock.clone(),
+            clock,
             Arc::new(SystemRandom::default()),
-            Config::default(),
+            // The clock stands, so nothing may wait for it.
+            Config { linger_ms: 0, ..Config::default() },
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { sequencer.run().await.unwrap() });
