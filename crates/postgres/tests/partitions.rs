@@ -1,7 +1,7 @@
 //! The ledger's partitions: made when they are missed, dropped when nothing in them is kept, and filled with what was written before there
 //! were any.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

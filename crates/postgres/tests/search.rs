@@ -1,6 +1,6 @@
 //! What the ledger keeps for queries follows from its entries: whatever else is put there is found out, and it can be made anew.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
