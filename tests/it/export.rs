@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::harness::{World, command, eventually};
 
 /// Returns the verifier keys of a tenant's chains once they hold at least so many entries and each covers all of its own.
-fn verifier_keys(world: &World, tenant: &str, entries: u64) -> Vec<String> {
+pub(crate) fn verifier_keys(world: &World, tenant: &str, entries: u64) -> Vec<String> {
     let covered = eventually("checkpoints cover what was recorded", || {
         let found = world.get(&format!("/v1/audit/checkpoints?tenant={tenant}"));
         let verified = world.get(&format!("/v1/audit/verification?tenant={tenant}"));
-        let number = |value: &Value| value.as_u64().expect("a number");
+        let number = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).expect("a number");
         let sizes: Vec<u64> = list(&found["items"]).iter().map(|item| number(&item["size"])).collect();
         let heads: Vec<u64> =
             list(&verified["chains"]).iter().map(|chain| number(&chain["head"]["sequence"])).collect();
@@ -21,11 +21,11 @@ fn verifier_keys(world: &World, tenant: &str, entries: u64) -> Vec<String> {
     list(&covered["items"]).iter().map(key).collect()
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
-fn run(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = command(["audit"]);
     let command = command.args(args).env("STANCHION_SERVER", format!("http://{}", world.program.admin));
     let output = command.env("STANCHION_KEY", &world.program.key).output().expect("runs");
@@ -34,7 +34,7 @@ fn run(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// Verifies a file offline: no server is told, and none could be reached.
-fn verify(path: &Path, keys: &[String]) -> (Option<i32>, String) {
+pub(crate) fn verify(path: &Path, keys: &[String]) -> (Option<i32>, String) {
     let mut command = command(["audit", "verify"]);
     command.arg(path).env("STANCHION_SERVER", "http://127.0.0.1:1");
     for key in keys {

@@ -38,6 +38,10 @@ impl Neighbours {
         made("POST", &format!("/v1/denials?tenant={other}"), &denial);
         let limit = json!({"name": THEIRS, "key": ["tenant"], "limit": 1000, "window": "1h"});
         made("PUT", &format!("/v1/limits/{NAME}?tenant={other}"), &limit);
+        let claim = json!({
+            "id": NAME, "subject": subject, "basis": "legal_claims", "until": "2099-01-01T00:00:00Z", "reason": THEIRS,
+        });
+        made("POST", &format!("/v1/audit/exceptions?tenant={other}"), &claim);
         let key = world.key(&other, subject);
         let (key, secret) = (key.id, key.secret);
 
@@ -66,7 +70,8 @@ impl Neighbours {
     /// Everything that the other tenant has, as the platform sees it.
     fn belongings(&self) -> String {
         let of_theirs = |what: &str| self.world.get(&format!("/v1/{what}tenant={}", self.other)).to_string();
-        let lists = ["keys", "roles", "assignments", "denials", "limits"].map(|what| format!("{what}?"));
+        let lists = ["keys", "roles", "assignments", "denials", "limits", "audit/exceptions"]
+            .map(|what| format!("{what}?"));
         let rest = [format!("usage?{PERIOD}&"), "audit/events?action=request.decided&".to_owned()];
         let mut seen: Vec<String> = lists.iter().chain(&rest).map(|what| of_theirs(what)).collect();
         seen.push(self.world.get(&format!("/v1/tenants/{}", self.other)).to_string());
@@ -92,6 +97,7 @@ impl Neighbours {
                 let id = match path.split('/').nth(2) {
                     Some("tenants") => self.other.as_str(),
                     Some("keys") => self.key.as_str(),
+                    Some("audit") if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab",
                     Some("audit") => "data_access/checkpoint",
                     _ => NAME,
                 };

@@ -15,6 +15,8 @@
 )]
 
 mod adaptive;
+mod anchors;
+mod archives;
 mod bodies;
 mod config;
 mod crashes;
@@ -25,6 +27,7 @@ mod foreign;
 mod harness;
 mod hygiene;
 mod leaks;
+mod ledger_edges;
 mod limits;
 mod live_limits;
 mod load;
@@ -32,6 +35,7 @@ mod outages;
 mod outside;
 mod path;
 mod proofs;
+mod protection;
 mod quickstart;
 mod race;
 mod reports;

@@ -156,6 +156,9 @@ pub(crate) struct Streamed {
     pub(crate) body: Body,
 }
 
+/// 202: it will be done.
+pub(crate) struct Accepted<T>(pub(crate) T);
+
 /// 204: it is done and there is nothing to say.
 pub(crate) struct Done;
 
@@ -204,6 +207,16 @@ impl<T: Serialize + ToSchema> Output for Recorded<T> {
 
     fn into_reply(self) -> Result<Reply, Failure> {
         Reply::json(StatusCode::CREATED, &self.0)
+    }
+}
+
+impl<T: Serialize + ToSchema> Output for Accepted<T> {
+    fn document(document: &mut Document) {
+        document.answers::<T>(StatusCode::ACCEPTED, "Taken on.", &[]);
+    }
+
+    fn into_reply(self) -> Result<Reply, Failure> {
+        Reply::json(StatusCode::ACCEPTED, &self.0)
     }
 }
 

@@ -1,19 +1,30 @@
+pub(crate) mod actions;
 pub(crate) mod export;
+pub(crate) mod jobs;
+pub(crate) mod producers;
 pub(crate) mod proofs;
+pub(crate) mod protection;
 pub(crate) mod report;
+pub(crate) mod retention;
+pub(crate) mod tail;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_audit::{self as audit, ChainId, Digest, RetentionClass, Verdict};
+use stanchion_audit::{self as audit, Actions, ChainId, Digest, EventType, RetentionClass, Verdict};
 use stanchion_core::{
     Category, Event, EventId, Outcome, ProblemCode, RequestId, ResourceRef, Scope, Severity, Text, Timestamp,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::Required;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, PartialSchema as _, ToSchema};
 
-use crate::answer::{Found, List};
-use crate::call::{Call, Nothing, Paged};
+use self::protection::Unseal;
+use crate::answer::Found;
+use crate::call::{Beside, Call, Nothing, Paged, Parameter, Parameters};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
@@ -31,7 +42,12 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Lists what was recorded, newest first.",
             list,
         )
-        .note("Every filter that is given must hold. Entries that are recorded meanwhile do not move a page."),
+        .note(
+            "Every filter that is given must hold. Entries that are recorded meanwhile do not move a page. With `proofs=true` each entry \
+             comes with its proof, and the page with the checkpoints they are proven against; `stanchion audit verify` checks the page \
+             offline. That no entry was left out of the page is not proven: an export of whole chains proves that. Protected values are \
+             closed; opened, they are no longer what was hashed, so `unseal=true` goes without proofs. Those that are erased say so.",
+        ),
         Operation::new(
             Method::GET,
             "/v1/audit/verification",
@@ -74,6 +90,25 @@ pub(crate) struct Entry {
     /// The event, read from the signed bytes.
     #[schema(value_type = EventBody)]
     event: Event,
+    /// With `proofs=true`: the event and its proof as a C2SP tlog-proof; `null` when the entry is newer than its chain's checkpoint, which
+    /// is about a second old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Option<String>)]
+    proof: Option<Option<String>>,
+}
+
+/// A page of entries.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntryPage)]
+pub(crate) struct EntryPage {
+    /// The entries, newest first.
+    items: Vec<Entry>,
+    /// The token of the next page; `null` after the last.
+    next_page: Option<String>,
+    /// With `proofs=true`: the latest checkpoint of each chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    checkpoints: Option<Vec<proofs::Checkpoint>>,
 }
 
 /// Something that happened.
@@ -112,6 +147,9 @@ pub(crate) struct EventBody {
     changes: Vec<FieldChange>,
     /// How it ended.
     outcome: String,
+    /// Which of its maker's events it is, `PRODUCER/BOOT/NUMBER`; left out of events that are not numbered.
+    #[schema(required = false, value_type = String)]
+    producer: (),
     /// A stable code for why it ended so.
     reason: Option<String>,
     /// Whether the actor reported it: then everything but the scope and the actor is the actor's word. Left out of what Stanchion saw
@@ -217,9 +255,22 @@ pub(crate) struct EntryFilter {
     /// The least severity: `info`, `notice`, `warning`, `high` or `critical`.
     #[param(value_type = String, required = false)]
     severity: Option<Severity>,
+    /// What it counts as in reports: `login`, `permission_denied`.
+    #[serde(rename = "type")]
+    #[param(rename = "type", value_type = String, required = false)]
+    event_type: Option<Text>,
     /// The request that caused it: the `x-request-id` of an answer.
     #[param(value_type = String, required = false, format = "uuid")]
     request: Option<RequestId>,
+    /// The session it happened in.
+    #[param(value_type = String, required = false)]
+    session: Option<Text>,
+    /// The trace that it belongs to, 32 hexadecimal digits.
+    #[param(value_type = String, required = false)]
+    trace: Option<Text>,
+    /// Words that all have to be among those of its texts: letters and digits as far as they stand together, capitals or not.
+    #[param(value_type = String, required = false)]
+    text: Option<Text>,
     /// Recorded at this instant or later.
     #[param(value_type = String, required = false, format = "date-time")]
     since: Option<Timestamp>,
@@ -238,11 +289,28 @@ impl From<&EntryFilter> for audit::Query {
             category: filter.category,
             class: filter.class,
             severity: filter.severity,
+            event_type: filter.event_type.as_ref().map(|name| counting_as(&Actions::default(), name)),
             request: filter.request,
+            session: filter.session.clone(),
+            trace: filter.trace.clone(),
+            text: filter.text.clone(),
             since: filter.since,
             until: filter.until,
         }
     }
+}
+
+/// The actions that count as a type; none for a type that nobody knows.
+fn counting_as(actions: &Actions, name: &Text) -> EventType {
+    let unknown = || EventType { name: name.clone(), actions: BTreeSet::new() };
+    actions.event_type(name.as_str()).unwrap_or_else(unknown)
+}
+
+/// Returns the query of a call, which knows the actions that are configured.
+pub(crate) fn wanted(call: &Call, filter: &EntryFilter) -> audit::Query {
+    let event_type = filter.event_type.as_ref();
+    let event_type = event_type.map(|name| counting_as(&call.api.state.actions, name));
+    audit::Query { event_type, ..audit::Query::from(filter) }
 }
 
 impl From<audit::Entry> for Entry {
@@ -256,14 +324,58 @@ impl From<audit::Entry> for Entry {
             signature: entry.mac,
             key_epoch: entry.key_epoch,
             event: entry.event,
+            proof: None,
         }
     }
 }
 
-async fn list(call: Call, paged: Paged<EntryFilter>) -> Result<Found<List<Entry>>, Failure> {
-    let query = audit::Query::from(&paged.filter);
-    let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
-    Ok(paged.answer(&call, page))
+/// Whether entries come with their proofs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proofs {
+    With,
+    Without,
+}
+
+impl Parameter for Proofs {
+    fn document(document: &mut Document) {
+        let says = "`true` to have each entry with its proof.";
+        document.parameter(ParameterIn::Query, "proofs", says, Required::False, bool::schema());
+    }
+
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
+        match parameters.take("proofs").as_deref() {
+            Some("true") => Ok(Self::With),
+            None | Some("false") => Ok(Self::Without),
+            Some(_) => Err(Failure::invalid("parameter `proofs`: use `true` or `false`")),
+        }
+    }
+}
+
+async fn list(
+    call: Call,
+    Beside((proofs, unseal), paged): Beside<(Proofs, Unseal), Paged<EntryFilter>>,
+) -> Result<Found<EntryPage>, Failure> {
+    let query = wanted(&call, &paged.filter);
+    protection::require_unseal(&call, unseal).await?;
+    if proofs == Proofs::Without {
+        let page = call.engines().audit.query(call.scope, &query, &paged.page).await?;
+        let page = protection::unsealed(&call, unseal, &query, page).await?;
+        let next_page = paged.next(&call, &page);
+        let items = page.items.into_iter().map(Entry::from).collect();
+        return Ok(Found(EntryPage { items, next_page, checkpoints: None }));
+    }
+    if unseal == Unseal::Opened {
+        let detail =
+            "parameter `unseal`: opened values are not what was hashed; ask for proofs or for opened values";
+        return Err(Failure::invalid(detail));
+    }
+    let prover = &call.api.state.prover;
+    let audit::ProvenPage { page, checkpoints } = prover.query(call.scope, &query, &paged.page).await?;
+    let next_page = paged.next(&call, &page);
+    let entry = |found: audit::PageEntry| Entry { proof: Some(found.proof), ..Entry::from(found.entry) };
+    let items = page.items.into_iter().map(entry).collect();
+    let checkpoints = checkpoints.into_iter().map(|checkpoint| proofs::shown(prover, checkpoint));
+    Ok(Found(EntryPage { items, next_page, checkpoints: Some(checkpoints.collect()) }))
 }
 
 /// What a verification found.
@@ -281,6 +393,8 @@ pub(crate) struct Verification {
     first_break: Option<Break>,
     /// Each chain that has entries, and what was found.
     chains: Vec<Chain>,
+    /// What the numbers that producers give to their events tell of events that were made and are not here.
+    producers: Vec<producers::Run>,
 }
 
 /// What a verification found in one chain.
@@ -357,6 +471,7 @@ async fn verify(call: Call, Nothing: Nothing) -> Result<Found<Verification>, Fai
         entries: Integer(found.entries()),
         first_break: found.first_break().map(Break::from),
         chains: found.chains.into_iter().map(Chain::from).collect(),
+        producers: call.api.state.prover.producers(call.scope).await?.into_iter().map(Into::into).collect(),
     }))
 }
 
@@ -369,7 +484,7 @@ impl From<audit::Error> for Failure {
             }
             audit::Error::TooLarge { .. } => Self::new(ProblemCode::PayloadTooLarge, error.to_string()),
             audit::Error::IdReused { .. } => Self::conflict(error.to_string()),
-            audit::Error::Late { .. } => {
+            audit::Error::Late { .. } | audit::Error::Uncovered { .. } => {
                 let detail = format!("{error}; send it again, an event with the same `id` and `occurred_at`");
                 Self::new(ProblemCode::BackendUnavailable, detail).uncertain()
             }

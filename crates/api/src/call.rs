@@ -24,6 +24,7 @@ use crate::page_token::ListId;
 use crate::state::Api;
 
 /// A request that may be done: who asks for what, in which scope.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) api: Arc<Api>,
     pub(crate) operation: &'static str,
@@ -79,7 +80,7 @@ impl Parameters {
         Some(self.0.swap_remove(place).1)
     }
 
-    fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let values: Map<String, Value> =
             self.0.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
         serde_path_to_error::deserialize(Value::Object(values)).map_err(|error| mistake::in_parameter(&error))
@@ -106,6 +107,27 @@ pub(crate) struct Paged<T> {
     pub(crate) filter: T,
     pub(crate) page: PageRequest,
     list: ListId,
+}
+
+/// Parameters of the query beside those of a filter, which several operations share and which refuses what it does not know.
+pub(crate) struct Beside<P, I>(pub(crate) P, pub(crate) I);
+
+/// What stands beside a filter.
+pub(crate) trait Parameter: Sized + Send + 'static {
+    fn document(document: &mut Document);
+    /// Takes the parameters out of those of the query.
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure>;
+}
+
+impl<A: Parameter, B: Parameter> Parameter for (A, B) {
+    fn document(document: &mut Document) {
+        A::document(document);
+        B::document(document);
+    }
+
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
+        Ok((A::take(parameters)?, B::take(parameters)?))
+    }
 }
 
 /// A filter that lets everything pass.
@@ -217,10 +239,28 @@ impl<T: DeserializeOwned + IntoParams + Send + 'static> Input for Paged<T> {
     }
 }
 
+impl<P: Parameter, I: Input> Input for Beside<P, I> {
+    fn document(document: &mut Document) {
+        I::document(document);
+        P::document(document);
+    }
+
+    fn read(call: &Call) -> Result<Self, Failure> {
+        let mut rest = call.clone();
+        let taken = P::take(&mut rest.query)?;
+        Ok(Self(taken, I::read(&rest)?))
+    }
+}
+
 impl<T> Paged<T> {
+    /// Makes the token of the page that follows one.
+    pub(crate) fn next<I>(&self, call: &Call, page: &Page<I>) -> Option<String> {
+        page.next.as_ref().map(|key| call.api.page_tokens.seal(&self.list, key))
+    }
+
     /// Answers with a page, and with the token of the one that follows.
     pub(crate) fn answer<I, D: From<I> + ToSchema>(&self, call: &Call, page: Page<I>) -> Found<List<D>> {
-        let next_page = page.next.map(|key| call.api.page_tokens.seal(&self.list, &key));
+        let next_page = self.next(call, &page);
         Found(List { items: page.items.into_iter().map(D::from).collect(), next_page })
     }
 }

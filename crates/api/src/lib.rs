@@ -21,18 +21,28 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use stanchion_api::{ApiState, Readiness, Refresh, router};
-//! use stanchion_audit::Prover;
+//! use stanchion_api::{ApiState, ExportJobs, Readiness, Refresh, router};
+//! use stanchion_audit::{Keeper, Protection, Prover};
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
 //! use stanchion_tower::ClientAddress;
 //!
 //! /// What a listener serves; `readiness` is told when it does.
-//! fn admin(pipeline: Pipeline, prover: Prover, page_keys: KeyRing, readiness: Readiness) -> axum::Router {
+//! fn admin(
+//!     pipeline: Pipeline,
+//!     prover: Prover,
+//!     protection: Protection,
+//!     keeper: Keeper,
+//!     page_keys: KeyRing,
+//!     readiness: Readiness,
+//! ) -> axum::Router {
 //!     router(ApiState {
 //!         pipeline,
 //!         prover,
+//!         protection,
+//!         keeper,
 //!         actions: Arc::default(),
+//!         exports: ExportJobs::default(),
 //!         clock: Arc::new(SystemClock),
 //!         ids: Arc::new(SystemRandom::default()),
 //!         page_keys,
@@ -60,6 +70,7 @@ mod cloud_event;
 mod denials;
 mod document;
 mod envoy;
+mod exports;
 mod failure;
 mod grpc;
 mod idempotency;
@@ -82,6 +93,7 @@ mod usage;
 mod wire;
 
 pub use envoy::{DomainConfig, EntryUse, EnvoyConfig, EnvoyRateLimits, TenantName};
+pub use exports::{ExportJobs, ExportsConfig};
 pub use grpc::Grpc;
 pub use readiness::{Part, Phase, Readiness};
 pub use router::router;

@@ -14,9 +14,14 @@ pub(crate) fn all() -> Vec<Operation> {
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::actions::operations(),
+        audit::tail::operations(),
         audit::export::operations(),
+        audit::jobs::operations(),
         audit::proofs::operations(),
         audit::report::operations(),
+        audit::protection::operations(),
+        audit::retention::operations(),
         system::operations(),
     ];
     groups.into_iter().flatten().collect()

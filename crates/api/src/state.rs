@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stanchion_audit::{Actions, Prover};
+use stanchion_audit::{Actions, Keeper, Protection, Prover};
 use stanchion_core::{BoxFuture, Clock, IdGen, KeyRing};
 use stanchion_pipeline::Pipeline;
 use stanchion_tower::ClientAddress;
@@ -12,7 +12,7 @@ use stanchion_tower::ClientAddress;
 use crate::idempotency::{Bounds, Replays};
 use crate::operation::Operation;
 use crate::page_token::PageTokens;
-use crate::{EnvoyRateLimits, Readiness, openapi};
+use crate::{EnvoyRateLimits, ExportJobs, Readiness, openapi};
 
 /// What the admin API works on.
 #[derive(Clone, Debug)]
@@ -29,8 +29,14 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Proves what the audit ledger holds.
     pub prover: Prover,
+    /// Protects values of events, opens and erases them.
+    pub protection: Protection,
+    /// Archives the ledger and drops what has served its time.
+    pub keeper: Keeper,
     /// The actions of events that are known, for what other programs report.
     pub actions: Arc<Actions>,
+    /// Exports of the audit ledger that are made into files. Their owner runs them.
+    pub exports: ExportJobs,
     /// The rate-limit service for Envoy, if it is served: its counts are metrics.
     pub envoy: Option<EnvoyRateLimits>,
     /// The listeners whose connections are to be measured.

@@ -1,10 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{Category, Text};
 
-use crate::RetentionClass;
+use crate::{EventType, RetentionClass};
 
 mod known;
+mod schema;
+
+pub use schema::{ActionSchema, SchemaCheck, Violation};
 
 /// A kind of event, named by its action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct ActionType {
     pub event_type: Option<Text>,
     /// Where its events come from.
     pub origin: Origin,
+    /// What its events have to look like, by version. Empty: they may look as they like.
+    pub schemas: BTreeMap<u32, ActionSchema>,
 }
 
 /// Where the events of an action come from.
@@ -35,13 +40,20 @@ impl ActionType {
     #[must_use]
     pub fn reported(action: impl Into<Text>, category: Category, title: impl Into<Text>) -> Self {
         let (action, title) = (action.into(), title.into());
-        Self { action, category, title, event_type: None, origin: Origin::Reported }
+        Self { action, category, title, event_type: None, origin: Origin::Reported, schemas: BTreeMap::new() }
     }
 
     /// Says what it counts as in reports.
     #[must_use]
     pub fn counting_as(self, event_type: impl Into<Text>) -> Self {
         Self { event_type: Some(event_type.into()), ..self }
+    }
+
+    /// Adds a version of what its events have to look like.
+    #[must_use]
+    pub fn with_schema(mut self, version: u32, schema: ActionSchema) -> Self {
+        self.schemas.insert(version, schema);
+        self
     }
 
     /// Returns the class its records are kept in.
@@ -67,7 +79,7 @@ pub enum InvalidAction {
 
 /// The actions that are known: what Stanchion records itself, what programs commonly report, and what its user adds.
 ///
-/// An action need not be known to be recorded. Of one that is known, the category is known as well.
+/// Unless its user says otherwise, an action need not be known to be reported. Of one that is known, the category is known as well.
 ///
 /// ```
 /// use stanchion_audit::{ActionType, Actions, RetentionClass};
@@ -79,11 +91,27 @@ pub enum InvalidAction {
 /// assert_eq!(actions.get("user.login").unwrap().class(), RetentionClass::Security);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actions(BTreeMap<Text, ActionType>);
+pub struct Actions {
+    known: BTreeMap<Text, ActionType>,
+    unknown: UnknownActions,
+}
+
+/// What becomes of reported events whose action is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownActions {
+    /// They are recorded, under the category that they name.
+    #[default]
+    Accept,
+    /// They are refused.
+    Refuse,
+}
 
 impl Default for Actions {
     fn default() -> Self {
-        Self(known::all().map(|known| (known.action.clone(), known)).collect())
+        let known = known::all().map(|known| (known.action.clone(), known)).collect();
+        Self { known, unknown: UnknownActions::default() }
     }
 }
 
@@ -97,7 +125,7 @@ impl Actions {
             if !is_action(one.action.as_str()) {
                 return Err(InvalidAction::Name(one.action));
             }
-            if let Some(known) = self.0.insert(one.action.clone(), one) {
+            if let Some(known) = self.known.insert(one.action.clone(), one) {
                 return Err(InvalidAction::Known(known.action));
             }
         }
@@ -107,12 +135,32 @@ impl Actions {
     /// Finds an action.
     #[must_use]
     pub fn get(&self, action: &str) -> Option<&ActionType> {
-        self.0.get(action)
+        self.known.get(action)
+    }
+
+    /// Finds the actions that count as a type of events; none counts as a type that nobody knows.
+    #[must_use]
+    pub fn event_type(&self, name: &str) -> Option<EventType> {
+        let counts = |known: &&ActionType| known.event_type.as_ref().is_some_and(|of| of.as_str() == name);
+        let actions: BTreeSet<Text> = self.iter().filter(counts).map(|known| known.action.clone()).collect();
+        (!actions.is_empty()).then(|| EventType { name: name.to_owned().into(), actions })
     }
 
     /// Goes through the actions in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &ActionType> {
-        self.0.values()
+        self.known.values()
+    }
+
+    /// Says what becomes of reported events whose action is not known.
+    #[must_use]
+    pub fn with_unknown(self, unknown: UnknownActions) -> Self {
+        Self { unknown, ..self }
+    }
+
+    /// Returns what becomes of reported events whose action is not known.
+    #[must_use]
+    pub const fn unknown(&self) -> UnknownActions {
+        self.unknown
     }
 }
 

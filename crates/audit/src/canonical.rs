@@ -52,6 +52,11 @@ pub fn parse(canonical: &[u8]) -> Result<Event, Error> {
     read::event(canonical)
 }
 
+/// Appends the canonical form of a value of an event; `None` when it has none.
+pub(crate) fn write_value(out: &mut Vec<u8>, value: &stanchion_core::Detail) -> Option<()> {
+    write::detail(out, value)
+}
+
 /// Orders names by their UTF-16 code units, as RFC 8785 §3.2.3 asks.
 fn name_order(a: &str, b: &str) -> std::cmp::Ordering {
     // Only beyond U+D7FF does the order of UTF-8 bytes differ, and ASCII is what names are made of.

@@ -138,6 +138,39 @@ impl CheckpointSigner {
     }
 }
 
+/// Another checkpoint key than before.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyChange {
+    /// The key before, or its id alone when it is not in the ring.
+    pub(crate) from: String,
+    pub(crate) to: VerifierKey,
+    /// A note in which the old key, if it is at hand, and the new one sign that the one takes the other's place.
+    pub(crate) note: String,
+}
+
+impl CheckpointSigner {
+    /// Tells whether a checkpoint was signed with an older key than would be signed with now, and which.
+    pub(crate) fn change_since(&self, checkpoint: &Checkpoint) -> Option<KeyChange> {
+        let origin = self.origin(&checkpoint.chain);
+        let signed = note::key_ids(checkpoint.note.as_str(), &origin);
+        let verifiers = self.verifiers(&checkpoint.chain);
+        let to = verifiers.first()?.clone();
+        // The newest key signs first.
+        let before = signed.first().filter(|id| **id != to.id())?;
+        let place = verifiers.iter().position(|key| key.id() == *before);
+        let from = place.and_then(|place| verifiers.get(place));
+        let from = from.map_or_else(|| format!("{:08x}", u32::from_be_bytes(*before)), ToString::to_string);
+        let text = Self::change_text(&origin, &from, &to.to_string());
+        let old = place.and_then(|place| self.keys.get(place));
+        let note = note::sign(&text, &origin, self.keys.first().into_iter().chain(old));
+        Some(KeyChange { from, to, note })
+    }
+
+    pub(crate) fn change_text(origin: &str, from: &str, to: &str) -> String {
+        format!("{}\n{origin}\n{from}\n{to}\n", crate::rotation::NOTE)
+    }
+}
+
 impl fmt::Debug for CheckpointSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CheckpointSigner").field("deployment", &self.deployment).finish_non_exhaustive()

@@ -1,22 +1,25 @@
+mod asked;
+mod config;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 use stanchion_core::{
     Actor, Category, Detail, Details, Event, Outcome, Scope, Severity, StoreError, SystemScope, Timestamp,
 };
 
+use self::asked::{Waiting, Wake};
+pub use self::config::CheckpointConfig;
 use crate::engine::{Shared, count};
 use crate::sequencer::Observer;
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
 use crate::verify::ChainVerifier;
 use crate::{
-    Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Draft, Error, GrowOutcome, Growth,
-    Head, Ledger, Seal, TreeStore,
+    Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Draft, GrowOutcome, Growth, Head,
+    Ledger, Seal, TreeStore,
 };
 
 const SYSTEM: SystemScope = SystemScope::new("sign for the trees over many tenants' audit chains");
@@ -28,51 +31,6 @@ const STEP: u64 = 65_536;
 const REMEMBERED: usize = 1_024;
 /// The most checkpoints that one event records.
 const RECORDED: usize = 256;
-
-/// How often checkpoints are made, and told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct CheckpointConfig {
-    /// How long after an entry its chain gets a new checkpoint, in milliseconds, 10 to 3,600,000.
-    pub interval_ms: u64,
-    /// How often the platform's ledger records the checkpoints of tenants, in seconds, 1 to 86,400.
-    pub record_seconds: u32,
-    /// After how long without any checkpoint of a tenant the platform's ledger records that there was none, in seconds, 1 to 86,400.
-    /// So a log that stands still is told from one that was stopped.
-    pub heartbeat_seconds: u32,
-    /// How often all chains are looked through for entries that another process committed and did not live to cover, in seconds, 1
-    /// to 86,400.
-    pub sweep_seconds: u32,
-}
-
-impl Default for CheckpointConfig {
-    fn default() -> Self {
-        Self { interval_ms: 1_000, record_seconds: 10, heartbeat_seconds: 300, sweep_seconds: 60 }
-    }
-}
-
-impl CheckpointConfig {
-    /// Checks that every setting is in its range.
-    ///
-    /// # Errors
-    /// [`Error::Config`] names the first that is not.
-    pub fn validate(&self) -> Result<(), Error> {
-        let seconds = |value: u32| (1..=86_400).contains(&value);
-        let (setting, rule) = if !(10..=3_600_000).contains(&self.interval_ms) {
-            ("interval_ms", "use 10 to 3600000")
-        } else if !seconds(self.record_seconds) {
-            ("record_seconds", "use 1 to 86400")
-        } else if !seconds(self.heartbeat_seconds) {
-            ("heartbeat_seconds", "use 1 to 86400")
-        } else if !seconds(self.sweep_seconds) {
-            ("sweep_seconds", "use 1 to 86400")
-        } else {
-            return Ok(());
-        };
-        Err(Error::Config { setting, rule })
-    }
-}
 
 /// Grows the trees over the chains and signs for them: after each commit of its [`Ledger`], and now and then for chains that other
 /// processes left behind. Several may work on one store.
@@ -97,7 +55,20 @@ pub struct Checkpointer {
     unrecorded: BTreeMap<ChainId, (u64, Digest)>,
     recorded_at: Timestamp,
     swept_at: Timestamp,
+    /// Who waits for an entry to be covered.
+    waiting: Vec<Waiting>,
     observer: Option<Observer>,
+}
+
+/// Why chains are gone through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It is time.
+    Due,
+    /// The process is about to end, and its ledger still takes records.
+    Settling,
+    /// The sequencer has ended.
+    Last,
 }
 
 /// A tree as far as its checkpoint goes.
@@ -141,6 +112,7 @@ impl Checkpointer {
             unrecorded: BTreeMap::new(),
             recorded_at: now,
             swept_at: Timestamp::MIN,
+            waiting: Vec::new(),
             observer: None,
         }
     }
@@ -156,45 +128,35 @@ impl Checkpointer {
     pub async fn run(mut self) {
         let shared = Arc::clone(self.ledger.shared());
         let interval = Duration::from_millis(self.config.interval_ms.max(1));
+        let mut next = shared.clock.now().plus(interval);
         loop {
-            let next = shared.timer.sleep_until(shared.clock.now().plus(interval));
-            let is_last = matches!(select(std::pin::pin!(shared.moved.ended()), next).await, Either::Left(_));
-            self.round(is_last).await;
-            if is_last {
-                return;
+            match asked::wake(&shared, next).await {
+                Wake::Due => {
+                    self.round(Round::Due).await;
+                    next = shared.clock.now().plus(interval);
+                }
+                Wake::Asked => self.answer().await,
+                Wake::Ended => return self.round(Round::Last).await,
             }
+            self.tell();
         }
     }
 
     /// Covers what was committed since the last round.
-    async fn round(&mut self, is_last: bool) {
+    async fn round(&mut self, round: Round) {
         let shared = Arc::clone(self.ledger.shared());
         self.due.extend(shared.moved.take());
         let now = shared.clock.now();
         let due = |since: Timestamp, seconds: u32| now >= since.plus(Duration::from_secs(seconds.into()));
-        if !is_last && (self.swept_at == Timestamp::MIN || due(self.swept_at, self.config.sweep_seconds)) {
+        let is_swept = self.swept_at != Timestamp::MIN && !due(self.swept_at, self.config.sweep_seconds);
+        if round == Round::Due && !is_swept {
             match self.sweep().await {
                 Ok(()) => self.swept_at = now,
                 Err(error) => return self.failed(&error),
             }
         }
         for chain in std::mem::take(&mut self.due) {
-            if self.broken.contains(&chain) {
-                continue;
-            }
-            match self.cover(chain).await {
-                Ok(Some((size, root))) => {
-                    if chain.scope != Scope::Platform {
-                        self.unrecorded.insert(chain, (size, root));
-                    }
-                }
-                Ok(None) | Err(Trouble::Incomplete) => {}
-                Err(Trouble::Store(error)) => {
-                    self.due.insert(chain);
-                    self.failed(&error);
-                }
-                Err(Trouble::Broken(found)) => self.condemn(found),
-            }
+            self.look_at(chain).await;
         }
         if self.known.len() > REMEMBERED {
             self.known.clear();
@@ -204,9 +166,34 @@ impl Checkpointer {
         } else {
             self.config.record_seconds
         };
-        // A ledger whose sequencer has ended takes no more records.
-        if !is_last && due(self.recorded_at, waits) {
+        let is_told = match round {
+            Round::Due => due(self.recorded_at, waits),
+            Round::Settling => !self.unrecorded.is_empty(),
+            // A ledger whose sequencer has ended takes no more records.
+            Round::Last => false,
+        };
+        if is_told {
             self.record(now);
+        }
+    }
+
+    /// Covers a chain, unless it is broken. What fails is tried again in the next round.
+    async fn look_at(&mut self, chain: ChainId) {
+        if self.broken.contains(&chain) {
+            return;
+        }
+        match self.cover(chain).await {
+            Ok(Some((size, root))) => {
+                if chain.scope != Scope::Platform {
+                    self.unrecorded.insert(chain, (size, root));
+                }
+            }
+            Ok(None) | Err(Trouble::Incomplete) => {}
+            Err(Trouble::Store(error)) => {
+                self.due.insert(chain);
+                self.failed(&error);
+            }
+            Err(Trouble::Broken(found)) => self.condemn(found),
         }
     }
 
@@ -297,9 +284,10 @@ impl Checkpointer {
         // With the entry before them, whose link the first of them goes on from.
         let seals =
             self.ledger.shared().store.seals(chain, first.max(1), width + usize::from(first > 0)).await?;
-        let after = |seal: &&Seal| seal.seq > first;
-        let hashes: Vec<Digest> = seals.iter().filter(after).map(|seal| seal.leaf).collect();
-        let last = seals.last().filter(|seal| seal.seq == size);
+        // Where the entry before them was dropped, there is one more behind them.
+        let within = |seal: &&Seal| seal.seq > first && seal.seq <= size;
+        let hashes: Vec<Digest> = seals.iter().filter(within).map(|seal| seal.leaf).collect();
+        let last = seals.iter().find(|seal| seal.seq == size);
         let head = match last {
             Some(seal) => Head { seq: size, link: seal.link, recorded_at: seal.recorded_at },
             None => {

@@ -1,4 +1,4 @@
-//! The suites of [`LedgerStore`](crate::LedgerStore) and [`TreeStore`](crate::TreeStore): every adapter passes them, ours and yours.
+//! The suites of [`LedgerStore`](crate::LedgerStore), [`TreeStore`](crate::TreeStore) and [`ObjectStore`](crate::ObjectStore): every adapter passes them, ours and yours.
 //!
 //! The factory returns a store without entries that keeps at least 4,096 entries of each chain. The suite's tests are `tokio::test`s
 //! with four workers, so your crate's dev-dependencies need tokio with `macros` and `rt-multi-thread`.
@@ -10,11 +10,17 @@
     reason = "a suite fails by panicking"
 )]
 
+pub mod anchor;
 mod cases;
+mod cuts;
 mod fixture;
+pub mod hold_store;
 mod model;
+pub mod object_store;
 mod pitfalls;
 mod races;
+mod search;
+pub mod subject_key_store;
 pub mod tree_store;
 
 pub use fixture::Fixture;
@@ -49,6 +55,7 @@ suite! { $
         empty_store_has_empty_heads
         rows_read_back_as_written
         a_batch_moves_several_chains
+        all_chains_are_listed_in_pages
         reading_is_bounded_and_in_order
         a_moved_head_leaves_no_trace
         one_moved_head_refuses_the_whole_batch
@@ -68,6 +75,17 @@ suite! { $
         a_batch_that_follows_a_head_of_long_ago_forks_nothing
         the_order_is_that_of_numbers_whatever_times_and_ids_say
         a_clock_that_was_set_back_hides_nothing
+    }
+    cuts {
+        what_is_cut_off_is_read_by_nobody_and_the_rest_verifies
+        a_chain_is_cut_only_from_the_base_that_was_expected
+        a_chain_that_was_cut_to_its_head_goes_on
+        racing_cuts_have_one_winner
+    }
+    search {
+        events_are_found_by_type_session_trace_and_words
+        queries_see_what_was_not_projected
+        projectors_at_once_leave_nothing_out
     }
     races {
         racing_writers_win_one_at_a_time

@@ -1,7 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::note::BASE64;
 
 /// A SHA-256 or HMAC-SHA256 value, 32 bytes; its text is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -26,6 +29,12 @@ impl Digest {
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Returns the text that C2SP's formats use: base64.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        BASE64.encode(self.0)
     }
 }
 

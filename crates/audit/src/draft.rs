@@ -117,6 +117,7 @@ fn reduced(event: Event, error: &Error) -> Event {
         evaluated.map(|one| Authorization { permission: cut(&one.permission), ..one }).collect();
     kept.targets = event.targets.into_iter().take(NAMED).collect();
     kept.outcome = event.outcome;
+    kept.producer = event.producer;
     kept.reported = event.reported;
     kept.reason = event.reason.as_ref().map(cut);
     kept.severity = event.severity;

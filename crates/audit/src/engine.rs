@@ -1,25 +1,27 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_core::{
-    Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, Scope, StoreError, StoreErrorKind,
-    Timer,
+    Clock, Event, EventId, EventSink, IdGen, KeyRing, Page, PageRequest, ProducerNumber, Scope, StoreError,
+    StoreErrorKind, Timer,
 };
 use stanchion_replica::{self as replica, Deliver, FullReason, Queue};
 use tokio::sync::oneshot;
 
 use crate::draft::Work;
 use crate::moved::Moved;
+use crate::numbers::Numbers;
 use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Prover, Query, Receipt, Sequencer, Signer, TreeStore, Verdict, Verification,
+    LedgerStore, Place, Projector, Protection, Prover, Query, Receipt, Row, SearchRow, Sequencer, Signer,
+    TreeStore, Verdict, Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -42,11 +44,21 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
+    /// The same for a projector.
+    pub(crate) unprojected: Moved,
+    /// What protects values before they are hashed.
+    pub(crate) protection: OnceLock<Protection>,
+    /// The numbers of the events that this process makes, once it has said who it is.
+    pub(crate) numbers: OnceLock<Numbers>,
+    /// How far behind each anchor is.
+    lags: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
 /// A draft in the queue, and who waits for it.
 pub(crate) struct Item {
     pub(crate) work: Work,
+    /// The number of an event that is not made yet, and the scope whose number it is.
+    pub(crate) number: Option<(Scope, ProducerNumber)>,
     pub(crate) reply: Option<Reply>,
 }
 
@@ -64,6 +76,11 @@ pub(crate) struct Counters {
     pub(crate) failures: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) broken_chains: AtomicU64,
+    pub(crate) anchored: AtomicU64,
+    pub(crate) anchor_failures: AtomicU64,
+    pub(crate) anchor_conflicts: AtomicU64,
+    pub(crate) projected: AtomicU64,
+    pub(crate) unprojected: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
@@ -111,6 +128,18 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Chains that it found broken, and covers no more.
     pub broken_chains: u64,
+    /// Checkpoints published to anchors.
+    pub anchored: u64,
+    /// Attempts to publish one that failed; each was repeated.
+    pub anchor_failures: u64,
+    /// Times that an anchor held what the log does not lead to.
+    pub anchor_conflicts: u64,
+    /// For how many seconds the anchor that is furthest behind could not be reached.
+    pub anchor_lag_seconds: u64,
+    /// Entries for which this process's projector has made what queries look at.
+    pub projected: u64,
+    /// Entries that were without it when the projector last looked.
+    pub unprojected: u64,
     /// Events that wait in the queue now.
     pub queued: usize,
 }
@@ -128,16 +157,18 @@ impl From<FullReason> for Refused {
 /// A place in the ledger's queue that is kept for one event.
 pub struct Reserved {
     shared: Arc<Shared>,
+    scope: Scope,
     place: replica::Place<Item>,
 }
 
 impl Reserved {
-    /// Accepts the event, as [`Ledger::submit`]. One without a canonical form is cut down to what identifies it, as a late one is.
+    /// Accepts the event and numbers it, as [`Ledger::submit`]. One without a canonical form is cut down to what identifies it, as a late one is.
     pub fn submit(self, draft: Draft) {
         self.put(draft, None);
     }
 
-    /// Commits the event, as [`Ledger::append`], and waits no longer for that than the configuration says.
+    /// Commits the event, as [`Ledger::append`], and waits no longer for that than the configuration says. A late event is numbered; a
+    /// complete one is not, since its maker may offer it again.
     ///
     /// # Errors
     /// As [`Ledger::append`], and [`Error::Late`].
@@ -155,11 +186,15 @@ impl Reserved {
 
     fn put(self, draft: Draft, reply: Option<Reply>) {
         count(&self.shared.counters.accepted, 1);
-        let make = match draft {
-            Draft::Event(event) => Box::new(move || event),
-            Draft::Late(make) => make,
+        let (make, number): (Box<dyn FnOnce() -> Event + Send>, _) = match draft {
+            Draft::Event(event) => {
+                let number = if reply.is_none() { self.shared.number(&event) } else { None };
+                let scope = event.scope;
+                (Box::new(move || event), number.map(|number| (scope, number)))
+            }
+            Draft::Late(make) => (make, self.shared.next_number(self.scope)),
         };
-        self.place.push(Item { work: Work::Late(make), reply });
+        self.place.push(Item { work: Work::Late(make), number, reply });
     }
 }
 
@@ -183,8 +218,23 @@ impl Ledger {
         let signer = Arc::new(Signer::new(&keys));
         let queue = Arc::new(Queue::new(config.queue()));
         let counters = Counters::default();
-        let moved = Moved::default();
-        let shared = Arc::new(Shared { store, signer, clock, timer, ids, config, queue, counters, moved });
+        let (moved, unprojected) = (Moved::default(), Moved::default());
+        let (numbers, lags) = (OnceLock::new(), Mutex::default());
+        let shared = Arc::new(Shared {
+            store,
+            signer,
+            clock,
+            timer,
+            ids,
+            config,
+            queue,
+            counters,
+            moved,
+            protection: OnceLock::new(),
+            numbers,
+            lags,
+            unprojected,
+        });
         (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
     }
 
@@ -198,8 +248,21 @@ impl Ledger {
     ) -> (Prover, Checkpointer) {
         self.shared.moved.watch();
         let signer = Arc::new(signer);
-        let prover = Prover { ledger: self.clone(), trees: Arc::clone(&trees), signer: Arc::clone(&signer) };
+        let patience = config.ack_timeout();
+        let prover = Prover {
+            ledger: self.clone(),
+            trees: Arc::clone(&trees),
+            signer: Arc::clone(&signer),
+            patience,
+            anchors: Vec::new(),
+        };
         (prover, Checkpointer::new(self.clone(), trees, signer, config))
+    }
+
+    /// Returns what keeps up to date what queries look at, in a store that keeps it apart: a future that you run. Queries see all that
+    /// is committed without it too, and take longer the further it is behind.
+    pub fn projector(&self) -> Projector {
+        Projector::new(self.clone())
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
@@ -210,13 +273,28 @@ impl Ledger {
     ///
     /// `scope` says whose share of the queue it takes; whose chain it belongs to says the event itself.
     ///
+    /// Once the process has said who it is ([`begin`](Self::begin)), the event is numbered: it must not be submitted again.
+    ///
     /// # Errors
     /// [`Refused`] when there is no room, the ledger is closed or the event has no canonical form.
     pub fn submit(&self, scope: Scope, draft: Draft) -> Result<(), Refused> {
         let counters = &self.shared.counters;
-        let queued = Work::new(draft).map_err(Refused::Invalid).and_then(|work| {
-            self.shared.queue.try_push(scope, Item { work, reply: None }).map_err(|full| full.reason.into())
+        let (draft, number) = match draft {
+            Draft::Event(mut event) => {
+                let number = self.shared.number(&event);
+                event.producer = number.clone().or(event.producer);
+                let of = number.map(|number| (event.scope, number));
+                (Draft::Event(event), of)
+            }
+            late => (late, self.shared.next_number(scope)),
+        };
+        let queued = self.shared.work(draft).map_err(Refused::Invalid).and_then(|work| {
+            let item = Item { work, number: number.clone(), reply: None };
+            self.shared.queue.try_push(scope, item).map_err(|full| full.reason.into())
         });
+        if queued.is_err() {
+            self.shared.leave(number);
+        }
         count(if queued.is_ok() { &counters.accepted } else { &counters.refused }, 1);
         queued
     }
@@ -232,8 +310,8 @@ impl Ledger {
     pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();
-        let work = Work::new(draft).inspect_err(|_| count(&counters.refused, 1))?;
-        let item = Item { work, reply: Some(reply) };
+        let work = self.shared.work(draft).inspect_err(|_| count(&counters.refused, 1))?;
+        let item = Item { work, number: None, reply: Some(reply) };
         if self.shared.queue.push(scope, item).await.is_err() {
             count(&counters.refused, 1);
             return Err(Error::Closed);
@@ -249,7 +327,7 @@ impl Ledger {
     /// [`Refused`] when there is no room or the ledger is closed.
     pub fn reserve(&self, scope: Scope) -> Result<Reserved, Refused> {
         match self.shared.queue.reserve(scope) {
-            Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), place }),
+            Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), scope, place }),
             Err(reason) => {
                 count(&self.shared.counters.refused, 1);
                 Err(reason.into())
@@ -271,14 +349,25 @@ impl Ledger {
     /// [`Error::InvalidPageKey`] for a page key that is none of ours, [`Error::Unreadable`] for an entry whose bytes are no event,
     /// [`Error::Store`] when the store cannot be read.
     pub async fn query(&self, scope: Scope, query: &Query, page: &PageRequest) -> Result<Page<Entry>, Error> {
+        let Page { items, next } = self.rows(scope, query, page).await?;
+        let items = items.iter().map(Entry::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// Returns what [`query`](Self::query) does, as it is stored.
+    pub(crate) async fn rows(
+        &self,
+        scope: Scope,
+        query: &Query,
+        page: &PageRequest,
+    ) -> Result<Page<Row>, Error> {
         let before = page.key().map(str::parse).transpose()?;
         let limit = page.limit();
-        let mut rows = self.shared.store.query(scope, query, before, limit + 1).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
+        let mut items = self.shared.store.query(scope, query, before, limit + 1).await?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
         let next = last.map(|row| Place::from(row).to_string());
-        let items = rows.iter().map(Entry::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items, next })
     }
 
@@ -331,9 +420,16 @@ impl Ledger {
                 verifier = ChainVerifier::new(chain.id, chain.base, signer);
                 continue;
             }
+            let page = store.projected(chain.id, next, rows.len()).await?;
+            let mut beside = page.rows.iter().peekable();
             for row in rows.iter().filter(|row| row.seq <= chain.head.seq) {
                 if let Err(found) = verifier.check(row) {
                     return Ok(Verdict::Broken(found));
+                }
+                let stored = beside.next_if(|stored| stored.seq == row.seq);
+                if !is_found_as_it_is(row, stored, page.until) {
+                    let (seq, reason) = (row.seq, BreakReason::ProjectionAltered);
+                    return Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
                 }
                 if let Some(Covered { checkpoint, edge }) = &mut covered
                     && row.seq <= checkpoint.size
@@ -372,7 +468,53 @@ impl Ledger {
             failures: read(&counters.failures),
             checkpoints: read(&counters.checkpoints),
             broken_chains: read(&counters.broken_chains),
+            anchored: read(&counters.anchored),
+            anchor_failures: read(&counters.anchor_failures),
+            anchor_conflicts: read(&counters.anchor_conflicts),
+            anchor_lag_seconds: self.shared.lags().iter().map(|lag| read(lag)).max().unwrap_or(0),
+            projected: read(&counters.projected),
+            unprojected: read(&counters.unprojected),
             queued: self.shared.queue.len(),
+        }
+    }
+}
+
+impl Shared {
+    /// Takes the number of an event that is made, unless it has one.
+    fn number(&self, event: &Event) -> Option<ProducerNumber> {
+        if event.producer.is_some() { None } else { self.numbers.get()?.take(event.scope) }
+    }
+
+    /// Takes the number of a scope's next event.
+    fn next_number(&self, scope: Scope) -> Option<(Scope, ProducerNumber)> {
+        Some((scope, self.numbers.get()?.take(scope)?))
+    }
+
+    fn lags(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where another anchor's lag is told, in seconds.
+    pub(crate) fn new_lag(&self) -> Arc<AtomicU64> {
+        let lag = Arc::new(AtomicU64::new(0));
+        self.lags().push(Arc::clone(&lag));
+        lag
+    }
+
+    /// Tells that the event of a number is not recorded.
+    pub(crate) fn leave(&self, number: Option<(Scope, ProducerNumber)>) {
+        if let (Some(numbers), Some((scope, number))) = (self.numbers.get(), number) {
+            numbers.leave(scope, &number);
+        }
+    }
+}
+
+/// Tells whether queries find an entry as what it is: what is kept for them of an entry up to `until` follows from its bytes.
+fn is_found_as_it_is(row: &Row, stored: Option<&SearchRow>, until: u64) -> bool {
+    match stored {
+        None => row.seq > until,
+        Some(stored) => {
+            SearchRow::of(row.chain.scope, row.seq, &row.content).is_ok_and(|made| made == *stored)
         }
     }
 }

@@ -49,6 +49,16 @@ pub enum Error {
         /// How long was waited.
         patience: std::time::Duration,
     },
+    /// The event is committed, and no checkpoint covered it in time.
+    #[error("recorded as entry {seq} of {chain}, and not covered by a checkpoint within {} ms", .patience.as_millis())]
+    Uncovered {
+        /// The chain.
+        chain: ChainId,
+        /// The entry's number.
+        seq: u64,
+        /// How long was waited.
+        patience: std::time::Duration,
+    },
     /// A newer writer has taken the ledger for itself; see [`Writers`](crate::Writers).
     #[error("a newer writer has taken the ledger over")]
     Fenced,

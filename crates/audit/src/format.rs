@@ -20,6 +20,7 @@
 //! | `id` | uuid |
 //! | `occurred_at` | time |
 //! | `outcome` | `success` `denied` `failure` `error` `unknown` |
+//! | `producer`? | text `producer/boot/number`: a name, the uuid of one of its runs, and the number it gave the event, dense from 1 within run and scope |
 //! | `reason`? | text |
 //! | `reported`? | `true` when the actor reported the event: what it says is the actor's word, but for scope and actor |
 //! | `schema` | `stanchion.audit/v1` |
@@ -37,6 +38,43 @@
 //!
 //! An event has one canonical form, and the canonical form is stored verbatim: what is verified is what was signed, not something
 //! made again from columns.
+//!
+//! # Protected values
+//!
+//! A value of `details`, or a recorded value of `changes`, may be a protected one: an object whose `sealed` is `stanchion.sealed/v1`.
+//! Whatever begins with `stanchion.sealed/` is reserved for this.
+//!
+//! | field | value |
+//! |---|---|
+//! | `absent`? | `withheld`: the keys were away, and the value was never recorded. Then there is nothing else |
+//! | `cipher` | `A256GCM`: AES-256-GCM, a nonce of 96 and a tag of 128 bits |
+//! | `ciphertext` | base64url without padding: ciphertext and tag |
+//! | `index`? | the word that the value is found by: `ix` and 32 lower-case hexadecimal digits |
+//! | `key` | uuid of the data key |
+//! | `nonce` | base64url without padding, 12 bytes |
+//! | `sealed` | `stanchion.sealed/v1` |
+//!
+//! What is encrypted is the value in the canonical form of details, filled up with spaces to a multiple of 32 bytes. With `lp(x)` for the
+//! bytes of `x` after their number as `u32`, uuids as 16 bytes, and HMAC for HMAC-SHA256:
+//!
+//! ```text
+//! class key  = HMAC(data key,  "stanchion-class-key-v1" ‖ lp(class))
+//! field key  = HMAC(class key, "stanchion-field-key-v1" ‖ lp(field))
+//! additional = "stanchion-field-v1" ‖ lp(scope) ‖ lp(class) ‖ lp(event id) ‖ lp(field) ‖ lp(side) ‖ lp(key) ‖ lp(cipher)
+//! nonce      = the first 12 bytes of HMAC(field key, "stanchion-nonce-v1" ‖ lp(additional) ‖ lp(value))
+//! ciphertext = AES-256-GCM under HMAC(field key, "stanchion-seal-key-v1")
+//! index      = the first 16 bytes of HMAC(index key, "stanchion-blind-index-v1" ‖ lp(field) ‖ lp(value as text))
+//! ```
+//!
+//! `field` is `details.` and names with dots between, or `changes.` and the field; `side` is `before` or `after` for changes, else empty.
+//! The address and the user agent of the source, if protected, stand in the details as `source_ip` and `source_user_agent`. A value as
+//! text is a text without white space around it and in lower case, a number in decimal, or `true` or `false`.
+//!
+//! A data key is 32 random bytes for a scope, a subject and the month of `occurred_at` in UTC; the index key of a scope is made and kept in
+//! the same way. It is stored as nonce and ciphertext, AES-256-GCM under HMAC(secret of the version, "stanchion-subject-key-wrap-v1" ‖
+//! lp(scope)), with additional data "stanchion-wrapped-key-v1" ‖ lp(scope) ‖ lp(subject) ‖ lp(month) ‖ lp(id) ‖ lp(node) ‖ lp(u32 version).
+//!
+//! Verification does not look into protected values: what is signed is the ciphertext. Where its keys are destroyed, the value is erased.
 //!
 //! # Entries
 //!
@@ -72,6 +110,27 @@
 //!
 //! A proof of one event is a C2SP tlog-proof whose extra data is the canonical event.
 //!
+//! # Rotation of keys
+//!
+//! `audit.key_rotated` in the platform's security chain says that a key took another's place. `key` is `signing` or `checkpoint`.
+//!
+//! ```text
+//! commitment = HMAC-SHA256(new key, "stanchion-key-commitment-v1")
+//! vouched    = HMAC-SHA256(old key, "stanchion-rotation-v1" ‖ u32 old epoch ‖ u32 new epoch ‖ commitment)
+//! ```
+//!
+//! `from` and `to` are the epochs of a signing key. `vouched` is left out when the old key was no longer in the ring. Of a checkpoint key
+//! they are verifier keys in the name of the platform's security log, the old one its id alone when it was no longer in the ring, and
+//! `note` is a signed note of both keys over four lines: `stanchion-checkpoint-rotation-v1`, the origin, `from` and `to`. Who trusts the
+//! old key may trust the new one ([`verify_key_change`](crate::verify_key_change)).
+//!
+//! # Producers' numbers
+//!
+//! Whoever makes events may number them, so that one which never arrived is missed: `producer` is `<producer>/<boot>/<number>`. The numbers
+//! are dense, from 1, within one run of the producer and one scope, over all classes. What was made and not recorded is declared in the
+//! scope's `audit.events_refused`: in the producer's name, with `ranges` such as `4,9-11`. Events that may be offered again, from an outbox
+//! or by a reporter, are not numbered by the ledger, since they have to be the same bytes then.
+//!
 //! # Bundles
 //!
 //! A bundle is entries in a file together with what proves them: `stanchion.audit.bundle/v1`. It is JSON lines, UTF-8, one object a
@@ -100,6 +159,27 @@
 //! `link` and `mac` are proven only for whole chains and only to who has the ledger's secret. Not proven are the manifest, that a query
 //! left nothing out, that there is no other chain, and that nothing is newer than the checkpoint. `verifier_keys` are there to compare
 //! with; trust in a key comes from elsewhere.
+//!
+//! # Bundles as events of OCSF
+//!
+//! The same bundle as events of OCSF 1.8.0 is `stanchion.audit.ocsf/v1`: JSON lines of at most 1 MiB, each an event that the published
+//! schema finds valid, the names of every object in the order of their bytes. The bundle's line stands in `unmapped.stanchion`; of an
+//! `entry` without `canonical`, which stands in `raw_data`. Entries are events of the class that their action says; all other lines are
+//! events of the base class. Nothing but the entry decides what its event is, so a verifier makes it again and compares byte by byte: an
+//! event that tells something else than its entry is found. `sha256` is over the bytes of the file as it is. For the rest, what is
+//! proven is what a bundle proves.
+//!
+//! | field of OCSF | value |
+//! |---|---|
+//! | `raw_data` | the canonical event, verbatim |
+//! | `metadata.uid`, `sequence`, `log_name`, `tenant_uid` | the event's id, the entry's number, its chain, the scope |
+//! | `metadata.logged_time`, `time`, `original_time` | `recorded_at` and `occurred_at` in milliseconds; `occurred_at` in full |
+//! | `metadata.correlation_uid` | the request, else the trace |
+//! | `unmapped.attestation` | `fingerprint` (the leaf), `chain_uid`, `authority_uid`, `uid` |
+//!
+//! OCSF 1.8.0 has neither the profile `record_integrity` nor the object `attestation` that the schema's next version has. So the object
+//! stands in `unmapped` under the names it has there. It has no `prev_event`, since whole chains show that anyway, and no `signatures`:
+//! what is signed is the checkpoint.
 //!
 //! # What is detected
 //!

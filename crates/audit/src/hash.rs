@@ -9,6 +9,8 @@ use crate::{ChainId, Digest};
 
 const LINK: &[u8] = b"stanchion-link-v1";
 const MAC: &[u8] = b"stanchion-mac-v1";
+const COMMITMENT: &[u8] = b"stanchion-key-commitment-v1";
+const ROTATION: &[u8] = b"stanchion-rotation-v1";
 
 /// Hashes an entry's canonical bytes as a leaf of RFC 6962 §2.1: SHA-256(0x00 ‖ canonical).
 #[must_use]
@@ -104,6 +106,24 @@ impl Signer {
     #[must_use]
     pub fn mac(&self, epoch: KeyVersion, chain: &ChainId, seq: u64, link: &Digest) -> Option<Digest> {
         Some(self.chain(epoch, chain)?.mac(seq, link))
+    }
+
+    /// Returns what names a key without telling it.
+    pub(crate) fn commitment(&self, epoch: KeyVersion) -> Option<Digest> {
+        let mut mac = self.keys.get(&epoch)?.clone();
+        mac.update(COMMITMENT);
+        Some(Digest::from_bytes(mac.finalize().into_bytes().into()))
+    }
+
+    /// Signs with one key that another takes its place; `None` unless both are in the ring.
+    pub(crate) fn vouch(&self, from: KeyVersion, to: KeyVersion) -> Option<Digest> {
+        let commitment = self.commitment(to)?;
+        let mut mac = self.keys.get(&from)?.clone();
+        mac.update(ROTATION);
+        mac.update(&from.to_be_bytes());
+        mac.update(&to.to_be_bytes());
+        mac.update(commitment.bytes());
+        Some(Digest::from_bytes(mac.finalize().into_bytes().into()))
     }
 
     pub(crate) fn chain(&self, epoch: KeyVersion, chain: &ChainId) -> Option<ChainMacs> {

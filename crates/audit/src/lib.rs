@@ -13,10 +13,15 @@
 //! * [`Ledger::checkpoints`] has a [`Checkpointer`] grow a Merkle tree over each chain and sign for it, and gives a [`Prover`]: its
 //!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
 //!   [`tree::verify_consistency`]).
+//! * [`Ledger::projector`] keeps what queries look at up to date, in a store that keeps it apart from the chains.
 //! * [`Actions`] are the kinds of events that are known, and how long each is kept.
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
+//! * [`Protection`] encrypts values before they are hashed, opens them for those who may, and erases them by destroying keys, which a
+//!   [`SubjectKeyStore`] keeps; its cipher is a [`FieldCipher`].
 //! * [`LedgerStore`] is the port to a database and [`TreeStore`] the one for trees, [`MemoryLedgerStore`] the adapter of both in memory,
 //!   and the feature `conformance` the suites that every adapter passes.
+//! * [`ObjectStore`] is the port to what is written once and kept apart from the database: files, or a bucket.
+//! * `Keeper`, behind the feature `archive`, archives what checkpoints cover and drops what has served its time, unless a [`Hold`] stands.
 //! * [`mod@format`] describes the bytes, for verification with other tools.
 //!
 //! ```
@@ -61,7 +66,11 @@
 //! if the process ends first; what must not be lost is appended, or committed with the change it belongs to and relayed from an
 //! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
 
+mod ack;
 mod actions;
+mod anchor;
+#[cfg(feature = "archive")]
+pub mod archive;
 mod batch;
 pub mod bundle;
 mod canonical;
@@ -76,20 +85,42 @@ mod draft;
 mod engine;
 mod entry;
 mod error;
+mod evolve;
 pub mod format;
 mod hash;
+mod hold;
+#[cfg(feature = "archive")]
+mod keeper;
+mod lifecycle;
+mod log_files;
 mod memory;
 mod moved;
 mod note;
+mod numbers;
+mod objects;
+mod producers;
+mod projector;
+mod protection;
 mod prover;
+mod publisher;
 mod query;
+mod retention;
+mod rotation;
+mod search;
 mod sequencer;
 mod store;
+mod tail;
 pub mod tree;
 mod tree_store;
 mod verify;
+mod witness;
 
-pub use actions::{ActionType, Actions, InvalidAction, Origin, is_action};
+pub use ack::{Ack, Acknowledged};
+pub use actions::{
+    ActionSchema, ActionType, Actions, InvalidAction, Origin, SchemaCheck, UnknownActions, Violation,
+    is_action,
+};
+pub use anchor::{Anchor, AnchorError, AnchorReceipt, Publication};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
@@ -101,12 +132,36 @@ pub use draft::Draft;
 pub use engine::{Ledger, Refused, Reserved, Stats};
 pub use entry::{Content, Entry, Projection, Receipt, Row, Seal};
 pub use error::Error;
+pub use evolve::{evolved, evolved_ring};
 pub use hash::{Signer, leaf_hash, link_hash};
-pub use memory::MemoryLedgerStore;
+pub use hold::{Hold, HoldStore, MemoryHoldStore};
+#[cfg(feature = "archive")]
+pub use keeper::{ChainRetention, Keeper, KeeperStats, RoundEnd};
+pub use lifecycle::Process;
+pub use log_files::{LogBreak, LogFault, LogProof, LogVerdict, log_files, verify_log};
+pub use memory::{MemoryAnchor, MemoryLedgerStore};
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
-pub use prover::{ConsistencyProof, InclusionProof, Proven, Prover, Unproven, verify_proof};
-pub use query::{Place, Query};
+pub use objects::{MemoryObjectStore, ObjectName, ObjectStore, PutOutcome};
+pub use producers::{GapCause, NumberGap, ProducerNumbers, ProducerRun, RunState, Runs};
+pub use projector::Projector;
+pub use protection::{
+    Aes256GcmCipher, Basis, BlindIndex, CipherKey, DataSubject, Erased, ErasureHolds, ErasureOutcome,
+    Exception, FieldCipher, FieldPath, InvalidField, Kept, KeyName, KeyNode, KeyPlace, LegalHolds, Mark,
+    Marked, MemorySubjectKeyStore, NONCE_BYTES, NotOpened, Opened, ProtectConfig, Protection,
+    ProtectionChange, ProtectionError, ProtectionStats, Rewrapped, SEALED, Sealed, StoredKey, SubjectKeyId,
+    SubjectKeyStore, is_reserved,
+};
+pub use prover::{
+    ConsistencyProof, InclusionProof, PageEntry, Proven, ProvenPage, Prover, Unproven, verify_proof,
+};
+pub use publisher::{PublishConfig, Publisher};
+pub use query::{EventType, Place, Query};
+pub use retention::{Floor, InvalidRetention, RetentionConfig, Standard, TenantRetention, Term};
+pub use rotation::verify_key_change;
+pub use search::{Facet, Projected, SearchPage, SearchRow, term, words, words_of};
 pub use sequencer::Sequencer;
-pub use store::{AppendOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use tail::{Cursor, Tailed};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};
 pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};
+pub use witness::WitnessKey;

@@ -1,3 +1,4 @@
+mod anchor;
 mod trees;
 
 use std::collections::VecDeque;
@@ -8,9 +9,10 @@ use async_trait::async_trait;
 use hashbrown::HashMap;
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
+pub use self::anchor::MemoryAnchor;
 use self::trees::Tree;
 use crate::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, KnownRow, LedgerStore, Place, Query,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, KnownRow, LedgerStore, Place, Query,
     RetentionClass, Row, Seal, Writers,
 };
 
@@ -157,6 +159,24 @@ impl LedgerStore for MemoryLedgerStore {
         Ok(state.chains_of(scope).map(chain).collect())
     }
 
+    async fn list(
+        &self,
+        _system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        let state = self.lock();
+        let known = state
+            .chains
+            .iter()
+            .filter(|(id, kept)| kept.head.seq > 0 && after.is_none_or(|after| **id > after));
+        let mut chains: Vec<Chain> =
+            known.map(|(id, kept)| Chain { id: *id, base: kept.base, head: kept.head }).collect();
+        chains.sort_unstable_by_key(|chain| chain.id);
+        chains.truncate(limit);
+        Ok(chains)
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let state = self.lock();
         let Some(kept) = state.chains.get(&chain) else { return Ok(Vec::new()) };
@@ -202,6 +222,28 @@ impl LedgerStore for MemoryLedgerStore {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         Ok(self.lock().find(scope, id).cloned())
+    }
+
+    async fn cut(
+        &self,
+        _system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        let mut state = self.lock_mut();
+        let State { chains, ids, .. } = &mut *state;
+        let Some(kept) = chains.get_mut(&chain) else { return Ok(CutOutcome::Moved(Head::EMPTY)) };
+        let is_there = (kept.base.seq, kept.base.link) == (from.seq, from.link);
+        if !is_there || !(from.seq..=kept.head.seq).contains(&base.seq) {
+            return Ok(CutOutcome::Moved(kept.base));
+        }
+        let cut = kept.index(base.seq.saturating_add(1));
+        for row in kept.rows.drain(..cut) {
+            ids.remove(&(row.chain.scope, row.content.id));
+        }
+        kept.base = base;
+        Ok(CutOutcome::Cut)
     }
 }
 

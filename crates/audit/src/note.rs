@@ -13,7 +13,7 @@ use stanchion_core::Text;
 /// The type byte of Ed25519 in C2SP's signed-note.
 const ED25519: u8 = 1;
 /// What a line of a signature begins with: an em dash and a space.
-const DASH: &str = "\u{2014} ";
+pub(crate) const DASH: &str = "\u{2014} ";
 /// A note with more signatures is not looked at.
 const MAX_SIGNATURES: usize = 100;
 /// A longer note is not looked at.
@@ -66,6 +66,10 @@ impl VerifierKey {
         Self { name: name.to_owned().into(), id: [a, b, c, d], key }
     }
 
+    pub(crate) const fn id(&self) -> [u8; 4] {
+        self.id
+    }
+
     /// Returns the name it signs under: the origin of a log's checkpoints.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -113,6 +117,16 @@ pub(crate) fn sign<'a>(text: &str, name: &str, keys: impl IntoIterator<Item = &'
         note.push_str(&format!("{DASH}{name} {signature}\n"));
     }
     note
+}
+
+/// Returns the ids of the keys that signed a note in a name, as the note says.
+pub(crate) fn key_ids(note: &str, name: &str) -> Vec<[u8; 4]> {
+    let signatures = note.rsplit_once("\n\n").map_or("", |(_, signatures)| signatures);
+    let id = |line: &str| {
+        let signature = line.strip_prefix(DASH)?.strip_prefix(name)?.strip_prefix(' ')?;
+        BASE64.decode(signature).ok()?.first_chunk::<4>().copied()
+    };
+    signatures.lines().filter_map(id).collect()
 }
 
 /// Returns the text of a note that one of the keys signed. A signature in the name of a known key that is not its own condemns the

@@ -1,5 +1,8 @@
+mod page;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde::Serialize;
@@ -8,8 +11,8 @@ use stanchion_core::{EventId, Scope};
 use crate::note::{BASE64, NoteError, VerifierKey};
 use crate::tree::{Edge, Path, ProofError, TILE_WIDTH, Tile, TileId, verify_inclusion};
 use crate::{
-    Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
-    LedgerStore, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
+    Anchor, Break, BreakReason, ChainId, Checkpoint, CheckpointSigner, Digest, Entry, Error, Head, Ledger,
+    LedgerStore, Row, TreeHead, TreeStore, Verdict, Verification, leaf_hash,
 };
 
 /// Proves to others what the ledger holds: that an entry is in it, and that it only grew. Whoever has the public key can check a
@@ -19,6 +22,10 @@ pub struct Prover {
     pub(crate) ledger: Ledger,
     pub(crate) trees: Arc<dyn TreeStore>,
     pub(crate) signer: Arc<CheckpointSigner>,
+    /// How long somebody waits for an entry to be covered.
+    pub(crate) patience: Duration,
+    /// What the platform's security log is compared with.
+    pub(crate) anchors: Vec<Arc<dyn Anchor>>,
 }
 
 /// Proof that an entry is in its chain.
@@ -46,6 +53,8 @@ pub struct ConsistencyProof {
     pub hashes: Vec<Digest>,
 }
 
+pub use page::{PageEntry, ProvenPage};
+
 /// What the first line of a proof in C2SP's tlog-proof says.
 const PROOF: &str = "c2sp.org/tlog-proof@v1";
 
@@ -54,11 +63,15 @@ impl InclusionProof {
     /// key. Other tools that read such proofs hash the event themselves.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let extra = BASE64.encode(&self.canonical);
-        let index = self.entry.seq.saturating_sub(1);
-        let hashes: String = self.hashes.iter().map(|hash| BASE64.encode(hash.bytes()) + "\n").collect();
-        format!("{PROOF}\nextra {extra}\nindex {index}\n{hashes}\n{}", self.checkpoint.note)
+        proof_text(&self.canonical, self.entry.seq, &self.hashes, &self.checkpoint)
     }
+}
+
+fn proof_text(canonical: &[u8], seq: u64, hashes: &[Digest], checkpoint: &Checkpoint) -> String {
+    let extra = BASE64.encode(canonical);
+    let index = seq.saturating_sub(1);
+    let hashes: String = hashes.iter().map(|hash| BASE64.encode(hash.bytes()) + "\n").collect();
+    format!("{PROOF}\nextra {extra}\nindex {index}\n{hashes}\n{}", checkpoint.note)
 }
 
 /// What a proof in C2SP's tlog-proof proved.
@@ -110,6 +123,12 @@ pub fn verify_proof(text: &str, keys: &[VerifierKey]) -> Result<Proven, Unproven
 }
 
 impl Prover {
+    /// Compares what is verified with what these anchors hold, too.
+    #[must_use]
+    pub fn with_anchors(self, anchors: Vec<Arc<dyn Anchor>>) -> Self {
+        Self { anchors, ..self }
+    }
+
     /// Returns the latest checkpoints of a scope's chains.
     ///
     /// # Errors
@@ -125,7 +144,8 @@ impl Prover {
     }
 
     /// Verifies every chain of a scope as [`Ledger::verify`] does, and that each still has the entries that its checkpoint was signed
-    /// for: so an end that was cut off together with the head is found too.
+    /// for: so an end that was cut off together with the head is found too. The platform's security log is also compared with what
+    /// anchors hold, so that its end is missed even if its checkpoint is gone.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read. A broken chain is a [`Verdict`], not an error.
@@ -151,8 +171,23 @@ impl Prover {
             (chain, Verdict::Broken(Break { chain, seq: 1, reason: BreakReason::Gap }))
         };
         chains.extend(checkpoints.into_iter().map(gone));
+        if scope == Scope::Platform {
+            self.compare(&mut chains).await?;
+        }
         chains.sort_unstable_by_key(|(chain, _)| *chain);
         Ok(Verification { scope, chains })
+    }
+
+    async fn compare(&self, chains: &mut Vec<(ChainId, Verdict)>) -> Result<(), Error> {
+        for anchor in &self.anchors {
+            let Err(found) = self.verify_anchor(&**anchor).await? else { continue };
+            match chains.iter_mut().find(|(chain, _)| *chain == found.chain) {
+                Some((_, Verdict::Broken(_))) => {}
+                Some((_, verdict)) => *verdict = Verdict::Broken(found),
+                None => chains.push((found.chain, Verdict::Broken(found))),
+            }
+        }
+        Ok(())
     }
 
     /// Returns what a chain's entries have to lead to.
@@ -185,6 +220,10 @@ impl Prover {
     /// [`Error::NoProof`] when the tree has no proof of it, [`Error::Store`] when the store cannot be read.
     pub async fn prove(&self, scope: Scope, id: EventId) -> Result<Option<InclusionProof>, Error> {
         let Some(row) = self.ledger.shared().store.get(scope, id).await? else { return Ok(None) };
+        self.prove_row(&row).await.map(Some)
+    }
+
+    pub(crate) async fn prove_row(&self, row: &Row) -> Result<InclusionProof, Error> {
         let checkpoint = self.checkpoint(row.chain).await?;
         let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let not_covered = Error::NotCovered { chain: row.chain, seq: row.seq, size };
@@ -195,8 +234,8 @@ impl Prover {
         let index = row.seq - 1;
         // A tree that proves nothing is not handed to somebody who would find that out.
         verify_inclusion(&row.content.leaf, index, size, &checkpoint.root, &hashes).map_err(no_proof)?;
-        let entry = Entry::try_from(&row)?;
-        Ok(Some(InclusionProof { entry, canonical: row.content.canonical.clone(), checkpoint, hashes }))
+        let entry = Entry::try_from(row)?;
+        Ok(InclusionProof { entry, canonical: row.content.canonical.clone(), checkpoint, hashes })
     }
 
     /// Proves that a chain has only grown since it had `from` entries; `None` when it has no checkpoint yet.

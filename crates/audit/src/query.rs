@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use stanchion_core::{Actor, Category, Outcome, RequestId, ResourceRef, Severity, Text, Timestamp};
+use stanchion_core::{Actor, Category, Outcome, RequestId, ResourceRef, Scope, Severity, Text, Timestamp};
 
-use crate::{Error, RetentionClass, Row};
+use crate::search::{Facet, term, words, words_of};
+use crate::{Error, RetentionClass, Row, parse};
 
 /// Which entries to return. Everything that is set must hold; the default is every entry of the scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +25,29 @@ pub struct Query {
     pub class: Option<RetentionClass>,
     /// The least severity.
     pub severity: Option<Severity>,
+    /// What the action counts as in reports.
+    pub event_type: Option<EventType>,
     /// The request that caused it.
     pub request: Option<RequestId>,
+    /// The session it happened in.
+    pub session: Option<Text>,
+    /// The trace that it belongs to.
+    pub trace: Option<Text>,
+    /// Words that all have to be among those of its texts; see [`words`].
+    pub text: Option<Text>,
     /// Recorded at this instant or later.
     pub since: Option<Timestamp>,
     /// Recorded before this instant.
     pub until: Option<Timestamp>,
+}
+
+/// A type of events: what it is called, and the actions that count as it ([`Actions::event_type`](crate::Actions::event_type)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// The name.
+    pub name: Text,
+    /// The actions.
+    pub actions: BTreeSet<Text>,
 }
 
 impl Query {
@@ -46,6 +65,45 @@ impl Query {
             && self.action.as_ref().is_none_or(|action| is_action(action.as_str(), entry.action.as_str()))
             && self.actor.as_ref().is_none_or(|actor| is_actor(actor.as_str(), &entry.actor))
             && self.target.as_ref().is_none_or(|target| entry.targets.contains(target))
+            && self.event_type.as_ref().is_none_or(|wanted| wanted.actions.contains(&entry.action))
+            && self.matches_event(&row.content.canonical)
+    }
+
+    /// Looks at what only the bytes have.
+    fn matches_event(&self, canonical: &[u8]) -> bool {
+        let Self { session, trace, text, .. } = self;
+        if session.is_none() && trace.is_none() && text.is_none() {
+            return true;
+        }
+        let Ok(event) = parse(canonical) else { return false };
+        let correlation = &event.correlation;
+        session.as_ref().is_none_or(|session| correlation.session.as_ref() == Some(session))
+            && trace.as_ref().is_none_or(|trace| correlation.trace.as_ref() == Some(trace))
+            && text.as_ref().is_none_or(|text| {
+                let known = words(&event);
+                words_of(text.as_str()).all(|word| known.contains(&word))
+            })
+    }
+
+    /// Returns the [`term`]s that every entry asked for has, for a store that looks by them.
+    #[must_use]
+    pub fn terms(&self, scope: Scope) -> Vec<i64> {
+        let mut terms = Vec::new();
+        let mut add = |facet, value: Cow<'_, str>| terms.push(term(scope, facet, &value));
+        let as_text = |text: &Text| text.as_str().to_owned();
+        if let Some(action) = self.action.as_ref().filter(|action| !action.as_str().ends_with(".*")) {
+            add(Facet::Action, action.as_str().into());
+        }
+        self.actor.iter().for_each(|actor| add(Facet::Actor, as_text(actor).into()));
+        self.target.iter().for_each(|target| add(Facet::Target, target.to_string().into()));
+        self.request.iter().for_each(|request| add(Facet::Request, request.to_string().into()));
+        self.session.iter().for_each(|session| add(Facet::Session, as_text(session).into()));
+        self.trace.iter().for_each(|trace| add(Facet::Trace, as_text(trace).into()));
+        let words = self.text.iter().flat_map(|text| words_of(text.as_str()));
+        words.for_each(|word| add(Facet::Word, word.into()));
+        terms.sort_unstable();
+        terms.dedup();
+        terms
     }
 
     /// Tells whether every entry of a class is asked for, or none of it.
@@ -54,12 +112,19 @@ impl Query {
         *self == Self { class: self.class, ..Self::default() }
     }
 
+    /// Tells whether every entry that was recorded within its times is asked for.
+    #[must_use]
+    pub fn is_range(&self) -> bool {
+        *self == Self { class: self.class, since: self.since, until: self.until, ..Self::default() }
+    }
+
     /// Returns what is set, by name.
     #[must_use]
     pub fn filters(&self) -> BTreeMap<String, String> {
         let text = |value: Option<&dyn fmt::Display>| value.map(ToString::to_string);
-        let Self { action, actor, target, outcome, category, class, severity, request, since, until } = self;
-        let filters: [(&str, Option<&dyn fmt::Display>); 10] = [
+        let Self { action, actor, target, outcome, category, class, severity, .. } = self;
+        let Self { event_type, request, session, trace, text: words, since, until, .. } = self;
+        let filters: [(&str, Option<&dyn fmt::Display>); 14] = [
             ("action", action.as_ref().map(|value| value as _)),
             ("actor", actor.as_ref().map(|value| value as _)),
             ("target", target.as_ref().map(|value| value as _)),
@@ -67,7 +132,11 @@ impl Query {
             ("category", category.as_ref().map(|value| value as _)),
             ("class", class.as_ref().map(|value| value as _)),
             ("severity", severity.as_ref().map(|value| value as _)),
+            ("type", event_type.as_ref().map(|value| &value.name as _)),
             ("request", request.as_ref().map(|value| value as _)),
+            ("session", session.as_ref().map(|value| value as _)),
+            ("trace", trace.as_ref().map(|value| value as _)),
+            ("text", words.as_ref().map(|value| value as _)),
             ("since", since.as_ref().map(|value| value as _)),
             ("until", until.as_ref().map(|value| value as _)),
         ];

@@ -1,15 +1,20 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Slot;
-use stanchion_core::{Actor, Category, Event, EventId, Outcome, Scope, Severity, StoreError, SystemScope};
+use stanchion_core::{
+    Actor, Category, Event, EventId, Outcome, ProducerNumber, Scope, Severity, StoreError, SystemScope,
+    Timestamp,
+};
 
 use crate::draft::{Work, content_of};
 use crate::engine::{Item, Reply, Shared, count, yield_once};
-use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Row, Sealer};
+use crate::numbers::Unused;
+use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Row, Sealer, parse};
 
 const SYSTEM: SystemScope = SystemScope::new("commit audit records of many tenants at once");
 /// The largest refused event that is kept whole in the record of its refusal, as text within JSON it may double.
@@ -38,6 +43,7 @@ pub struct Sequencer {
     /// What is being committed. It survives a failed attempt, and is counted as lost if the sequencer is dropped.
     pending: Vec<Pending>,
     committed: Committed,
+    declared_at: Timestamp,
     observer: Option<Observer>,
 }
 
@@ -65,7 +71,14 @@ enum Answer {
 impl Sequencer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let sealer = Sealer::new(Arc::clone(&shared.signer));
-        Self { shared, sealer, pending: Vec::new(), committed: Committed::default(), observer: None }
+        Self {
+            shared,
+            sealer,
+            pending: Vec::new(),
+            committed: Committed::default(),
+            declared_at: Timestamp::MIN,
+            observer: None,
+        }
     }
 
     /// Lets `observer` hear of every failure of the store. It must be quick and must not block.
@@ -90,12 +103,18 @@ impl Sequencer {
                 let (enough, most) = self.expected();
                 self.committed = Committed::default();
                 let next = shared.queue.next_batch_of(enough, most, &*shared.clock, &*shared.timer);
-                let Some(items) = next.await else { return Ok(()) };
-                items
+                match next.await {
+                    Some(items) => items,
+                    None => {
+                        self.declare(true);
+                        return self.commit(fence).await;
+                    }
+                }
             } else {
                 following
             };
-            self.take(items, &mut buffer);
+            self.declare(false);
+            self.take(shared.protected(items).await, &mut buffer);
             self.commit(fence).await?;
         }
     }
@@ -121,6 +140,46 @@ impl Sequencer {
         if all < 2 * WORTHWHILE { (all, batch) } else { (half(all), half(all)) }
     }
 
+    /// Gives an event its number, if that is of its scope.
+    fn numbered(&self, mut event: Event, number: Option<(Scope, ProducerNumber)>) -> Event {
+        match number {
+            Some((scope, number)) if event.producer.is_none() && event.scope == scope => {
+                event.producer = Some(number);
+            }
+            // It was numbered before it was queued.
+            Some((_, number)) if event.producer.as_ref() == Some(&number) => {}
+            unused => self.shared.leave(unused),
+        }
+        event
+    }
+
+    /// Records which numbers were given to events that are not recorded, at most once a second for each scope.
+    fn declare(&mut self, is_last: bool) {
+        /// So many ranges of one event.
+        const RANGES: usize = 500;
+        let Some(numbers) = self.shared.numbers.get().filter(|numbers| numbers.has_unused()) else { return };
+        let now = self.shared.clock.now();
+        if !is_last && now < self.declared_at.plus(Duration::from_secs(1)) {
+            return;
+        }
+        self.declared_at = now;
+        for Unused { scope, ranges } in numbers.take_unused() {
+            for part in ranges.chunks(RANGES) {
+                let count: u64 = part.iter().map(|(first, last)| last - first + 1).sum();
+                let text = |(first, last): &(u64, u64)| match first == last {
+                    true => first.to_string(),
+                    false => format!("{first}-{last}"),
+                };
+                let text: Vec<String> = part.iter().map(text).collect();
+                let event = self
+                    .own_event(scope, "audit.events_refused", Severity::Warning)
+                    .with_detail("count", count)
+                    .with_detail("ranges", text.join(","));
+                self.record(event, 0, Vec::new());
+            }
+        }
+    }
+
     async fn open(&self) -> Fence {
         let mut failures = 0;
         loop {
@@ -134,11 +193,12 @@ impl Sequencer {
     /// Makes the events of a batch and brings them into their canonical form; events of one id become one.
     fn take(&mut self, items: Vec<Item>, buffer: &mut Vec<u8>) {
         let mut places: HashMap<(Scope, EventId), usize> = HashMap::with_capacity(items.len());
-        for Item { work, reply } in items {
+        for Item { work, number, reply } in items {
             let (chain, content) = match work {
                 Work::Ready(chain, content) => (chain, content),
                 Work::Late(make) => {
-                    let (chain, content, is_changed) = content_of(make(), buffer);
+                    let event = self.numbered(make(), number);
+                    let (chain, content, is_changed) = content_of(event, buffer);
                     count(&self.shared.counters.reduced, is_changed.into());
                     (chain, Arc::new(content))
                 }
@@ -181,7 +241,9 @@ impl Sequencer {
             match outcome {
                 Ok(AppendOutcome::Committed) => {
                     self.sealer.advance(&batch);
-                    self.shared.moved.add(batch.moves().iter().map(|step| step.chain));
+                    for gathering in [&self.shared.moved, &self.shared.unprojected] {
+                        gathering.add(batch.moves().iter().map(|step| step.chain));
+                    }
                     let receipt =
                         |row: &Row| Receipt { chain: row.chain, seq: row.seq, leaf: row.content.leaf };
                     let pending = std::mem::take(&mut self.pending).into_iter();
@@ -263,6 +325,8 @@ impl Sequencer {
     /// Records that an event's id was used before for something else. Those who wait for the event are told once that is durable.
     fn refuse_reused(&mut self, refused: Pending) {
         count(&self.shared.counters.conflicts, 1);
+        let event = parse(&refused.content.canonical).ok();
+        self.shared.leave(event.and_then(|event| Some((event.scope, event.producer?))));
         let Pending { chain, content, accepted, waiting } = refused;
         let mut event = self
             .own_event(chain.scope, "audit.id_reused", Severity::High)
@@ -283,6 +347,7 @@ impl Sequencer {
             Event::new(self.shared.ids.event_id(now), now, scope, actor, action, Category::Security);
         event.severity = severity;
         event.outcome = Outcome::Failure;
+        event.producer = self.shared.numbers.get().and_then(|numbers| numbers.take(scope));
         event
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
-use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row, Seal};
+use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, Row, Seal, SearchPage};
 
 /// Where the ledger's chains are kept. The ledger links and signs; a store keeps what it is given, whole or not at all.
 ///
@@ -18,11 +18,13 @@ use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Query, Row, Seal};
 ///    [exclusive](Writers::Exclusive) writer, batches of smaller fences are refused.
 /// 5. **Refusals** leave no trace. Where several apply, the fence is told before heads, heads before ids.
 /// 6. **Bytes.** Rows are returned as they were written, canonical bytes verbatim. The projection may live in columns of its own; it
-///    is returned as it stands there, not made again from the bytes, so that verification can compare the two.
+///    is returned as it stands there, not made again from the bytes, so that verification can compare the two. What is kept apart from
+///    the rows for queries may be behind them, and is compared through [`projected`](Self::projected); a query sees all that is committed.
 /// 7. **Scopes.** What takes a [`Scope`] or [`ChainId`] never returns another scope's rows. What takes a [`SystemScope`] works for
 ///    many scopes at once.
-/// 8. **Retention.** A store may drop entries from the front of a chain, never from elsewhere; [`chains`](Self::chains) tells the
-///    head before the oldest entry kept. Of a chain that had entries, the head stays.
+/// 8. **Retention.** Entries go from the front of a chain, never from elsewhere: by [`cut`](Self::cut), and from a store that is bounded
+///    also when it is full. [`chains`](Self::chains) tells the head before the oldest entry kept. What is below it no read returns,
+///    whether its room was [reclaimed](Self::reclaim) or not. Of a chain that had entries, the head stays.
 /// 9. **Unknown ends.** After `Timeout`, and only then, a batch may have been written, or may still be. `Unavailable` means it was
 ///    not and will not be.
 #[async_trait]
@@ -50,6 +52,17 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read.
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError>;
+
+    /// Returns at most `limit` chains of all scopes that ever had an entry, in their order, beginning after `after`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError>;
 
     /// Returns at most `limit` rows of a chain in the order of their numbers, beginning at `from` or the first one after it.
     ///
@@ -81,6 +94,78 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError>;
+
+    /// Brings what [`query`](Self::query) looks at up to the ends of chains, in a store that keeps it apart, for about `limit` entries;
+    /// tells what is left. Several may do so at once; a chain that somebody else is at is left to them. No read depends on it.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be written; `Corrupt` for an entry that is none.
+    async fn project(
+        &self,
+        system: SystemScope,
+        chains: &[ChainId],
+        limit: usize,
+    ) -> Result<Projected, StoreError> {
+        let _ = (system, chains, limit);
+        Ok(Projected::default())
+    }
+
+    /// Returns at most `limit` chains for which that is not up to date, in order, beginning after `after`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn unprojected(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<ChainId>, StoreError> {
+        let _ = (system, after, limit);
+        Ok(Vec::new())
+    }
+
+    /// Returns what is kept apart for queries of at most `limit` entries of a chain, beginning at `from`, as it stands there, so that
+    /// verification can compare it with the entries. A row that is not one is left out.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
+        let _ = (chain, from, limit);
+        Ok(SearchPage::default())
+    }
+
+    /// Moves the base of a chain from `from` to `base`, the number, link and time of an entry of the chain: that entry and those before
+    /// it are no longer read by anybody. Of those who cut from the same base one succeeds. Whether the base is a true one is the
+    /// caller's to know; a store sees only that it lies within the chain.
+    ///
+    /// # Errors
+    /// `Unavailable` when the chain was not cut, `Timeout` when that is not known.
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError>;
+
+    /// Frees the room of entries below the bases, as far as the store can, and returns how many entries that were. It may be stopped
+    /// and called again at any time; no read depends on it. A store that frees at once has nothing to do.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be written.
+    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
+        let _ = system;
+        Ok(0)
+    }
+}
+
+/// What became of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutOutcome {
+    /// The chain begins after the new base, durably.
+    Cut,
+    /// Nothing was cut: the chain's base is this one, or the new one does not lie between it and the head.
+    Moved(Head),
 }
 
 /// How a sequencer shares a store with others.

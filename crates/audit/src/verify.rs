@@ -2,7 +2,7 @@ use stanchion_core::{KeyRing, KeyVersion, Scope};
 
 use crate::canonical::is_projection;
 use crate::hash::{ChainLinks, ChainMacs};
-use crate::{Chain, ChainId, Content, Head, RetentionClass, Row, Seal, Signer, leaf_hash};
+use crate::{Chain, ChainId, Content, Head, RetentionClass, Row, Seal, Signer, leaf_hash, parse, rotation};
 
 /// What verification found in a scope's chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,12 @@ pub enum BreakReason {
     /// The checkpoint that covers the entry was not signed by a key of the ring, or says something else than its note.
     #[error("its checkpoint is not what was signed")]
     CheckpointWrong,
+    /// An anchor holds a checkpoint that the log does not lead to.
+    #[error("it is not what was anchored elsewhere")]
+    AnchorConflict,
+    /// A key is said to have taken another's place, and the key before has not signed that.
+    #[error("the key before did not vouch for the one it names")]
+    RotationWrong,
     /// The tree over the entries has another root than was signed for.
     #[error("the tree up to it is not the one that was signed for")]
     TreeWrong,
@@ -175,6 +181,12 @@ impl<'a> ChainVerifier<'a> {
             row.chain == self.chain && RetentionClass::of(projection.category) == self.chain.class;
         if !in_its_chain || !is_projection(canonical, *id, self.chain.scope, projection, &mut self.buffer) {
             return broken(BreakReason::ProjectionAltered);
+        }
+        if projection.action.as_str() == rotation::ACTION {
+            let holds = parse(canonical).is_ok_and(|event| rotation::holds(&event, self.signer));
+            if !holds {
+                return broken(BreakReason::RotationWrong);
+            }
         }
         Ok(())
     }

@@ -12,9 +12,9 @@ use futures_util::future::{Either, join, select};
 use stanchion_audit::tree::{Tile, TileId, verify_consistency};
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Checkpoint, CheckpointConfig, CheckpointSigner, Checkpointer,
-    Config, Digest, Draft, Error, Fence, GrowOutcome, Growth, Head, Ledger, LedgerStore, MemoryLedgerStore,
-    NoteError, Place, Prover, Query, RetentionClass, Row, Seal, TreeHead, TreeStore, Unproven, Writers,
-    verify_proof,
+    Config, CutOutcome, Digest, Draft, Error, Fence, GrowOutcome, Growth, Head, Ledger, LedgerStore,
+    MemoryLedgerStore, NoteError, Place, Prover, Query, RetentionClass, Row, Seal, TreeHead, TreeStore,
+    Unproven, Writers, verify_proof,
 };
 use stanchion_core::{
     Actor, Category, Clock as _, Detail, Details, Event, EventId, IdGen as _, KeyRing, ManualClock,
@@ -68,6 +68,15 @@ impl LedgerStore for Altered {
     async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
         self.inner.chains(scope).await
     }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
+    }
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.inner.read(chain, from, limit).await
     }
@@ -93,6 +102,16 @@ impl LedgerStore for Altered {
     }
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.inner.get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.inner.cut(system, chain, from, base).await
     }
 }
 

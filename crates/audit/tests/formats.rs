@@ -22,7 +22,7 @@ use stanchion_core::{
 
 const TENANT: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
-const FIXTURES: [(&str, &[u8]); 10] = [
+const FIXTURES: [(&str, &[u8]); 11] = [
     ("1-minimal", include_bytes!("fixtures/v1/1-minimal.json")),
     ("2-access", include_bytes!("fixtures/v1/2-access.json")),
     ("3-text", include_bytes!("fixtures/v1/3-text.json")),
@@ -33,6 +33,7 @@ const FIXTURES: [(&str, &[u8]); 10] = [
     ("8-authorization", include_bytes!("fixtures/v1/8-authorization.json")),
     ("9-changes", include_bytes!("fixtures/v1/9-changes.json")),
     ("10-reported", include_bytes!("fixtures/v1/10-reported.json")),
+    ("11-producer", include_bytes!("fixtures/v1/11-producer.json")),
 ];
 
 fn id(number: u8) -> EventId {
@@ -59,7 +60,7 @@ fn resource(kind: &'static str, id: &'static str) -> ResourceRef {
 }
 
 /// The events of the fixtures, with details out of order.
-fn events() -> [Event; 10] {
+fn events() -> [Event; 11] {
     let mut access = event(2)
         .with_target(resource("route", "orders.list"))
         .with_target(resource("document", "a/b"))
@@ -158,7 +159,12 @@ fn events() -> [Event; 10] {
     reported.reason = Some("why".into());
     reported.reported = true;
 
-    [event(1), access, text, details, system, odd, acted_as, authorized, changed, reported]
+    let mut numbered = event(11);
+    numbered.producer =
+        Some("gateway-1/0192f0c1-2345-7abc-8def-000000000009/9007199254740991".parse().unwrap());
+    numbered.reason = Some("why".into());
+
+    [event(1), access, text, details, system, odd, acted_as, authorized, changed, reported, numbered]
 }
 
 #[test]
@@ -354,6 +360,9 @@ fn as_value(event: &Event) -> Value {
     if event.reported {
         set("reported", json!(true));
     }
+    if let Some(number) = &event.producer {
+        set("producer", json!(number));
+    }
     if !event.changes.is_empty() {
         set("changes", json!(event.changes));
     }
@@ -461,6 +470,7 @@ prop_compose! {
         let mut event =
             Event::new(id, Timestamp::from_micros(micros), scope, actor, action, Category::ALL[names.0]);
         event.reported = flags[1];
+        event.producer = (ids[0] % 2 == 0).then(|| format!("p/{}/{}", uuid(ids[1]), ids[0] % 1000 + 1).parse().unwrap());
         event.acted_as = acted_as.map(|id| SubjectRef::user(id).unwrap());
         (event.authorization, event.changes) = lists;
         event.outcome = Outcome::ALL[names.1];

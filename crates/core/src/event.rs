@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthenticationMethod, Authorization, Detail, Details, EventId, FieldChange, KeyId, Principal, RequestId,
-    ResourceRef, Scope, SubjectRef, Text, Timestamp,
+    AuthenticationMethod, Authorization, Detail, Details, EventId, FieldChange, KeyId, Principal,
+    ProducerNumber, RequestId, ResourceRef, Scope, SubjectRef, Text, Timestamp,
 };
 
 /// Something that happened and that somebody may have to answer for: the one event type of all domains.
@@ -39,6 +39,9 @@ pub struct Event {
     pub changes: Vec<FieldChange>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Which of its maker's events it is; `None` for an event that may be made again, or whose maker does not number them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<ProducerNumber>,
     /// A stable code for why it ended so, such as `rate_limited`.
     pub reason: Option<Text>,
     /// Whether the actor reported it: then everything but the scope and the actor is the actor's word. What is not reported Stanchion
@@ -78,6 +81,7 @@ impl Event {
             targets: Vec::new(),
             changes: Vec::new(),
             outcome: Outcome::Success,
+            producer: None,
             reason: None,
             reported: false,
             severity: Severity::Info,

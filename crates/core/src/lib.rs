@@ -26,6 +26,7 @@ mod id;
 mod page;
 mod principal;
 mod problem;
+mod producer;
 mod random;
 mod revision;
 #[macro_use]
@@ -48,6 +49,7 @@ pub use id::{EventId, InvalidId, KeyId, RequestId, Slug, TenantId};
 pub use page::{Page, PageRequest};
 pub use principal::{Authentication, AuthenticationMethod, Principal, ResourceRef, SubjectKind, SubjectRef};
 pub use problem::{Problem, ProblemCode};
+pub use producer::ProducerNumber;
 pub use random::{IdGen, Random, SeededRandom, SystemRandom};
 pub use revision::Revision;
 pub use scope::{Scope, SystemScope};

@@ -1,27 +1,37 @@
 //! The audit ledger.
 
 mod columns;
+mod holds;
+mod protection;
+mod query;
+mod retention;
 mod row;
+mod search;
 mod trees;
 
 use async_trait::async_trait;
 use futures_util::future::join;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Digest, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
+    Place, Projected, Query, Row, Seal, SearchPage, Writers,
 };
-use stanchion_core::{EventId, Scope, Severity, StoreError, StoreErrorKind, SystemScope, Timestamp};
+use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
+
+pub use self::holds::PgHoldStore;
+pub use self::protection::PgSubjectKeyStore;
 
 use self::columns::Columns;
-use self::row::{class_number, class_of, digest, escaped, row, seal};
-use crate::records::{instant, time};
+use self::row::{class_number, class_of, digest, row, seal};
+use crate::records::time;
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
 
-/// The audit ledger in Postgres. A batch is one call of a function there, however many entries and chains it has; a second one when it
-/// was refused, which tells why.
+/// The audit ledger in Postgres: an entry in the partition of its class and month, with what its chain needs and no more.
+///
+/// A batch is one call of a function there, however many entries and chains it has; a second one when it was refused, which tells why.
+/// A partition that is missing is made on the way.
 #[derive(Debug)]
 pub struct PgLedgerStore {
     database: Database,
@@ -41,30 +51,20 @@ ORDER BY place";
 
 const CHAINS: &str = "SELECT * FROM stanchion.audit_head WHERE scope_id = $1 AND seq > 0 ORDER BY class";
 
-const READ: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND class = $2 AND seq >= $3 \
-                    ORDER BY seq LIMIT $4";
+const LIST: &str = "SELECT * FROM stanchion.audit_head \
+                    WHERE seq > 0 AND ($1::uuid IS NULL OR (scope_id, class) > ($1, $2)) \
+                    ORDER BY scope_id, class LIMIT $3";
 
-const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch FROM stanchion.audit_entry \
-                     WHERE scope_id = $1 AND class = $2 AND seq >= $3 ORDER BY seq LIMIT $4";
+const READ: &str = "SELECT * FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
 
-const GET: &str = "SELECT * FROM stanchion.audit_entry WHERE scope_id = $1 AND event_id = $2";
+const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch \
+                     FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
 
-/// Within a chain the greatest number is the greatest place, so each class is walked from where the page begins.
-const QUERY: &str = r"
-SELECT * FROM stanchion.audit_entry
-WHERE scope_id = $1 AND class = $2
-  AND ($3::timestamptz IS NULL OR seq <= stanchion.audit_last_before($1, $2, $3))
-  AND ($4::timestamptz IS NULL OR seq > stanchion.audit_last_before($1, $2, $4))
-  AND ($5::bigint IS NULL OR seq < $5)
-  AND ($6::text IS NULL OR action = $6)
-  AND ($7::text IS NULL OR starts_with(action, $7))
-  AND ($8::text IS NULL OR (actor_kind = $8 AND actor_id IS NOT DISTINCT FROM $9))
-  AND ($10::text IS NULL OR $10 = ANY (string_to_array(targets, E'\n')))
-  AND ($11::text IS NULL OR outcome = $11)
-  AND ($12::text IS NULL OR category = $12)
-  AND ($13::text[] IS NULL OR severity = ANY ($13))
-  AND ($14::uuid IS NULL OR request_id = $14)
-ORDER BY seq DESC LIMIT $15";
+const GET: &str = "
+SELECT e.* FROM stanchion.audit_id AS i
+JOIN stanchion.audit_head AS h ON h.scope_id = i.scope_id AND h.class = i.class
+CROSS JOIN LATERAL stanchion.audit_get(i.scope_id, i.class, i.seq) AS e
+WHERE i.scope_id = $1 AND i.event_id = $2 AND e.event_id = $2 AND e.seq > h.base_seq";
 
 impl PgLedgerStore {
     /// Keeps the ledger in a database.
@@ -100,9 +100,10 @@ impl PgLedgerStore {
             }
             Ok(false) => tx.rollback().await?,
             Err(error) => {
-                let is_known = error.kind() == StoreErrorKind::AlreadyExists;
                 tx.rollback().await?;
-                if !is_known {
+                if is_unpartitioned(&error) {
+                    self.add_parts(system, &columns).await?;
+                } else if error.kind() != StoreErrorKind::AlreadyExists {
                     return Err(error);
                 }
             }
@@ -128,11 +129,26 @@ impl PgLedgerStore {
             match refusals {
                 Ok(refusals) => return refusal(&refusals),
                 // Another batch had one of the ids on its way; it is known now.
-                Err(error) if attempts > 1 && error.kind() == StoreErrorKind::AlreadyExists => attempts -= 1,
+                Err(error) if attempts > 1 && error.kind() == StoreErrorKind::AlreadyExists => {}
+                Err(error) if attempts > 1 && is_unpartitioned(&error) => {
+                    self.add_parts(system, columns).await?;
+                }
                 Err(error) => return Err(error),
             }
+            attempts -= 1;
         }
     }
+
+    async fn add_parts(&self, system: SystemScope, columns: &Columns<'_>) -> Result<(), Error> {
+        let mut tx = SystemTx::begin(&self.database, system).await?;
+        let added = columns.add_parts(tx.connection()?).await;
+        tx.end(added).await
+    }
+}
+
+/// Tells whether a row found no partition: Postgres says so as of a constraint, of which the ledger's tables have no other.
+fn is_unpartitioned(error: &Error) -> bool {
+    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23514"))
 }
 
 /// Reads why a batch was not written.
@@ -223,13 +239,26 @@ impl LedgerStore for PgLedgerStore {
             let mut tx = TenantTx::begin_read(&self.database, scope).await?;
             let rows = sqlx::query(CHAINS).bind(scope_id(scope)?).fetch_all(tx.connection()?).await?;
             tx.commit().await?;
-            let one = |row: &PgRow| {
-                let base = head(row, ("base_seq", "base_link", "base_recorded_at"))?;
-                Ok(Chain { id: chain(row)?, base, head: head(row, ("seq", "link", "recorded_at"))? })
-            };
-            rows.iter().map(one).collect()
+            rows.iter().map(whole_chain).collect()
         };
         self.database.run("chains", read).await
+    }
+
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        let read = async {
+            let mut tx = SystemTx::begin_read(&self.database, system).await?;
+            let scope = after.map(|after| scope_id(after.scope)).transpose()?;
+            let query = sqlx::query(LIST).bind(scope).bind(after.map(|after| class_number(after.class)));
+            let rows = query.bind(most(limit)).fetch_all(tx.connection()?).await?;
+            tx.commit().await?;
+            rows.iter().map(whole_chain).collect()
+        };
+        self.database.run("list", read).await
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
@@ -255,19 +284,7 @@ impl LedgerStore for PgLedgerStore {
         before: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let read = async {
-            let mut tx = TenantTx::begin_read(&self.database, scope).await?;
-            let mut found = Vec::new();
-            for class in RetentionClass::ALL.into_iter().filter(|class| query.may_match(*class)) {
-                let chain = ChainId { scope, class };
-                found.extend(newest(tx.connection()?, chain, query, before, limit).await?);
-            }
-            tx.commit().await?;
-            found.sort_by_key(|row| std::cmp::Reverse(Place::from(row)));
-            found.truncate(limit);
-            Ok(found)
-        };
-        self.database.run("query", read).await
+        self.database.run("query", self.find(scope, query, before, limit)).await
     }
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
@@ -280,72 +297,51 @@ impl LedgerStore for PgLedgerStore {
         };
         self.database.run("get", read).await
     }
+
+    async fn project(
+        &self,
+        system: SystemScope,
+        chains: &[ChainId],
+        limit: usize,
+    ) -> Result<Projected, StoreError> {
+        self.database.run("project", self.bring_up(system, chains, limit)).await
+    }
+
+    async fn unprojected(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<ChainId>, StoreError> {
+        self.database.run("unprojected", self.behind(system, after, limit)).await
+    }
+
+    async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
+        self.database.run("projected", self.page(chain, from, limit)).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.database.run("cut", self.move_base(system, chain, from, base)).await
+    }
+
+    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
+        self.reclaim_parts(system).await
+    }
+}
+
+fn whole_chain(row: &PgRow) -> Result<Chain, Error> {
+    let base = head(row, ("base_seq", "base_link", "base_recorded_at"))?;
+    Ok(Chain { id: chain(row)?, base, head: head(row, ("seq", "link", "recorded_at"))? })
 }
 
 fn head(row: &PgRow, (seq_of, link, at): (&'static str, &'static str, &'static str)) -> Result<Head, Error> {
     Ok(Head { seq: seq(row, seq_of)?, link: digest(row, link)?, recorded_at: time(row, at)? })
-}
-
-/// Finds the newest entries of one chain that are asked for.
-async fn newest(
-    connection: &mut PgConnection,
-    chain: ChainId,
-    query: &Query,
-    before: Option<Place>,
-    limit: usize,
-) -> Result<Vec<Row>, Error> {
-    let (until, below) = end(chain.class, query.until, before);
-    let action = query.action.as_ref().map(|action| escaped(action.as_str()));
-    // `role.*` is every action below `role.`; a star that stands elsewhere is only a letter.
-    let family =
-        action.as_deref().and_then(|action| action.strip_suffix('*')).filter(|text| text.ends_with('.'));
-    let whole = action.as_deref().filter(|_| family.is_none());
-    let actor = query.actor.as_ref().map(|actor| match actor.as_str().split_once(':') {
-        Some((kind, id)) => (kind.replace('\0', "\\0"), Some(escaped(id))),
-        None => (escaped(actor.as_str()).into_owned(), None),
-    });
-    let severities = query.severity.map(|least| {
-        let names = Severity::ALL.iter().filter(|severity| **severity >= least);
-        names.map(|severity| severity.as_str()).collect::<Vec<_>>()
-    });
-    let rows = sqlx::query(QUERY)
-        .bind(scope_id(chain.scope)?)
-        .bind(class_number(chain.class))
-        .bind(until.map(instant))
-        .bind(query.since.map(instant))
-        .bind(below.map(number))
-        .bind(whole)
-        .bind(family)
-        .bind(actor.as_ref().map(|(kind, _)| kind.as_str()))
-        .bind(actor.as_ref().and_then(|(_, id)| id.as_deref()))
-        .bind(query.target.as_ref().map(ToString::to_string))
-        .bind(query.outcome.map(|outcome| outcome.as_str()))
-        .bind(query.category.map(|category| category.as_str()))
-        .bind(severities)
-        .bind(query.request.map(|request| request.uuid()))
-        .bind(most(limit))
-        // Which filters are set decides the plan, so each query has its own.
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(row).collect()
-}
-
-/// Returns the instant before which a class's entries were recorded, and the number that theirs are less than. Places of one instant
-/// are in the order of class and number.
-fn end(
-    class: RetentionClass,
-    until: Option<Timestamp>,
-    before: Option<Place>,
-) -> (Option<Timestamp>, Option<u64>) {
-    let Some(before) = before else { return (until, None) };
-    let next = Timestamp::from_micros(before.recorded_at.micros().saturating_add(1));
-    let (instant, below) = match class.cmp(&before.class) {
-        std::cmp::Ordering::Less => (next, None),
-        std::cmp::Ordering::Equal => (next, Some(before.seq)),
-        std::cmp::Ordering::Greater => (before.recorded_at, None),
-    };
-    (Some(until.map_or(instant, |until| until.min(instant))), below)
 }
 
 /// The digest of a text of bytes that has to be 32 long.

@@ -111,7 +111,13 @@ impl Feed {
 }
 
 /// Lets followers of a store read the `feed` that it has.
-#[cfg(any(feature = "identity", feature = "ratelimit", feature = "rbac", feature = "tenancy"))]
+#[cfg(any(
+    feature = "audit",
+    feature = "identity",
+    feature = "ratelimit",
+    feature = "rbac",
+    feature = "tenancy"
+))]
 macro_rules! follow {
     ($store:ty) => {
         #[async_trait::async_trait]

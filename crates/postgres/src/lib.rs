@@ -66,7 +66,7 @@ pub mod testing;
 mod transaction;
 
 #[cfg(feature = "audit")]
-pub use audit::PgLedgerStore;
+pub use audit::{PgHoldStore, PgLedgerStore, PgSubjectKeyStore};
 #[cfg(feature = "billing-metering")]
 pub use billing_metering::PgUsageStore;
 pub use config::{Config, InvalidUrl, Url};

@@ -82,9 +82,28 @@ pub struct MigrateOptions {
 /// # Errors
 /// When a step that was applied has changed since, when the database is ahead of this version, or when a step fails.
 pub async fn migrate(url: &Url, options: &MigrateOptions) -> Result<Vec<Migration>, MigrateError> {
-    let known = list::of(options.domain.as_deref())?;
+    apply(url, options, &list::of(options.domain.as_deref())?).await
+}
+
+/// As [`migrate`], but leaves out the steps of a domain that come after a version.
+#[cfg(feature = "testing")]
+pub(crate) async fn migrate_up_to(
+    url: &Url,
+    options: &MigrateOptions,
+    (domain, version): (&str, i32),
+) -> Result<Vec<Migration>, MigrateError> {
+    let mut known = list::of(options.domain.as_deref())?;
+    known.retain(|step| step.domain != domain || step.version <= version);
+    apply(url, options, &known).await
+}
+
+async fn apply(
+    url: &Url,
+    options: &MigrateOptions,
+    known: &[Migration],
+) -> Result<Vec<Migration>, MigrateError> {
     let mut connection = PgConnection::connect_with(&url.options()).await.map_err(MigrateError::Connect)?;
-    let done = Runner { connection: &mut connection, known: &known }.run(options).await;
+    let done = Runner { connection: &mut connection, known }.run(options).await;
     // Whatever was held or set ends with the connection.
     let _ = connection.close().await;
     done

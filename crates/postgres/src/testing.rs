@@ -5,7 +5,7 @@
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stanchion_core::{Clock as _, IdGen as _, SystemClock, SystemRandom};
 
-use crate::migrate::MIGRATIONS;
+use crate::migrate::{MIGRATIONS, migrate_up_to as up_to};
 use crate::{Config, Database, MigrateOptions, Url, migrate};
 
 /// The login that the server uses; the tests' cluster trusts it.
@@ -84,6 +84,15 @@ pub async fn connect(url: &Url) -> PgConnection {
 /// When one of them fails.
 pub async fn run(connection: &mut PgConnection, statements: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(connection).await.expect("the statement runs");
+}
+
+/// Brings an empty database to where a domain was at a version: what an older program has left.
+///
+/// # Panics
+/// When a step fails.
+pub async fn migrate_up_to(url: &Url, domain: &str, version: i32) {
+    let options = MigrateOptions { grant_to: Some(LOGIN.to_owned()), ..MigrateOptions::default() };
+    up_to(url, &options, (domain, version)).await.expect("migrates");
 }
 
 /// A name that no database and no login has. Databases of such names are dropped by a later run if this one does not.

@@ -1,7 +1,9 @@
 mod args;
 pub(crate) mod export;
 mod plan;
+pub(crate) mod protection;
 mod table;
+pub(crate) mod tail;
 mod view;
 pub(crate) mod what;
 pub(crate) mod who;
@@ -113,7 +115,7 @@ impl Connection {
 
     /// Follows a list until it has as many items as are wanted.
     async fn list(&self, request: &Request, tenant: Option<&str>, wanted: usize) -> Result<Value, Failure> {
-        let (mut items, mut page) = (Vec::new(), None);
+        let (mut items, mut checkpoints, mut page) = (Vec::new(), Vec::new(), None);
         loop {
             let mut request = request.clone();
             let missing = wanted.saturating_sub(items.len());
@@ -123,9 +125,17 @@ impl Connection {
             if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
                 items.extend(more);
             }
+            if let Some(Value::Array(more)) = answer.get_mut("checkpoints").map(Value::take) {
+                checkpoints.extend(more);
+            }
             page = at(&answer, "/next_page").as_str().map(str::to_owned);
             if page.is_none() || items.len() >= wanted {
-                return Ok(json!({ "items": items, "next_page": page }));
+                let mut whole = json!({ "items": items, "next_page": page });
+                if let Some(whole) = whole.as_object_mut().filter(|_| !checkpoints.is_empty()) {
+                    // Those of a page go with the proofs on it; the pages may have been covered by several.
+                    whole.insert("checkpoints".to_owned(), Value::Array(checkpoints));
+                }
+                return Ok(whole);
             }
         }
     }
@@ -167,6 +177,11 @@ impl Connection {
         ask.headers.insert(AUTHORIZATION, self.authorization.clone());
         ask.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.client.send(ask).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Asks for something, whatever comes of it.
+    async fn fetch(&self, request: &Request, tenant: Option<&str>) -> Result<Answer, Failure> {
+        self.ask(Ask::new(request.method.clone(), self.uri(request, tenant)?)).await
     }
 
     /// Asks for what is too long to be held.

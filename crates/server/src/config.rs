@@ -1,5 +1,8 @@
 //! What an operator sets: one TOML file, the environment's overrides, and the line of everything that is wrong.
 
+mod actions;
+mod anchors;
+mod archive;
 mod document;
 mod problem;
 mod read;
@@ -15,7 +18,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stanchion_api::EnvoyConfig;
+use stanchion_api::{EnvoyConfig, ExportsConfig};
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
 use stanchion_core::{KeyRing, KeyVersion, Secret, Text};
@@ -30,6 +33,9 @@ use stanchion_tower::Dialects;
 use crate::environment::Environment;
 use crate::log::LogConfig;
 
+pub use actions::{ActionConfig, SchemaConfig};
+pub use anchors::{AnchorsConfig, WitnessConfig};
+pub use archive::ArchiveConfig;
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
 pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
@@ -194,8 +200,25 @@ pub struct AuditConfig {
     /// The secrets that checkpoints are signed with, by version; the newest two sign, all verify. Left out, they are made from the
     /// signing keys: then whoever may verify signatures of entries can also sign checkpoints.
     pub checkpoint_keys: KeyVersions,
+    /// The secrets that the keys of protected values are wrapped with, by version; the highest wraps, all are understood, and keys of older
+    /// versions are wrapped anew at the start. Without them protected values cannot be read. Left out, they are made from the signing keys.
+    pub protection_keys: KeyVersions,
+    /// Which values are encrypted before they are recorded.
+    pub protect: audit::ProtectConfig,
     /// How often checkpoints are made, and told.
     pub checkpoints: audit::CheckpointConfig,
+    /// Exports that are made into files.
+    pub exports: ExportsConfig,
+    /// What becomes of reported events whose action is not known: `accept` or `refuse`.
+    pub unknown_actions: audit::UnknownActions,
+    /// Actions that are known beside those that always are.
+    pub actions: Vec<ActionConfig>,
+    /// For how long entries are kept.
+    pub retention: audit::RetentionConfig,
+    /// Where they are archived.
+    pub archive: ArchiveConfig,
+    /// Where checkpoints are put out of reach.
+    pub anchors: AnchorsConfig,
 }
 
 impl Default for AuditConfig {
@@ -205,7 +228,15 @@ impl Default for AuditConfig {
             ledger: audit::Config::default(),
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
+            protection_keys: KeyVersions::default(),
+            protect: audit::ProtectConfig::default(),
             checkpoints: audit::CheckpointConfig::default(),
+            exports: ExportsConfig::default(),
+            unknown_actions: audit::UnknownActions::default(),
+            actions: Vec::new(),
+            retention: audit::RetentionConfig::default(),
+            archive: ArchiveConfig::default(),
+            anchors: AnchorsConfig::default(),
         }
     }
 }
@@ -283,6 +314,7 @@ impl Config {
         let mut config = config.and_then(|config| validate::settings(config, &mut document, &mut problems));
         if let Some(config) = &mut config {
             rules::from_files(config, path, &document, &mut problems);
+            actions::check(config, path, &document, &mut problems);
             validate::together(config, &document, &mut problems);
             rules::from_presets(config, &document, &mut problems);
             if secrets == Secrets::Required {

@@ -80,6 +80,11 @@ impl Failure {
         self.causes.iter().try_for_each(|cause| writeln!(to, "  {cause}"))
     }
 
+    /// Returns what kind of failure it is.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Returns what the shell is told.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -93,12 +93,21 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Usage(command) => {
             admin::run(admin::Plan::usage(command, &timer::this_month()), environment).await
         }
-        Command::Audit(Audit::Verify { proofs, verifier_key, .. }) if !proofs.is_empty() => {
-            proofs::verify(&proofs, &verifier_key)
+        Command::Audit(Audit::Verify { store: Some(config), scoped, .. }) => {
+            proofs::store::verify(&config, scoped.tenant.as_deref(), environment).await
         }
-        Command::Audit(Audit::Export { wanted, format, out, scoped }) => {
-            let plan = Audit::Export { wanted, format, out: out.clone(), scoped }.into();
-            admin::export::run(plan, format, &out, environment).await
+        Command::Audit(Audit::Verify { proofs, verifier_key, mac_keys, .. }) if !proofs.is_empty() => {
+            proofs::verify(&proofs, &verifier_key, mac_keys.as_deref(), environment)
+        }
+        Command::Audit(Audit::Tail { wanted, follow, lines, scoped }) => {
+            let then = if follow { admin::tail::Then::Follow } else { admin::tail::Then::End };
+            let plan = Audit::Tail { wanted, follow, lines, scoped }.into();
+            admin::tail::run(plan, then, environment).await
+        }
+        Command::Audit(Audit::Export { wanted, format, job, out, scoped }) => {
+            let by = if job { admin::export::By::Job } else { admin::export::By::Stream };
+            let plan = Audit::Export { wanted, format, job, out: out.clone(), scoped }.into();
+            admin::export::run(plan, format, by, &out, environment).await
         }
         Command::Audit(command) => admin::run(command.into(), environment).await,
     }

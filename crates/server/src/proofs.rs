@@ -1,27 +1,78 @@
 //! Checks proofs of audit events and bundles of them offline.
 
+mod archive;
 mod bundle;
+mod keys;
+mod page;
+pub(crate) mod store;
+mod tiles;
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use stanchion_audit::{NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
 use stanchion_core::Event;
 
+use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 
 /// The longest proof that is read, in bytes: an event of 64 KiB in base64, its hashes and a checkpoint.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Checks each proof or bundle and says what it proves; ends at the first that proves nothing.
-pub(crate) fn verify(files: &[PathBuf], keys: &[VerifierKey]) -> Result<(), Failure> {
-    for path in files {
-        let line = if bundle::is_one(path).map_err(|error| unreadable(path, &error))? {
-            bundle::verify(path, keys)?
-        } else {
-            let text = read(path)?;
-            let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
-            describe(path, &proven)?
+/// What may be given to be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Archive,
+    Bundle,
+    Page,
+    Proof,
+    Tiles,
+}
+
+impl Given {
+    /// Tells what stands at a path, by how it begins.
+    fn at(path: &Path) -> io::Result<Self> {
+        if std::fs::metadata(path)?.is_dir() {
+            return Ok(if tiles::logs(path)?.is_empty() { Self::Archive } else { Self::Tiles });
+        }
+        let mut file = BufReader::new(File::open(path)?);
+        let beginning = file.fill_buf()?;
+        Ok(match beginning {
+            beginning if bundle::is_one(beginning) => Self::Bundle,
+            [b'{', ..] => Self::Page,
+            _ => Self::Proof,
+        })
+    }
+}
+
+/// Checks each of the paths and says what it proves; ends at the first that proves nothing.
+pub(crate) fn verify(
+    paths: &[PathBuf],
+    keys: &[VerifierKey],
+    mac_keys: Option<&Path>,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let mac_keys = mac_keys.map(|path| keys::read(path, environment)).transpose()?;
+    for path in paths {
+        let given = Given::at(path).map_err(|error| unreadable(path, &error))?;
+        if mac_keys.is_some() && !matches!(given, Given::Archive | Given::Bundle) {
+            let line = format!(
+                "`{}` has no signatures of entries; archives, and exports as jsonl and ocsf, have",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Input, line).with_lines(["leave out --mac-keys"]));
+        }
+        let line = match given {
+            Given::Archive => archive::verify(path, keys, mac_keys.as_ref())?,
+            Given::Bundle => bundle::verify(path, keys, mac_keys.as_ref())?,
+            Given::Page => page::verify(path, keys)?,
+            Given::Tiles => tiles::verify(path, keys)?,
+            Given::Proof => {
+                let text = read(path)?;
+                let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
+                describe(path, &proven)?
+            }
         };
         match writeln!(io::stdout(), "{line}") {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -95,6 +95,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let Listeners { gateway, gateway_address, admin, admin_address, envoy } = listeners;
         let (platform, work) = Platform::open(&config, path, environment).await?;
+        platform.begin().await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
         load::warn_if_unmeasured(&config);
@@ -183,16 +184,25 @@ impl Server {
         self.platform.return_leases().await;
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
-        self.ended(&[worker::SUMMARIES, worker::RELAY], SLACK).await?;
+        // Wherever they are stopped, they go on from there.
+        self.workers.stop(worker::KEEPER);
+        self.workers.stop(worker::EXPORTS);
+        self.ended(&[worker::SUMMARIES, worker::RELAY, worker::EXPORTS, worker::KEEPER], SLACK).await?;
         self.platform.pipeline.flush_summaries();
         let relayed = self.platform.relay_the_rest().await;
         relayed.map_err(|error| {
             Failure::new(Exit::No, "events of changes could not be recorded").because(&error)
         })?;
         let engines = self.platform.pipeline.engines();
-        engines.audit.close();
         engines.metering.close();
-        self.ended(&[worker::SEQUENCER, worker::CHECKPOINTER, worker::RECORDER], SLACK).await?;
+        // Bounded, so that a store that does not answer holds nobody up; whoever reads the ledger will miss the stop.
+        if tokio::time::timeout(SLACK, self.platform.finish()).await.is_err() {
+            engines.audit.close();
+        }
+        let ended = &[worker::SEQUENCER, worker::CHECKPOINTER, worker::PROJECTOR, worker::RECORDER];
+        self.ended(ended, SLACK).await?;
+        self.platform.stop_publishing.now();
+        self.ended(&[worker::PUBLISHER], SLACK).await?;
         tracing::info!("everything is recorded");
         Ok(())
     }
@@ -224,6 +234,7 @@ impl Server {
         for section in next.needs_restart(&self.config) {
             tracing::warn!(section, "this section has changed and is in force after a restart only");
         }
+        self.platform.record_settings(&self.config, &next);
         self.config = next;
         Ok(())
     }

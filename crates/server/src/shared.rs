@@ -48,6 +48,9 @@ async fn sweep(shared: &Shared, clock: &dyn Clock, timer: &dyn Timer) {
         if let Err(error) = shared.usage.maintain(system, clock.now()).await {
             complain("usage events cannot be swept", &error);
         }
+        if let Err(error) = shared.ledger.maintain(system, clock.now()).await {
+            complain("months of the audit ledger cannot be made ahead", &error);
+        }
         // There are some if rate limits are counted here, or were.
         if let Err(error) = shared.database.sweep_counters(system).await {
             complain("rate-limit counters cannot be swept", &error);
@@ -56,7 +59,7 @@ async fn sweep(shared: &Shared, clock: &dyn Clock, timer: &dyn Timer) {
     }
 }
 
-fn say(worker: &'static str, lead: &Leadership<'_>) {
+pub(crate) fn say(worker: &'static str, lead: &Leadership<'_>) {
     let (error, what): (&(dyn Error + 'static), _) = match lead {
         Leadership::Lost(error) => (*error, "the lead was lost"),
         Leadership::Unknown(error) => (*error, "nobody can be asked for the lead"),

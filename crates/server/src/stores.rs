@@ -1,13 +1,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stanchion_audit::{LedgerStore, MemoryLedgerStore, TreeStore};
+use stanchion_audit::{
+    HoldStore, LedgerStore, MemoryHoldStore, MemoryLedgerStore, MemorySubjectKeyStore, SubjectKeyStore,
+    TreeStore,
+};
 use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
 use stanchion_core::{Clock, StoreErrorKind};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
 use stanchion_postgres::{
-    Database, MigrateError, PgCounterStore, PgKeyStore, PgLedgerStore, PgOutboxStore, PgRbacStore,
-    PgRuleStore, PgTenantStore, PgUsageStore, Url, self_audit,
+    Database, MigrateError, PgCounterStore, PgHoldStore, PgKeyStore, PgLedgerStore, PgOutboxStore,
+    PgRbacStore, PgRuleStore, PgSubjectKeyStore, PgTenantStore, PgUsageStore, Url, self_audit,
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
 use stanchion_rbac::{MemoryRbacStore, RbacStore};
@@ -29,6 +32,8 @@ pub(crate) struct Stores {
     pub(crate) counters: Arc<dyn CounterStore>,
     pub(crate) ledger: Arc<dyn LedgerStore>,
     pub(crate) trees: Arc<dyn TreeStore>,
+    pub(crate) subject_keys: Arc<dyn SubjectKeyStore>,
+    pub(crate) holds: Arc<dyn HoldStore>,
     pub(crate) usage: Arc<dyn UsageStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) shared: Option<Shared>,
@@ -39,6 +44,7 @@ pub(crate) struct Stores {
 pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) usage: Arc<PgUsageStore>,
+    pub(crate) ledger: Arc<PgLedgerStore>,
 }
 
 impl Stores {
@@ -82,6 +88,8 @@ impl Stores {
             counters: counters_in_memory(storage, clock),
             ledger: Arc::clone(&ledger) as _,
             trees: ledger,
+            subject_keys: Arc::new(MemorySubjectKeyStore::new(events())),
+            holds: Arc::new(MemoryHoldStore::default()),
             usage: Arc::new(MemoryUsageStore::new(storage.memory.usage())),
             outbox,
             shared: None,
@@ -98,10 +106,12 @@ impl Stores {
             rules: Arc::new(PgRuleStore::new(database.clone())),
             counters,
             ledger: Arc::clone(&ledger) as _,
-            trees: ledger,
+            trees: Arc::clone(&ledger) as _,
+            subject_keys: Arc::new(PgSubjectKeyStore::new(database.clone())),
+            holds: Arc::new(PgHoldStore::new(database.clone())),
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
-            shared: Some(Shared { database, usage }),
+            shared: Some(Shared { database, usage, ledger }),
         }
     }
 }

@@ -1,12 +1,21 @@
+mod anchors;
 mod keys;
+mod lifecycle;
+mod protection;
+mod retention;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stanchion_api::{ApiState, EnvoyRateLimits, ListenerCounts, ListenerSource, Part, Readiness, Refresh};
-use stanchion_audit::{CheckpointSigner, Checkpointer, Ledger, Prover, Sequencer};
+use stanchion_api::{
+    ApiState, EnvoyRateLimits, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, Refresh,
+};
+use stanchion_audit::{
+    Actions, Anchor, CheckpointSigner, Checkpointer, Keeper, Ledger, Process, Projector, Protection, Prover,
+    PublishConfig, Sequencer,
+};
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
 use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
@@ -27,7 +36,7 @@ use crate::load;
 use crate::shared;
 use crate::stores::Stores;
 use crate::timer::RuntimeTimer;
-use crate::workers::Workers;
+use crate::workers::{Stop, Workers};
 
 /// How old a snapshot may be before the process says that it is not ready. Engines fail closed at their own `max_stale_seconds`.
 const STALE: Duration = Duration::from_secs(10);
@@ -46,6 +55,13 @@ pub(crate) struct Platform {
     pub(crate) readiness: Readiness,
     pub(crate) page_keys: KeyRing,
     prover: Prover,
+    actions: Arc<Actions>,
+    exports: ExportJobs,
+    protection: Protection,
+    keeper: Keeper,
+    process: Process,
+    anchors: Vec<(Arc<dyn Anchor>, PublishConfig)>,
+    pub(crate) stop_publishing: Stop,
     stores: Stores,
     /// Quota that was taken in chunks from counters that others share.
     leased: Option<Arc<LeasedCounterStore>>,
@@ -57,6 +73,7 @@ pub(crate) struct Platform {
 pub(crate) struct Work {
     sequencer: Sequencer,
     checkpointer: Checkpointer,
+    projector: Projector,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
 }
@@ -73,6 +90,11 @@ pub(crate) struct Counted {
 pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
+    pub(crate) const EXPORTS: &str = "audit exports";
+    pub(crate) const PROTECTION_KEYS: &str = "protection keys";
+    pub(crate) const KEEPER: &str = "audit keeper";
+    pub(crate) const PUBLISHER: &str = "audit publisher";
+    pub(crate) const PROJECTOR: &str = "audit projector";
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
@@ -81,6 +103,14 @@ pub(crate) mod worker {
     pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
     pub(crate) const LOAD: &str = "limits' load";
+}
+
+/// Takes the directory of exports, which is said relative to the configuration.
+fn exports(config: &Config, path: &Path, clock: &Arc<dyn Clock>) -> Result<ExportJobs, Failure> {
+    let mut of = config.audit.exports.clone();
+    of.directory = of.directory.map(|directory| crate::config::directory(path).join(directory));
+    let opened = ExportJobs::open(of, Arc::clone(clock));
+    opened.map_err(|error| invalid("`audit.exports.directory` cannot be used").because(&error))
 }
 
 impl Platform {
@@ -94,6 +124,11 @@ impl Platform {
         let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer::default());
         let random = Arc::new(SystemRandom::default());
         let keys = Keys::resolve(config, path, environment, &*random)?;
+        let actions = config.actions(path).map_err(|problems| {
+            let lines = problems.into_iter().map(|(_, problem)| problem);
+            invalid("an action of `audit.actions` is not valid").with_lines(lines)
+        })?;
+        let exports = exports(config, path, &clock)?;
         let stores = Stores::open(config, path, environment, &clock).await?;
 
         let tenancy = Arc::new(tenancy::Engine::new(
@@ -127,6 +162,13 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
+        let anchors = anchors::anchors(config, path, &clock)?;
+        let prover = prover.with_anchors(anchors.clone());
+        let protection = protection::open(config, keys.protection, &stores, &clock, &timer, &random);
+        audit.protect(protection.clone());
+        let keeper = retention::keeper(config, path, environment, &prover, &stores)?;
+        let process = lifecycle::process(config, &*random, clock.now());
+        let projector = audit.projector();
         let challenge = &config.challenge;
         let challenge = ProofOfWork::new(keys.challenges, challenge.bits, challenge.lifetime_seconds)
             .ok_or_else(|| invalid("the challenge is out of its range"))?;
@@ -166,6 +208,7 @@ impl Platform {
             follow("tenants", Arc::clone(&stores.tenants) as _, Arc::clone(&tenancy) as _),
             follow("keys", Arc::clone(&stores.keys) as _, Arc::clone(&identity) as _),
             follow("roles", Arc::clone(&stores.roles) as _, Arc::clone(&rbac) as _),
+            follow("protection", Arc::clone(&stores.subject_keys) as _, Arc::new(protection.clone())),
             follow("limits", Arc::clone(&stores.rules) as _, Arc::clone(&ratelimit) as _),
         ];
         let all: Vec<Freshness> = followers.iter().map(|(_, follower)| follower.freshness()).collect();
@@ -197,11 +240,28 @@ impl Platform {
             readiness,
             page_keys: keys.pages,
             prover,
+            actions: Arc::new(actions),
+            exports,
+            protection,
+            keeper,
+            process,
+            anchors: anchors.into_iter().map(|anchor| (anchor, config.audit.anchors.publish)).collect(),
+            stop_publishing: Stop::default(),
             stores,
             leased,
             freshness: all,
         };
-        Ok((platform, Work { sequencer, checkpointer, recorder, followers }))
+        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers }))
+    }
+
+    /// Returns what proves the audit ledger.
+    pub(crate) const fn prover(&self) -> &Prover {
+        &self.prover
+    }
+
+    /// Returns where everything is kept.
+    pub(crate) const fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// Compiles the routes of a new configuration; what was counted on a route goes on.
@@ -265,7 +325,10 @@ impl Platform {
             envoy,
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
-            actions: Arc::default(),
+            actions: Arc::clone(&self.actions),
+            exports: self.exports.clone(),
+            protection: self.protection.clone(),
+            keeper: self.keeper.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.random) as _,
             page_keys: self.page_keys.clone(),
@@ -293,7 +356,7 @@ impl Platform {
 
     /// Starts what has to run beside the requests.
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, checkpointer, recorder, followers } = work;
+        let Work { sequencer, checkpointer, projector, recorder, followers } = work;
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
         workers.spawn(worker::SEQUENCER, async move {
             if let Err(error) = sequencer.run().await {
@@ -302,6 +365,15 @@ impl Platform {
         });
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
+        let projector = projector.on_failure(|error| complain("the audit search is behind", error));
+        workers.spawn(worker::PROJECTOR, projector.run());
+        let (exports, timer) = (self.exports.clone(), Arc::clone(&self.timer));
+        workers.spawn(worker::EXPORTS, async move { exports.run(&*timer).await });
+        let (protection, clock, timer) =
+            (self.protection.clone(), Arc::clone(&self.clock), Arc::clone(&self.timer));
+        workers.spawn(worker::PROTECTION_KEYS, protection::rewrap(protection, clock, timer));
+        retention::start(self.keeper.clone(), &self.stores, workers);
+        self.publish(workers);
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {
             None => {

@@ -52,7 +52,9 @@ const COMMANDS: &[&[&str]] = &[
     &["usage"],
     &["usage", "show"],
     &["audit"],
-    &["audit", "list"],
+    &["audit", "query"],
+    &["audit", "tail"],
+    &["audit", "actions"],
     &["audit", "export"],
     &["audit", "verify"],
 ];

@@ -146,7 +146,7 @@ pub(crate) struct OfGrowth {
     from: String,
 }
 
-fn shown(prover: &Prover, checkpoint: audit::Checkpoint) -> Checkpoint {
+pub(super) fn shown(prover: &Prover, checkpoint: audit::Checkpoint) -> Checkpoint {
     let audit::Checkpoint { chain, size, root, signed_at, note } = checkpoint;
     let verifier_keys = prover.verifiers(&chain).iter().map(ToString::to_string).collect();
     Checkpoint { chain, size: Integer(size), root, signed_at, note, verifier_keys }

@@ -282,6 +282,24 @@ async fn a_program_reports_an_event_and_is_itself_on_record_for_it() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_checkpoint_has_the_proof_with_the_receipt() {
+    let mut world = World::new().await;
+    let admin = world.acme.admin.clone();
+    let ask = |ack: &str| {
+        let target = format!("/v1/audit/events?ack={ack}");
+        Ask::post(target, json!({"action": "user.login", "outcome": "success"})).by(&admin)
+    };
+    let covered = world.record_and_cover(&ask("checkpointed")).await.expect(201);
+    let chain = covered["chain"].as_str().unwrap().parse().unwrap();
+    let keys = world.prover.verifiers(&chain);
+    let proven = stanchion_audit::verify_proof(covered["proof"].as_str().unwrap(), &keys).unwrap();
+    assert_eq!(proven.seq.to_string(), covered["sequence"].as_str().unwrap());
+    let durable = world.record(&ask("durable")).await.expect(201);
+    assert!(durable.get("proof").is_none());
+    world.record(&ask("accepted")).await.problem(400, "invalid_request");
+}
+
+#[tokio::test]
 async fn an_event_without_an_id_is_given_one_and_a_known_action_has_its_category() {
     let mut world = World::new().await;
     let admin = world.acme.admin.clone();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Fence, Head, LedgerStore, MemoryLedgerStore, Place, Query,
-    Row, Seal, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore,
+    Place, Query, Row, Seal, Writers,
 };
 use stanchion_core::{
     Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
@@ -97,6 +97,15 @@ impl LedgerStore for TamperedLedger {
         self.inner.chains(scope).await
     }
 
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let mut rows = self.inner.read(chain, from, limit).await?;
         if self.tampered.load(Ordering::SeqCst) {
@@ -123,6 +132,16 @@ impl LedgerStore for TamperedLedger {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.inner.get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.inner.cut(system, chain, from, base).await
     }
 }
 
@@ -175,6 +194,7 @@ async fn a_chain_that_was_tampered_with_is_named_with_the_place() {
     let broken = json!({"chain": chain, "intact": false, "entries": null, "head": null, "break": place});
     let expected = json!({
         "scope": world.acme.id.to_string(), "intact": false, "entries": "0", "first_break": place, "chains": [broken],
+        "producers": [],
     });
     assert_eq!(found, expected);
 }

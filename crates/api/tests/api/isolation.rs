@@ -34,6 +34,20 @@ fn request(operation: &str) -> (&'static str, Value) {
             ("", event)
         }
         "report_audit_event" => ("", json!({"action": "data.read", "outcome": "success"})),
+        "search_audit_events" => ("", json!({"field": "details.email", "value": "mallory@example.org"})),
+        "erase_audit_subject" => ("", json!({"subject": "user:mallory", "reason": "spite"})),
+        "put_audit_exception" => {
+            let until = "2030-01-01T00:00:00Z";
+            let basis = "legal_claims";
+            (
+                "",
+                json!({"id": "evil", "subject": "user:admin", "basis": basis, "until": until, "reason": "spite"}),
+            )
+        }
+        "lift_audit_exception" => ("id=claim", Value::Null),
+        "list_audit_holds" => ("scope=platform", Value::Null),
+        "place_audit_hold" => ("", json!({"scope": "platform", "reason": "spite"})),
+        "lift_audit_hold" => ("scope=platform&id=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "get_usage" => ("period=2026-11", Value::Null),
         "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "prove_audit_growth" => ("class=security&from=1", Value::Null),
@@ -56,7 +70,17 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_quarantines"
         | "list_routes"
         | "list_audit_events"
+        | "list_audit_actions"
+        | "list_audit_exports"
+        | "start_audit_export"
+        | "get_audit_export"
+        | "delete_audit_export"
+        | "read_audit_export"
+        | "follow_audit_events"
+        | "read_audit_retention"
+        | "apply_audit_retention"
         | "list_audit_checkpoints"
+        | "list_audit_exceptions"
         | "export_audit"
         | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
@@ -81,9 +105,16 @@ fn ask(method: &str, path: &str, query: &str, body: &Value, operation: &str) -> 
 async fn belongings(world: &World) -> Vec<String> {
     let tenant = world.globex.id;
     let mut seen = Vec::new();
-    for what in
-        ["keys", "roles", "assignments", "denials", "limits", "limits/overrides", "limits/quarantines"]
-    {
+    for what in [
+        "keys",
+        "roles",
+        "assignments",
+        "denials",
+        "limits",
+        "limits/overrides",
+        "limits/quarantines",
+        "audit/exceptions",
+    ] {
         seen.push(world.send(&Ask::get(format!("/v1/{what}?tenant={tenant}")).by(&world.root)).await.text);
     }
     for target in ["/v1/tenants".to_owned(), format!("/v1/usage?tenant={tenant}&period=2026-11")] {
@@ -107,6 +138,10 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
     world.send(&Ask::post("/v1/limits/quarantines", out).by(admin)).await.expect(201);
     let denial = json!({"subject": "user:mallory", "permission": "key:read"});
     world.send(&Ask::post("/v1/denials", denial).by(admin)).await.expect(201);
+    let claim = json!({
+        "id": "claim", "subject": "user:mallory", "basis": "legal_claims", "until": "2030-01-01T00:00:00Z", "reason": "secret",
+    });
+    world.send(&Ask::post("/v1/audit/exceptions", claim).by(admin)).await.expect(201);
     let keys = world.send(&Ask::get("/v1/keys").by(admin)).await.expect(200);
     let (key, tenant) = (keys["items"][0]["id"].as_str().unwrap().to_owned(), world.globex.id.to_string());
     move |path| match path.split('/').nth(2).unwrap() {
@@ -114,6 +149,7 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "keys" => key.clone(),
         "roles" => "secret-role".to_owned(),
         "limits" => "secret-limit".to_owned(),
+        "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
         "audit" => "security/checkpoint".to_owned(),
         other => panic!("say which id `{other}` takes"),
     }
@@ -193,6 +229,7 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
         let (query, body) = request(&operation);
         let nothing = match path.split('/').nth(2).unwrap() {
             "keys" => "0192f0c1-2345-7abc-8def-0123456789ab",
+            "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ac",
             "audit" => "data_access/checkpoint",
             _ => "nothing-here",
         };

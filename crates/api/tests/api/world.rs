@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use stanchion_api::{ApiState, ListenerCounts, ListenerSource, Part, Readiness, router};
+use stanchion_api::{ApiState, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, router};
 use stanchion_audit::{self as audit, Ledger, MemoryLedgerStore};
 use stanchion_billing_metering::{
     self as metering, Aggregation, Catalog, Currency, MemoryUsageStore, Meter, Price, RateCard,
@@ -112,6 +112,16 @@ impl World {
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);
         let signer = audit::CheckpointSigner::new(&ring(4), "audit.example.com").unwrap();
         let (prover, checkpointer) = audit.checkpoints(trees, signer, audit::CheckpointConfig::default());
+        let protection = audit::Protection::new(
+            Arc::new(audit::MemorySubjectKeyStore::new(keep())),
+            Arc::new(audit::Aes256GcmCipher),
+            ring(5),
+            now(),
+            clock.clone(),
+            id(),
+            id(),
+            audit::ProtectConfig::default(),
+        );
         let usage = Arc::new(MemoryUsageStore::default());
         let (metering, _) =
             metering::Engine::new(usage, catalog(), now(), clock.clone(), metering::Config::default());
@@ -130,7 +140,15 @@ impl World {
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
+            protection: protection.clone(),
+            keeper: audit::Keeper::new(
+                prover.clone(),
+                Arc::new(audit::MemoryHoldStore::default()),
+                None,
+                audit::RetentionConfig::default(),
+            ),
             actions: Arc::default(),
+            exports: ExportJobs::default(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -179,6 +197,16 @@ impl World {
             biased;
             answer = send(&self.router, ask) => answer,
             _ = &mut self.sequencer => panic!("the sequencer has ended"),
+        }
+    }
+
+    /// Sends what is answered once a checkpoint covers what the ledger has committed.
+    pub(crate) async fn record_and_cover(&mut self, ask: &Ask) -> Answer {
+        tokio::select! {
+            biased;
+            answer = send(&self.router, ask) => answer,
+            _ = &mut self.sequencer => panic!("the sequencer has ended"),
+            () = &mut self.checkpointer => panic!("the checkpointer has ended"),
         }
     }
 

@@ -11,6 +11,8 @@
     reason = "a benchmark prints, and stops when it cannot run"
 )]
 
+mod export;
+mod protection;
 mod trees;
 
 use std::hint::black_box;
@@ -55,7 +57,9 @@ fn main() {
         }
     }
     figures.iter().for_each(Figure::print);
+    protection::run(count);
     trees::run(quick);
+    export::run(quick);
 }
 
 /// What all figures work on.

@@ -1,5 +1,7 @@
 //! The table of actions that are known without anybody's doing.
 
+use std::collections::BTreeMap;
+
 use stanchion_core::Category::{self, Access, Administration, Authentication, DataAccess, Security, System};
 use stanchion_core::Text;
 
@@ -11,6 +13,14 @@ type Line = (&'static str, Category, &'static str, Option<&'static str>);
 const OWN: &[Line] = &[
     ("assignment.put", Administration, "A role was assigned", Some("role_assigned")),
     ("assignment.revoke", Administration, "A role was taken away", None),
+    ("audit.archived", Security, "Entries of the ledger were archived", None),
+    (
+        "audit.anchor_conflict",
+        Security,
+        "An anchor holds what the log does not lead to",
+        Some("security_violation"),
+    ),
+    ("audit.anchor_late", Security, "Checkpoints do not reach an anchor", None),
     (
         "audit.chain_broken",
         Security,
@@ -18,8 +28,26 @@ const OWN: &[Line] = &[
         Some("security_violation"),
     ),
     ("audit.checkpointed", Security, "The chains of tenants were covered by checkpoints", None),
+    ("audit.configured", Security, "Settings of the audit were changed", Some("config_changed")),
     ("audit.entries_lost", Security, "Entries of the ledger are gone", Some("security_violation")),
+    ("audit.events_refused", Security, "Events that were made were not recorded", None),
+    ("audit.exception_lifted", Administration, "Something may be erased again", Some("config_changed")),
+    ("audit.exception_put", Administration, "Something was excepted from erasure", Some("config_changed")),
+    ("audit.hold_lifted", Administration, "A legal hold was lifted", Some("config_changed")),
+    ("audit.hold_placed", Administration, "A legal hold was placed", Some("config_changed")),
     ("audit.id_reused", Security, "The id of an event was used for another one", Some("suspicious_activity")),
+    ("audit.key_rotated", Security, "A key of the ledger took another's place", Some("config_changed")),
+    ("audit.retention_applied", Security, "Entries whose time is over were dropped", Some("data_deleted")),
+    ("audit.searched", DataAccess, "Protected values were searched for", Some("data_read")),
+    ("audit.started", Security, "A process began to write to the ledger", None),
+    ("audit.stopped", Security, "A process has ended its work on the ledger", None),
+    (
+        "audit.subject_erased",
+        Administration,
+        "What was protected for somebody was erased",
+        Some("data_anonymization"),
+    ),
+    ("audit.unsealed", DataAccess, "Protected values were opened", Some("data_read")),
     ("denial.lift", Administration, "A permission is no longer denied", Some("permission_granted")),
     ("denial.put", Administration, "A permission was denied to somebody", None),
     ("key.issue", Administration, "An API key was issued", Some("config_changed")),
@@ -86,7 +114,14 @@ pub(super) fn all() -> impl Iterator<Item = ActionType> {
     let typed = |origin| {
         move |&(action, category, title, event_type): &Line| {
             let (action, title) = (Text::Static(action), Text::Static(title));
-            ActionType { action, category, title, event_type: event_type.map(Text::Static), origin }
+            ActionType {
+                action,
+                category,
+                title,
+                event_type: event_type.map(Text::Static),
+                origin,
+                schemas: BTreeMap::new(),
+            }
         }
     };
     OWN.iter().map(typed(Origin::Own)).chain(COMMON.iter().map(typed(Origin::Reported)))

@@ -1,11 +1,11 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use stanchion_core::Scope;
 
-use super::{BundleWriter, ChainBase, ChainCount, FORMAT, Log, Manifest};
-use crate::tree::{Path, TileId};
-use crate::{ChainId, Checkpoint, Digest, Error, Head, Place, Prover, Query, Row};
+use super::{BundleWriter, ChainBase, ChainCount, Form, Log, Manifest};
+use crate::tree::Path;
+use crate::{ChainId, Checkpoint, Error, Head, Place, Prover, Query};
 
 /// How many entries are read at a time: with events of the greatest size, 8 MiB.
 const PAGE: usize = 128;
@@ -49,19 +49,22 @@ impl Prover {
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read.
-    pub async fn export(&self, scope: Scope, query: Query) -> Result<Export, Error> {
+    pub async fn export(&self, scope: Scope, query: Query, form: Form) -> Result<Export, Error> {
         let shared = self.ledger.shared();
         // First: what is recorded meanwhile is newer.
         let checkpoints = self.checkpoints(scope).await?;
         let chains = shared.store.chains(scope).await?;
         let is_whole = query.is_whole_chains();
-        let mut writer = BundleWriter::new(Manifest {
-            format: FORMAT.to_owned(),
-            scope,
-            exported_at: shared.clock.now(),
-            class: query.class,
-            query: (!is_whole).then(|| query.filters()),
-        });
+        let mut writer = BundleWriter::new(
+            Manifest {
+                format: form.name().to_owned(),
+                scope,
+                exported_at: shared.clock.now(),
+                class: query.class,
+                query: (!is_whole).then(|| query.filters()),
+            },
+            form,
+        );
         if is_whole {
             for chain in chains.iter().filter(|chain| query.may_match(chain.id.class)) {
                 let covered = checkpoints.iter().find(|checkpoint| checkpoint.chain == chain.id);
@@ -87,6 +90,13 @@ impl Export {
     #[must_use]
     pub fn counts(&self) -> &[ChainCount] {
         self.writer.counts()
+    }
+
+    /// Returns how many entries there will be; `None` for a query, of which that is known at its end.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        let entries = |part: &Part| part.checkpoint.size.saturating_sub(part.base.seq);
+        self.query.is_whole_chains().then(|| self.parts.iter().map(entries).sum())
     }
 
     /// Tells whether all of it was returned.
@@ -165,7 +175,8 @@ impl Export {
     async fn matches(&mut self, before: Option<Place>) -> Result<Next, Error> {
         let store = &self.prover.ledger.shared().store;
         let rows = store.query(self.scope, &self.query, before, PAGE).await?;
-        let proofs = self.proofs(&rows).await?;
+        let checkpoints: Vec<Checkpoint> = self.parts.iter().map(|part| part.checkpoint.clone()).collect();
+        let proofs = self.prover.proofs(&checkpoints, &rows).await?;
         for (row, proof) in rows.iter().zip(proofs) {
             match proof {
                 Some(proof) => self.writer.entry(row, Some(proof)),
@@ -174,29 +185,6 @@ impl Export {
         }
         let last = rows.last().filter(|_| rows.len() == PAGE);
         Ok(last.map_or(Next::End, |row| Next::Matches(Some(row.into()))))
-    }
-
-    /// Proves entries from tiles that are read once for all of them; `None` for those that no checkpoint covers.
-    async fn proofs(&self, rows: &[Row]) -> Result<Vec<Option<Vec<Digest>>>, Error> {
-        let mut tiles = Vec::new();
-        let path = |row: &Row, checkpoint: &Checkpoint| {
-            let index = row.seq.checked_sub(1).filter(|_| row.chain == checkpoint.chain)?;
-            Path::inclusion(index, checkpoint.size)
-        };
-        for Part { checkpoint, .. } in &self.parts {
-            let paths = rows.iter().filter_map(|row| path(row, checkpoint));
-            let ids: BTreeSet<TileId> = paths.flat_map(|path| path.tiles()).collect();
-            let ids: Vec<TileId> = ids.into_iter().collect();
-            tiles.push(self.prover.tiles(checkpoint.chain, checkpoint.size, &ids).await?);
-        }
-        let proof = |row: &Row| {
-            let mut parts = self.parts.iter().zip(&tiles);
-            let found = parts.find_map(|(part, tiles)| Some((path(row, &part.checkpoint)?, tiles)));
-            let Some((path, tiles)) = found else { return Ok(None) };
-            let hashes = path.hashes(|id| tiles.iter().find(|tile| tile.id == id));
-            hashes.map(Some).ok_or(Error::NoProof { chain: row.chain })
-        };
-        rows.iter().map(proof).collect()
     }
 }
 

@@ -64,7 +64,7 @@ pub struct ChainBase {
 }
 
 impl ChainBase {
-    pub(super) const fn head(&self) -> Head {
+    pub(crate) const fn head(&self) -> Head {
         Head { seq: self.seq, link: self.link, recorded_at: self.recorded_at }
     }
 }

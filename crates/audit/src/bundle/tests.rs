@@ -96,10 +96,14 @@ impl World {
     }
 
     async fn export(&self, query: Query) -> Vec<u8> {
-        let mut export = self.prover.export(Scope::Platform, query).await.unwrap();
+        self.export_as(query, Form::Lines).await
+    }
+
+    async fn export_as(&self, query: Query, form: Form) -> Vec<u8> {
+        let mut export = self.prover.export(Scope::Platform, query, form).await.unwrap();
         let mut file = Vec::new();
         while let Some(part) = export.next().await.unwrap() {
-            assert!(!file.is_empty() || part.starts_with(BEGINNING.as_bytes()));
+            assert!(!file.is_empty() || form != Form::Lines || part.starts_with(BEGINNING.as_bytes()));
             file.extend(part);
         }
         assert!(export.is_complete());
@@ -245,6 +249,63 @@ async fn the_first_break_is_told_with_its_place_and_kind() {
     assert!(matches!(verdict(&endless), BundleVerdict::Tampered(found) if found.fault == Fault::Malformed));
 }
 
+/// Seals a file of OCSF events anew, as somebody does who knows the format but no key.
+fn resealed_as_ocsf(file: &[u8], alter: impl Fn(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let mut lines = lines(file);
+    let end = lines.pop().unwrap();
+    alter(&mut lines);
+    let exported_at = match Form::Ocsf.read(&lines[0]) {
+        Some(Line::Manifest(manifest)) => manifest.exported_at,
+        other => panic!("{other:?}"),
+    };
+    let Some(Line::End(mut end)) = Form::Ocsf.read(&end) else { panic!("no end") };
+    let mut file = lines.concat();
+    end.sha256 = Digest::from_bytes(Sha256::digest(&file).into());
+    Form::Ocsf.write(&Line::End(end), exported_at, &mut file).unwrap();
+    file.push(b'\n');
+    file
+}
+
+#[tokio::test]
+async fn events_of_ocsf_prove_themselves_and_what_was_done_to_them_is_told() {
+    let world = small().await;
+    let whole = world.export_as(Query::default(), Form::Ocsf).await;
+    assert_eq!(proof(&whole), proof(&world.export(Query::default()).await));
+    assert_eq!(proof(&world.export_as(opened(), Form::Ocsf).await), proof(&world.export(opened()).await));
+    let altered = |from: &'static str, to: &'static str| {
+        verdict(&resealed_as_ocsf(&whole, |lines| {
+            let text = String::from_utf8(lines[3].clone()).unwrap();
+            assert!(text.contains(from), "{text}");
+            lines[3] = text.replacen(from, to, 1).into_bytes();
+        }))
+    };
+    // The event that a reader of OCSF sees is the one of the entry, although the entry itself is untouched.
+    let other_event = altered("\"severity_id\":1", "\"severity_id\":2");
+    assert!(
+        matches!(other_event, BundleVerdict::Tampered(found)
+        if (found.line, found.fault) == (4, Fault::Malformed)),
+        "{other_event:?}"
+    );
+    let both = verdict(&resealed_as_ocsf(&whole, |lines| {
+        let Some(Line::Entry(mut entry)) = Form::Ocsf.read(&lines[3]) else { panic!("no entry") };
+        entry.canonical = entry.canonical.replace("door.shut", "door.kept");
+        lines[3].clear();
+        Form::Ocsf.write(&Line::Entry(entry), NOON, &mut lines[3]).unwrap();
+        lines[3].push(b'\n');
+    }));
+    assert!(
+        matches!(both, BundleVerdict::Tampered(found)
+        if (found.seq, found.fault) == (Some(2), Fault::Link)),
+        "{both:?}"
+    );
+    let missing = verdict(&resealed_as_ocsf(&whole, |lines| drop(lines.remove(3))));
+    assert!(matches!(missing, BundleVerdict::Incomplete(found) if found.seq == Some(2)), "{missing:?}");
+    let cut = verdict(&whole[..whole.len() - 1]);
+    assert!(matches!(cut, BundleVerdict::Incomplete(found) if found.fault == Fault::CutOff), "{cut:?}");
+    let other = verify_bundle(&*whole, &keys(1), None).unwrap();
+    assert!(matches!(other, BundleVerdict::Unverifiable(_)), "{other:?}");
+}
+
 /// Somebody who can write the database but has no key of checkpoints links everything anew.
 #[tokio::test]
 async fn entries_that_were_linked_anew_do_not_lead_to_the_root() {
@@ -318,11 +379,16 @@ async fn every_line_that_is_removed_doubled_or_swapped_is_found() {
     }
 }
 
-/// A bundle of whole chains, and one of a query.
-static FILES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+/// A bundle of whole chains, and one of a query; then both as events of OCSF.
+static FILES: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         let world = small().await;
-        [world.export(Query::default()).await, world.export(opened()).await]
+        [
+            world.export(Query::default()).await,
+            world.export(opened()).await,
+            world.export_as(Query::default(), Form::Ocsf).await,
+            world.export_as(opened(), Form::Ocsf).await,
+        ]
     })
 });
 
@@ -330,8 +396,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn any_byte_that_is_altered_is_found(is_whole: bool, place: prop::sample::Index, flip in 1_u8..) {
-        let mut file = FILES[usize::from(!is_whole)].clone();
+    fn any_byte_that_is_altered_is_found(file in 0_usize..4, place: prop::sample::Index, flip in 1_u8..) {
+        let mut file = FILES[file].clone();
         let place = place.index(file.len());
         file[place] ^= flip;
         prop_assert!(!is_intact(&file), "at {place}: {}", String::from_utf8_lossy(&file));
@@ -351,15 +417,16 @@ proptest! {
     }
 
     #[test]
-    fn any_part_of_a_bundle_is_no_bundle_of_its_own(is_whole: bool, length: prop::sample::Index) {
-        let file = &FILES[usize::from(!is_whole)];
+    fn any_part_of_a_bundle_is_no_bundle_of_its_own(file in 0_usize..4, length: prop::sample::Index) {
+        let file = &FILES[file];
         prop_assert!(!is_intact(&file[..length.index(file.len())]));
     }
 
     #[test]
     fn no_bytes_make_the_verifier_panic(bytes: Vec<u8>) {
         let begun = [BEGINNING.as_bytes(), &bytes].concat();
-        for file in [&bytes, &begun] {
+        let as_ocsf = [super::ocsf::BEGINNING.as_bytes(), &bytes].concat();
+        for file in [&bytes, &begun, &as_ocsf] {
             prop_assert!(!is_intact(file));
         }
     }

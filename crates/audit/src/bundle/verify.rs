@@ -1,11 +1,11 @@
 use std::io::{BufRead, Read as _};
 
 use sha2::{Digest as _, Sha256};
-use stanchion_core::{KeyRing, KeyVersion};
+use stanchion_core::{KeyRing, KeyVersion, Timestamp};
 
 use super::{
-    BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, End, ExportedEntry, FORMAT, Fault,
-    Line, Log, MAX_LINE, Manifest,
+    BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, End, ExportedEntry, Fault, Form, Line,
+    Log, Manifest,
 };
 use crate::hash::{ChainLinks, ChainMacs};
 use crate::tree::{Peaks, verify_inclusion};
@@ -25,7 +25,14 @@ pub fn verify_bundle(
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
 ) -> Result<BundleVerdict, BundleError> {
-    let mut lines = Lines { reader, number: 0, hasher: Sha256::new(), buffer: Vec::new() };
+    let mut lines = Lines {
+        reader,
+        number: 0,
+        form: Form::Lines,
+        exported_at: Timestamp::EPOCH,
+        hasher: Sha256::new(),
+        buffer: Vec::new(),
+    };
     match judge(&mut lines, keys, mac_keys) {
         Ok(proof) => Ok(BundleVerdict::Intact(proof)),
         Err(Stop::Found(Wrong { chain, seq, fault })) => {
@@ -41,10 +48,8 @@ fn judge(
     mac_keys: Option<&KeyRing>,
 ) -> Result<BundleProof, Stop> {
     let manifest = match lines.next() {
-        Ok(Some(Line::Manifest(manifest))) if manifest.format == FORMAT => manifest,
-        Err(Stop::Found(wrong))
-            if wrong.fault == Fault::CutOff && lines.buffer.starts_with(b"{\"manifest\":") =>
-        {
+        Ok(Some(Line::Manifest(manifest))) if manifest.format == lines.form.name() => manifest,
+        Err(Stop::Found(wrong)) if wrong.fault == Fault::CutOff && Form::of(&lines.buffer).is_some() => {
             return Err(Stop::Found(wrong));
         }
         Err(Stop::Error(error)) => return Err(Stop::Error(error)),
@@ -90,6 +95,8 @@ const fn wrong(chain: Option<ChainId>, seq: Option<u64>, fault: Fault) -> Stop {
 struct Lines<R> {
     reader: R,
     number: u64,
+    form: Form,
+    exported_at: Timestamp,
     /// Of every line before the end.
     hasher: Sha256,
     buffer: Vec<u8>,
@@ -98,7 +105,7 @@ struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> Result<Option<Line>, Stop> {
         self.buffer.clear();
-        let most = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+        let most = u64::try_from(self.form.max_line()).unwrap_or(u64::MAX);
         let read = (&mut self.reader).take(most).read_until(b'\n', &mut self.buffer);
         if read.map_err(|error| Stop::Error(error.into()))? == 0 {
             return Ok(None);
@@ -106,12 +113,19 @@ impl<R: BufRead> Lines<R> {
         self.number = self.number.saturating_add(1);
         let malformed = || wrong(None, None, Fault::Malformed);
         let Some(text) = self.buffer.strip_suffix(b"\n") else {
-            let is_long = self.buffer.len() >= MAX_LINE;
+            let is_long = self.buffer.len() >= self.form.max_line();
             return Err(if is_long { malformed() } else { wrong(None, None, Fault::CutOff) });
         };
-        let line: Line = serde_json::from_slice(text).map_err(|_| malformed())?;
-        // What two readers could understand differently is refused.
-        if !serde_json::to_vec(&line).is_ok_and(|spelled| spelled == text) {
+        if self.number == 1 {
+            self.form = Form::of(text).ok_or_else(malformed)?;
+        }
+        let line = self.form.read(text).ok_or_else(malformed)?;
+        if let (1, Line::Manifest(manifest)) = (self.number, &line) {
+            self.exported_at = manifest.exported_at;
+        }
+        // What two readers could understand differently is refused, and so is an event of OCSF that is not the one of its entry.
+        let mut spelled = Vec::with_capacity(text.len());
+        if self.form.write(&line, self.exported_at, &mut spelled).is_err() || spelled != text {
             return Err(malformed());
         }
         if !matches!(line, Line::End(_)) {
@@ -292,7 +306,7 @@ fn included(entry: &ExportedEntry, leaf: &Digest, tree: &TreeHead) -> Result<(),
     verify_inclusion(leaf, index, tree.size, &tree.root, proof).map_err(Fault::Inclusion)
 }
 
-fn is_event_of(entry: &ExportedEntry) -> bool {
+pub(crate) fn is_event_of(entry: &ExportedEntry) -> bool {
     parse(entry.canonical.as_bytes()).is_ok_and(|event| {
         event.scope == entry.chain.scope && RetentionClass::of(event.category) == entry.chain.class
     })

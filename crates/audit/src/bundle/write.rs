@@ -1,21 +1,27 @@
 use sha2::{Digest as _, Sha256};
+use stanchion_core::Timestamp;
 
-use super::{ChainCount, End, ExportedEntry, Line, Log, Manifest};
+use super::{ChainCount, End, ExportedEntry, Form, Line, Log, Manifest};
 use crate::{ChainId, Digest, Row};
 
 /// Writes a bundle piece by piece. It holds what was not taken yet, and a count for each chain.
 #[derive(Debug)]
 pub struct BundleWriter {
+    form: Form,
+    exported_at: Timestamp,
     out: Vec<u8>,
     hasher: Sha256,
     counts: Vec<ChainCount>,
 }
 
 impl BundleWriter {
-    /// Begins a bundle.
+    /// Begins a bundle. The manifest names the form.
     #[must_use]
-    pub fn new(manifest: Manifest) -> Self {
-        let mut writer = Self { out: Vec::new(), hasher: Sha256::new(), counts: Vec::new() };
+    pub fn new(manifest: Manifest, form: Form) -> Self {
+        let manifest = Manifest { format: form.name().to_owned(), ..manifest };
+        let exported_at = manifest.exported_at;
+        let (out, hasher, counts) = (Vec::new(), Sha256::new(), Vec::new());
+        let mut writer = Self { form, exported_at, out, hasher, counts };
         writer.write(&Line::Manifest(manifest));
         writer
     }
@@ -31,16 +37,7 @@ impl BundleWriter {
     pub fn entry(&mut self, row: &Row, proof: Option<Vec<Digest>>) {
         let count = self.count(row.chain);
         count.entries = count.entries.saturating_add(1);
-        self.write(&Line::Entry(ExportedEntry {
-            chain: row.chain,
-            seq: row.seq,
-            recorded_at: row.recorded_at,
-            link: row.link,
-            mac: row.mac,
-            key_epoch: row.key_epoch,
-            canonical: String::from_utf8_lossy(&row.content.canonical).into_owned(),
-            proof,
-        }));
+        self.write(&entry_of(row, proof));
     }
 
     /// Counts entries of a chain that no checkpoint covers and that are left out.
@@ -84,8 +81,35 @@ impl BundleWriter {
     )]
     fn write(&mut self, line: &Line) {
         let start = self.out.len();
-        serde_json::to_writer(&mut self.out, line).expect("a line has a JSON form");
+        self.form.write(line, self.exported_at, &mut self.out).expect("a line has a JSON form");
         self.out.push(b'\n');
         self.hasher.update(self.out.get(start..).unwrap_or_default());
     }
+}
+
+fn entry_of(row: &Row, proof: Option<Vec<Digest>>) -> Line {
+    Line::Entry(ExportedEntry {
+        chain: row.chain,
+        seq: row.seq,
+        recorded_at: row.recorded_at,
+        link: row.link,
+        mac: row.mac,
+        key_epoch: row.key_epoch,
+        canonical: String::from_utf8_lossy(&row.content.canonical).into_owned(),
+        proof,
+    })
+}
+
+/// Writes the line of an entry that is proven by the entries around it.
+#[cfg(feature = "archive")]
+pub(crate) fn line_of(row: &Row) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(&entry_of(row, None), &mut line);
+    line
+}
+
+#[expect(clippy::expect_used, reason = "the names of a line's fields are texts, and memory takes every byte")]
+fn write_line(line: &Line, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("a line has a JSON form");
+    out.push(b'\n');
 }

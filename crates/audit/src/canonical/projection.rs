@@ -28,6 +28,7 @@ pub(crate) fn is_projection(
         && skip_correlation(&mut rest, *request)
         && skip_field(&mut rest, b",\"details\":")
         && follows(&mut rest, &|out| write::id_to_outcome(out, id, *occurred_at, *outcome))
+        && skip_field(&mut rest, b",\"producer\":")
         && skip_field(&mut rest, b",\"reason\":")
         && skip_reported(&mut rest)
         && follows(&mut rest, &|out| write::schema_to_severity(out, scope, *severity))

@@ -5,8 +5,8 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use stanchion_core::{
     Actor, AuthenticationMethod, Authorization, Category, Correlation, Detail, Details, Event, EventId,
-    FieldChange, KeyId, Outcome, Recorded, RequestId, ResourceRef, Scope, Severity, Source, SubjectRef, Text,
-    Timestamp,
+    FieldChange, KeyId, Outcome, ProducerNumber, Recorded, RequestId, ResourceRef, Scope, Severity, Source,
+    SubjectRef, Text, Timestamp,
 };
 
 use super::{MAX_DEPTH, MAX_EVENT_BYTES, MAX_INTEGER, SCHEMA, name_order, time};
@@ -43,6 +43,11 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     let occurred_at = reader.time()?;
     reader.expect(",\"outcome\":", "the field `outcome`")?;
     let outcome = reader.named("an outcome", Outcome::from_name)?;
+    let producer = if reader.takes(",\"producer\":") {
+        Some(reader.named("a producer number", |text| text.parse::<ProducerNumber>().ok())?)
+    } else {
+        None
+    };
     let reason = reader.optional(",\"reason\":")?;
     let reported = reader.takes(",\"reported\":true");
     reader.expect(",\"schema\":", "the field `schema`")?;
@@ -63,6 +68,7 @@ pub(super) fn event(bytes: &[u8]) -> Result<Event, Error> {
     event.targets = targets;
     event.changes = changes;
     event.outcome = outcome;
+    event.producer = producer;
     event.reason = reason;
     event.reported = reported;
     event.severity = severity;

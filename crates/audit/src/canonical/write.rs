@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use stanchion_core::{
     Actor, Authorization, Category, Correlation, Detail, Details, Event, EventId, FieldChange, Outcome,
-    Recorded, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
+    ProducerNumber, Recorded, ResourceRef, Scope, Severity, Source, SubjectRef, Text, Timestamp,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(super) fn event(out: &mut Vec<u8>, event: &Event) -> Result<(), Error> {
         map(out, &event.details, 1).map_err(|refused| refused.within("details"))?;
     }
     id_to_outcome(out, event.id, event.occurred_at, event.outcome);
+    producer(out, event.producer.as_ref());
     if let Some(reason) = &event.reason {
         out.extend_from_slice(b",\"reason\":");
         string(out, reason.as_str());
@@ -92,6 +93,17 @@ pub(super) fn id_to_outcome(out: &mut Vec<u8>, id: EventId, occurred_at: Timesta
     time::write(out, occurred_at);
     out.extend_from_slice(b"\",\"outcome\":\"");
     out.extend_from_slice(outcome.as_str().as_bytes());
+    out.push(b'"');
+}
+
+fn producer(out: &mut Vec<u8>, number: Option<&ProducerNumber>) {
+    let Some(number) = number else { return };
+    out.extend_from_slice(b",\"producer\":\"");
+    out.extend_from_slice(number.producer().as_str().as_bytes());
+    let mut boot = [b'/'; 38];
+    number.boot().as_hyphenated().encode_lower(&mut boot[1..37]);
+    out.extend_from_slice(&boot);
+    integer(out, i64::try_from(number.number()).unwrap_or(MAX_INTEGER));
     out.push(b'"');
 }
 
@@ -297,6 +309,11 @@ fn member(
         refused.prefix(name.as_str());
         refused
     })
+}
+
+/// Appends a value by itself; `None` when it has no canonical form.
+pub(super) fn detail(out: &mut Vec<u8>, detail: &Detail) -> Option<()> {
+    value(out, detail, 1).ok()
 }
 
 fn value(out: &mut Vec<u8>, detail: &Detail, depth: usize) -> Result<(), Refused> {

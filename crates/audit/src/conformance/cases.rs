@@ -61,6 +61,28 @@ pub async fn a_batch_moves_several_chains(fixture: Fixture) {
     }
 }
 
+/// The chains of all scopes come in their order, a page at a time, as each scope tells of its own.
+pub async fn all_chains_are_listed_in_pages(fixture: Fixture) {
+    let scopes = [fixture.scope(), fixture.scope(), Scope::Platform];
+    let categories = [Category::Security, Category::DataAccess, Category::Access];
+    let events = scopes.iter().flat_map(|scope| categories.map(|category| fixture.event(*scope, category)));
+    fixture.write(&events.map(prepared).collect::<Vec<_>>()).await;
+    let mut expected = Vec::new();
+    for scope in scopes {
+        expected.extend(fixture.chains(scope).await);
+    }
+    expected.sort_unstable_by_key(|chain| chain.id);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = fixture.store.list(SYSTEM, after, 2).await.expect("reads");
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        found.extend(page);
+    }
+    assert_eq!(found, expected);
+}
+
 /// A part of a chain begins where it was asked to, and has no more rows than asked for.
 pub async fn reading_is_bounded_and_in_order(fixture: Fixture) {
     let scope = fixture.scope();

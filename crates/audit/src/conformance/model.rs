@@ -35,6 +35,10 @@ pub(super) async fn run(fixture: &Fixture, seed: u64) {
                 assert_eq!(outcomes.0, outcomes.1, "{}", context());
             }
             7 => {
+                if below(3) == 0 {
+                    let chains = RetentionClass::ALL.map(|class| ChainId { scope: scopes[0], class });
+                    fixture.store.project(SYSTEM, &chains, 20).await.expect("projects");
+                }
                 let query = query(&random);
                 let scope = *pick(&scopes, below(2));
                 let limit = usize::try_from(below(20)).unwrap_or_default();

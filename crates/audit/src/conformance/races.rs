@@ -107,6 +107,8 @@ async fn race(fixture: &Fixture, contents: impl Fn(&Fixture) -> Vec<Prepared>) -
 }
 
 #[expect(clippy::disallowed_methods, reason = "a race needs tasks of its own, which the case waits for")]
-fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub(super) fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
 }

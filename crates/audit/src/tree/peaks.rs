@@ -35,6 +35,12 @@ impl Peaks {
         self.size = self.size.saturating_add(1);
     }
 
+    /// Returns the roots of the complete subtrees, the largest first.
+    #[must_use]
+    pub fn hashes(&self) -> &[Digest] {
+        &self.hashes
+    }
+
     /// Returns the root.
     #[must_use]
     pub fn root(&self) -> Digest {

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Config, Draft, Error, Fence, Head, Ledger, LedgerStore,
-    MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
+    AppendBatch, AppendOutcome, Chain, ChainId, Config, CutOutcome, Draft, Error, Fence, Head, Ledger,
+    LedgerStore, MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
 };
 use stanchion_core::{
     Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
@@ -179,6 +179,15 @@ impl LedgerStore for Faults {
         self.inner.chains(scope).await
     }
 
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.inner.list(system, after, limit).await
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         let batch = self.before_read.lock().unwrap().take();
         if let Some(batch) = batch {
@@ -203,6 +212,16 @@ impl LedgerStore for Faults {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.inner.get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.inner.cut(system, chain, from, base).await
     }
 }
 
@@ -238,6 +257,15 @@ impl LedgerStore for Restored {
         self.current().chains(scope).await
     }
 
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.current().list(system, after, limit).await
+    }
+
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.current().read(chain, from, limit).await
     }
@@ -258,6 +286,16 @@ impl LedgerStore for Restored {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         self.current().get(scope, id).await
+    }
+
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.current().cut(system, chain, from, base).await
     }
 }
 

@@ -1,49 +1,42 @@
-use std::borrow::Cow;
+use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
-use stanchion_audit::{AppendBatch, HeadMove, Row};
-use stanchion_core::RequestId;
+use stanchion_audit::{AppendBatch, ChainId, Head, HeadMove, Row};
+use stanchion_core::Timestamp;
 use uuid::Uuid;
 
 use super::number;
-use super::row::{ActorColumns, class_number, escaped, lines};
+use super::row::class_number;
 use crate::Error;
 use crate::records::instant;
 use crate::transaction::scope_id;
 
 const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+                    $16, $17, $18, $19, $20, $21, $22, $23)";
 
 const WRITE: &str = "SELECT stanchion.audit_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+                     $16, $17, $18, $19, $20, $21, $22, $23)";
+
+const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
 
 /// A batch, column by column: one array each, so that a batch of any size is one statement.
 pub(super) struct Columns<'a> {
     batch: &'a AppendBatch,
+    spans: Spans,
     scope_id: Vec<Uuid>,
     class: Vec<i16>,
+    part: Vec<i32>,
     seq: Vec<i64>,
     recorded_at: Vec<DateTime<Utc>>,
-    link: Vec<&'a [u8]>,
-    mac: Vec<&'a [u8]>,
     key_epoch: Vec<i64>,
     event_id: Vec<Uuid>,
     leaf: Vec<&'a [u8]>,
+    link: Vec<&'a [u8]>,
+    mac: Vec<&'a [u8]>,
     canonical: Vec<&'a [u8]>,
-    occurred_at: Vec<DateTime<Utc>>,
-    actor_kind: Vec<&'a str>,
-    actor_id: Vec<Option<Cow<'a, str>>>,
-    actor_method: Vec<Option<&'static str>>,
-    actor_key: Vec<Option<Uuid>>,
-    action: Vec<Cow<'a, str>>,
-    category: Vec<&'static str>,
-    outcome: Vec<&'static str>,
-    severity: Vec<&'static str>,
-    request_id: Vec<Option<Uuid>>,
-    targets: Vec<String>,
 }
 
 #[derive(Default)]
@@ -55,6 +48,48 @@ struct Moves<'a> {
     to_seq: Vec<i64>,
     to_link: Vec<&'a [u8]>,
     to_recorded_at: Vec<DateTime<Utc>>,
+}
+
+/// The parts of chains that a batch begins.
+#[derive(Default)]
+struct Spans {
+    scope_id: Vec<Uuid>,
+    class: Vec<i16>,
+    part: Vec<i32>,
+    first_seq: Vec<i64>,
+}
+
+/// Returns the part that an entry is kept in: its month.
+pub(super) fn part_of(recorded_at: Timestamp) -> i32 {
+    let at = instant(recorded_at);
+    at.year().saturating_mul(100).saturating_add(at.month().cast_signed())
+}
+
+impl Spans {
+    fn of(batch: &AppendBatch) -> Result<Self, Error> {
+        let mut spans = Self::default();
+        let part = |head: &Head| (head.seq > 0).then(|| part_of(head.recorded_at));
+        // Chains that leave the part they were in; most batches have none.
+        let leaving = batch.moves().iter().filter(|step| part(&step.from) != part(&step.to));
+        let mut at: HashMap<ChainId, Option<i32>> =
+            leaving.map(|step| (step.chain, part(&step.from))).collect();
+        if at.is_empty() {
+            return Ok(spans);
+        }
+        for row in batch.rows() {
+            let now = part_of(row.recorded_at);
+            if let Some(before) = at.get_mut(&row.chain)
+                && *before != Some(now)
+            {
+                *before = Some(now);
+                spans.scope_id.push(scope_id(row.chain.scope)?);
+                spans.class.push(class_number(row.chain.class));
+                spans.part.push(now);
+                spans.first_seq.push(number(row.seq));
+            }
+        }
+        Ok(spans)
+    }
 }
 
 impl<'a> Moves<'a> {
@@ -78,64 +113,51 @@ impl<'a> Moves<'a> {
 
 impl<'a> Columns<'a> {
     pub(super) fn of(batch: &'a AppendBatch) -> Result<Self, Error> {
-        let mut columns = Self::with_capacity(batch);
+        let mut columns = Self::with_capacity(batch, Spans::of(batch)?);
         batch.rows().iter().try_for_each(|row| columns.push(row))?;
         Ok(columns)
     }
 
-    fn with_capacity(batch: &'a AppendBatch) -> Self {
+    fn with_capacity(batch: &'a AppendBatch, spans: Spans) -> Self {
         let rows = batch.rows().len();
         Self {
             batch,
+            spans,
             scope_id: Vec::with_capacity(rows),
             class: Vec::with_capacity(rows),
+            part: Vec::with_capacity(rows),
             seq: Vec::with_capacity(rows),
             recorded_at: Vec::with_capacity(rows),
-            link: Vec::with_capacity(rows),
-            mac: Vec::with_capacity(rows),
             key_epoch: Vec::with_capacity(rows),
             event_id: Vec::with_capacity(rows),
             leaf: Vec::with_capacity(rows),
+            link: Vec::with_capacity(rows),
+            mac: Vec::with_capacity(rows),
             canonical: Vec::with_capacity(rows),
-            occurred_at: Vec::with_capacity(rows),
-            actor_kind: Vec::with_capacity(rows),
-            actor_id: Vec::with_capacity(rows),
-            actor_method: Vec::with_capacity(rows),
-            actor_key: Vec::with_capacity(rows),
-            action: Vec::with_capacity(rows),
-            category: Vec::with_capacity(rows),
-            outcome: Vec::with_capacity(rows),
-            severity: Vec::with_capacity(rows),
-            request_id: Vec::with_capacity(rows),
-            targets: Vec::with_capacity(rows),
         }
     }
 
     fn push(&mut self, row: &'a Row) -> Result<(), Error> {
-        let shown = &row.content.projection;
-        let actor = ActorColumns::of(&shown.actor);
         self.scope_id.push(scope_id(row.chain.scope)?);
         self.class.push(class_number(row.chain.class));
+        self.part.push(part_of(row.recorded_at));
         self.seq.push(number(row.seq));
         self.recorded_at.push(instant(row.recorded_at));
-        self.link.push(row.link.bytes());
-        self.mac.push(row.mac.bytes());
         self.key_epoch.push(row.key_epoch.into());
         self.event_id.push(row.content.id.uuid());
         self.leaf.push(row.content.leaf.bytes());
+        self.link.push(row.link.bytes());
+        self.mac.push(row.mac.bytes());
         self.canonical.push(&row.content.canonical);
-        self.occurred_at.push(instant(shown.occurred_at));
-        self.actor_kind.push(actor.kind);
-        self.actor_id.push(actor.id);
-        self.actor_method.push(actor.method);
-        self.actor_key.push(actor.key);
-        self.action.push(escaped(shown.action.as_str()));
-        self.category.push(shown.category.as_str());
-        self.outcome.push(shown.outcome.as_str());
-        self.severity.push(shown.severity.as_str());
-        self.request_id.push(shown.request.map(RequestId::uuid));
-        self.targets.push(lines(&shown.targets));
         Ok(())
+    }
+
+    /// Makes the partitions that the batch needs and does not find.
+    pub(super) async fn add_parts(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        let mut parts: Vec<(i16, i32)> = self.class.iter().copied().zip(self.part.iter().copied()).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        add_parts(connection, parts).await
     }
 
     /// Writes the batch, or nothing that may be committed.
@@ -163,26 +185,30 @@ impl<'a> Columns<'a> {
             .bind(&moves.to_seq)
             .bind(&moves.to_link)
             .bind(&moves.to_recorded_at)
+            .bind(&self.spans.scope_id)
+            .bind(&self.spans.class)
+            .bind(&self.spans.part)
+            .bind(&self.spans.first_seq)
             .bind(&self.scope_id)
             .bind(&self.class)
+            .bind(&self.part)
             .bind(&self.seq)
             .bind(&self.recorded_at)
-            .bind(&self.link)
-            .bind(&self.mac)
             .bind(&self.key_epoch)
             .bind(&self.event_id)
             .bind(&self.leaf)
+            .bind(&self.link)
+            .bind(&self.mac)
             .bind(&self.canonical)
-            .bind(&self.occurred_at)
-            .bind(&self.actor_kind)
-            .bind(&self.actor_id)
-            .bind(&self.actor_method)
-            .bind(&self.actor_key)
-            .bind(&self.action)
-            .bind(&self.category)
-            .bind(&self.outcome)
-            .bind(&self.severity)
-            .bind(&self.request_id)
-            .bind(&self.targets)
     }
+}
+
+/// Makes the partitions of classes and months that are not there.
+pub(super) async fn add_parts(
+    connection: &mut PgConnection,
+    parts: impl IntoIterator<Item = (i16, i32)>,
+) -> Result<(), Error> {
+    let (classes, parts): (Vec<i16>, Vec<i32>) = parts.into_iter().unzip();
+    sqlx::query(ADD_PARTS).bind(classes).bind(parts).execute(connection).await?;
+    Ok(())
 }

@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal};
+use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal, SearchRow, parse};
 use stanchion_core::{
     Actor, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef, Severity, SubjectRef, Text,
+    Timestamp,
 };
 
 use super::{digest_of, seq};
@@ -80,7 +81,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn unescaped(text: &str) -> Result<String, Error> {
+pub(super) fn unescaped(text: &str) -> Result<String, Error> {
     let mut read = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
@@ -115,29 +116,53 @@ fn named<T>(row: &PgRow, column: &'static str, find: impl Fn(&str) -> Option<T>)
     find(name).ok_or_else(|| Error::corrupt(column, name))
 }
 
-/// Reads an entry. The projection is what the columns say, so that verification can compare it with the bytes.
+/// Reads an entry. Its projection is made from the bytes: the ledger keeps nothing beside them.
 pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
-    let action = unescaped(row.try_get("action")?)?;
+    let canonical: &[u8] = row.try_get("canonical")?;
+    let content = Content {
+        id: EventId::from_uuid(row.try_get("event_id")?),
+        leaf: digest(row, "leaf")?,
+        canonical: canonical.into(),
+        projection: parse(canonical).map_or_else(|_| nothing(), Projection::from),
+    };
+    let Seal { seq, recorded_at, link, mac, key_epoch, .. } = seal(row)?;
+    let chain =
+        ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? };
+    Ok(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::new(content) })
+}
+
+/// Reads what is kept of an entry for queries, as it stands there.
+pub(super) fn search_row(row: &PgRow) -> Result<SearchRow, Error> {
+    let optional = |column: &'static str| -> Result<Option<Text>, Error> {
+        let text = row.try_get::<Option<&str>, _>(column)?.map(unescaped).transpose()?;
+        Ok(text.map(Text::from))
+    };
     let projection = Projection {
         occurred_at: time(row, "occurred_at")?,
         actor: actor(row)?,
-        action: Text::from(action),
+        action: Text::from(unescaped(row.try_get("action")?)?),
         category: named(row, "category", Category::from_name)?,
         outcome: named(row, "outcome", Outcome::from_name)?,
         severity: named(row, "severity", Severity::from_name)?,
         request: row.try_get::<Option<uuid::Uuid>, _>("request_id")?.map(RequestId::from_uuid),
         targets: targets(row)?,
     };
-    let content = Content {
-        id: EventId::from_uuid(row.try_get("event_id")?),
-        leaf: digest(row, "leaf")?,
-        canonical: row.try_get::<&[u8], _>("canonical")?.into(),
-        projection,
-    };
-    let Seal { seq, recorded_at, link, mac, key_epoch, .. } = seal(row)?;
-    let chain =
-        ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? };
-    Ok(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::new(content) })
+    let (session, trace) = (optional("session")?, optional("trace")?);
+    Ok(SearchRow { seq: seq(row, "seq")?, projection, session, trace, terms: row.try_get("terms")? })
+}
+
+/// What is known of bytes that are no event. They are returned as they are, so that verification says what is wrong with them.
+fn nothing() -> Projection {
+    Projection {
+        occurred_at: Timestamp::EPOCH,
+        actor: Actor::Anonymous,
+        action: Text::from(""),
+        category: Category::System,
+        outcome: Outcome::Unknown,
+        severity: Severity::Info,
+        request: None,
+        targets: Vec::new(),
+    }
 }
 
 /// Reads what stands of an entry without its content.

@@ -17,6 +17,9 @@ migrations! {
     "audit" / 1 "create_ledger";
     "audit" / 2 "create_trees";
     "audit" / 3 "write_batches";
+    "audit" / 4 "partition_ledger";
+    "audit" / 5 "protect_values";
+    "audit" / 6 "create_holds";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";

@@ -172,8 +172,11 @@ WHERE f.prosecdef
        OR pg_has_role(owner.oid, 'stanchion_owner', 'MEMBER') OR pg_has_role(owner.oid, 'stanchion_system', 'MEMBER'))
   AND (has_function_privilege('stanchion_tenant', f.oid, 'EXECUTE')
        OR has_function_privilege('stanchion_system', f.oid, 'EXECUTE')
-          -- The one that makes partitions: it takes two instants and returns a count.
-          AND NOT (f.oid = to_regprocedure('stanchion.billing_metering_add_months(timestamptz, timestamptz)')
+          -- Those that make partitions, and drop those of which nothing is to be kept: they take instants, numbers and months, and
+          -- return a count.
+          AND NOT (f.oid IN (to_regprocedure('stanchion.billing_metering_add_months(timestamptz, timestamptz)'),
+                             to_regprocedure('stanchion.audit_add_parts(smallint[], integer[])'),
+                             to_regprocedure('stanchion.audit_drop_parts(smallint, integer)'))
                    AND owner.rolname = 'stanchion_owner'
                    AND f.proconfig @> ARRAY['search_path=pg_catalog, pg_temp']))",
     },
@@ -198,8 +201,9 @@ FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indrelid
 WHERE c.relnamespace = 'stanchion'::regnamespace AND c.relkind IN ('r', 'p') AND (i.indisunique OR i.indisexclusion)
   AND has_table_privilege('stanchion_tenant', c.oid, 'SELECT, INSERT, UPDATE, DELETE')
-  -- Hashes of 256 bits, which nobody guesses; see the table.
-  AND i.indexrelid <> to_regclass('stanchion.identity_secret_pkey')::oid
+  -- Hashes of 256 bits, which nobody guesses, and ids of events, which tenants only read; see the tables.
+  AND i.indexrelid NOT IN (
+      coalesce(to_regclass('stanchion.identity_secret_pkey')::oid, 0), coalesce(to_regclass('stanchion.audit_id_pkey')::oid, 0))
   AND NOT EXISTS (
       SELECT FROM pg_attribute AS a
       WHERE a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'scope_id')",

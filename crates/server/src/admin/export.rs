@@ -1,13 +1,15 @@
 //! Writes an export of the audit ledger to a file.
 
 mod csv;
+mod job;
+mod tiles;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use stanchion_audit::bundle::{FORMAT, Line, MAX_LINE};
+use stanchion_audit::bundle::{Form, Line};
 
 use crate::admin::what::ExportFormat;
 use crate::admin::{Connection, Plan};
@@ -15,10 +17,20 @@ use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::http_client::Download;
 
+/// How an export comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// As it is made.
+    Stream,
+    /// From a file that the server makes first.
+    Job,
+}
+
 /// Exports what the plan asks for. The file is there once it is whole, not before.
 pub(crate) async fn run(
     plan: Plan,
     format: ExportFormat,
+    by: By,
     out: &Path,
     environment: &Environment,
 ) -> Result<(), Failure> {
@@ -27,16 +39,33 @@ pub(crate) async fn run(
         Some(named) => Some(connection.tenant(named).await?),
         None => None,
     };
-    let download = connection.open(&plan.request, tenant.as_deref()).await?;
-    let partial = partial(out);
-    let written = write(download, format, &partial).await;
-    let renamed = written.and_then(|entries| {
-        std::fs::rename(&partial, out).map_err(|error| unwritable(out, &error))?;
-        Ok(entries)
-    });
-    let entries = renamed.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+    let entries = if format == ExportFormat::Tiles {
+        tiles::fetch(&connection, &plan, tenant.as_deref(), out).await?
+    } else {
+        let made = match by {
+            By::Stream => None,
+            By::Job => Some(job::Made::by(&connection, &plan, tenant.as_deref()).await?),
+        };
+        let download = match &made {
+            None => connection.open(&plan.request, tenant.as_deref()).await?,
+            Some(made) => made.open(&connection, tenant.as_deref()).await?,
+        };
+        let partial = partial(out);
+        let written = write(download, format, &partial).await;
+        let renamed = written.and_then(|entries| {
+            std::fs::rename(&partial, out).map_err(|error| unwritable(out, &error))?;
+            Ok(entries)
+        });
+        let entries = renamed.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+        if let Some(made) = made {
+            made.remove(&connection, tenant.as_deref()).await?;
+        }
+        entries
+    };
     let how = match format {
-        ExportFormat::Jsonl => "verify them with `stanchion audit verify`",
+        ExportFormat::Jsonl | ExportFormat::Ocsf | ExportFormat::Tiles => {
+            "verify them with `stanchion audit verify`"
+        }
         ExportFormat::Csv => "for people: CSV proves nothing, jsonl does",
     };
     match writeln!(io::stdout(), "{}: {entries} entries; {how}", out.display()) {
@@ -51,6 +80,7 @@ pub(crate) async fn run(
 async fn write(mut download: Download, format: ExportFormat, path: &Path) -> Result<u64, Failure> {
     let broken = |line: &str| Failure::new(Exit::Unreachable, "the export broke off").with_lines([line]);
     let failed = |error: io::Error| unwritable(path, &error);
+    let form = if format == ExportFormat::Ocsf { Form::Ocsf } else { Form::Lines };
     let mut file = BufWriter::new(create(path).map_err(failed)?);
     if format == ExportFormat::Csv {
         csv::head(&mut file).map_err(failed)?;
@@ -62,24 +92,21 @@ async fn write(mut download: Download, format: ExportFormat, path: &Path) -> Res
     {
         for piece in part.split_inclusive(|byte| *byte == b'\n') {
             pending.extend_from_slice(piece);
-            if pending.len() > MAX_LINE {
+            if pending.len() > form.max_line() {
                 return Err(broken("a line is too long"));
             }
             let Some(line) = pending.strip_suffix(b"\n") else { continue };
-            match format {
-                ExportFormat::Jsonl => {
-                    entries = entries.saturating_add(u64::from(line.starts_with(b"{\"entry\":")));
-                    is_ended = line.starts_with(b"{\"end\":");
-                    file.write_all(&pending).map_err(failed)?;
+            let read = form.read(line);
+            let read = read.ok_or_else(|| broken(&format!("a line is none of {}", form.name())))?;
+            is_ended = matches!(read, Line::End(_));
+            if let Line::Entry(entry) = &read {
+                entries = entries.saturating_add(1);
+                if format == ExportFormat::Csv {
+                    csv::row(&mut file, entry).map_err(failed)?;
                 }
-                ExportFormat::Csv => match serde_json::from_slice(line) {
-                    Ok(Line::Entry(entry)) => {
-                        entries = entries.saturating_add(1);
-                        csv::row(&mut file, &entry).map_err(failed)?;
-                    }
-                    Ok(line) => is_ended = matches!(line, Line::End(_)),
-                    Err(_) => return Err(broken(&format!("a line is none of {FORMAT}"))),
-                },
+            }
+            if format != ExportFormat::Csv {
+                file.write_all(&pending).map_err(failed)?;
             }
             pending.clear();
         }

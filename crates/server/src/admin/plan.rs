@@ -1,9 +1,11 @@
+mod protection;
+
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::admin::args::{Scoped, Session};
+use crate::admin::args::{Output, Scoped, Session};
 use crate::admin::view::{self, View};
-use crate::admin::what::{Audit, Limit, Override, Quarantine, Usage};
+use crate::admin::what::{Audit, ExportFormat, Hold, Limit, Override, Quarantine, Usage, Wanted};
 use crate::admin::who::{Assign, Key, Role, Tenant};
 
 /// What a command asks of the admin API. Making it takes no server, so that what each command asks can be read and tested.
@@ -50,8 +52,13 @@ pub(crate) enum Guard {
 }
 
 impl Request {
-    fn new(method: Method, path: impl Into<Vec<Segment>>) -> Self {
+    pub(super) fn new(method: Method, path: impl Into<Vec<Segment>>) -> Self {
         Self { method, path: path.into(), query: Vec::new(), body: None, guard: Guard::None }
+    }
+
+    /// Reads what a path names.
+    pub(super) fn get(path: impl Into<Vec<Segment>>) -> Self {
+        Self::new(Method::GET, path)
     }
 
     fn all(method: Method, group: &'static str) -> Self {
@@ -65,6 +72,24 @@ impl Request {
     fn asking(mut self, name: &'static str, value: Option<String>) -> Self {
         self.query.extend(value.map(|value| (name, value)));
         self
+    }
+
+    /// Asks for certain entries of the ledger only.
+    fn wanting(self, wanted: Wanted) -> Self {
+        self.asking("class", wanted.class)
+            .asking("action", wanted.action)
+            .asking("actor", wanted.actor)
+            .asking("target", wanted.target)
+            .asking("outcome", wanted.outcome)
+            .asking("category", wanted.category)
+            .asking("severity", wanted.severity)
+            .asking("request", wanted.request)
+            .asking("session", wanted.session)
+            .asking("trace", wanted.trace)
+            .asking("type", wanted.event_type)
+            .asking("text", wanted.text)
+            .asking("since", wanted.since)
+            .asking("until", wanted.until)
     }
 
     /// Adds a body; what is null was not given and is left out.
@@ -372,16 +397,33 @@ impl From<Audit> for Plan {
     fn from(command: Audit) -> Self {
         let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
         match command {
-            Audit::List { action, actor, request, outcome, since, until, listed, scoped } => {
+            Audit::Query { wanted, proofs, unseal, listed, mut scoped } => {
+                if proofs {
+                    scoped.session.output = Output::Json;
+                }
                 Request::new(Method::GET, path("events"))
-                    .asking("action", action)
-                    .asking("actor", actor)
-                    .asking("request", request)
-                    .asking("outcome", outcome)
-                    .asking("since", since)
-                    .asking("until", until)
+                    .wanting(wanted)
+                    .asking("proofs", proofs.then(|| "true".to_owned()))
+                    .asking("unseal", unseal.then(|| "true".to_owned()))
                     .listed(scoped, listed.limit, View::Table(view::ENTRIES))
             }
+            Audit::Tail { wanted, lines, scoped, .. } => Request::new(Method::GET, path("tail"))
+                .wanting(wanted)
+                .asking("limit", Some(lines.to_string()))
+                .shown(scoped, View::Table(view::ENTRIES)),
+            Audit::Actions { scoped } => {
+                Request::new(Method::GET, path("actions")).shown(scoped, View::Table(view::ACTIONS))
+            }
+            Audit::Find(command) => command.into(),
+            Audit::Erase(command) => command.into(),
+            Audit::Exception(command) => command.into(),
+            Audit::Retention { scoped } => {
+                Request::new(Method::GET, path("retention")).shown(scoped, View::Table(view::RETENTION))
+            }
+            Audit::Archive { session } => {
+                Request::new(Method::POST, path("retention")).shown(platform(session), View::Round)
+            }
+            Audit::Hold(hold) => hold.into(),
             Audit::Checkpoints { scoped } => {
                 Request::new(Method::GET, path("checkpoints")).shown(scoped, View::Table(view::CHECKPOINTS))
             }
@@ -391,21 +433,31 @@ impl From<Audit> for Plan {
                     .asking("event", Some(event))
                     .shown(scoped, View::Text("/proof"))
             }
-            Audit::Export { wanted, scoped, .. } => Request::new(Method::GET, path("export"))
-                .asking("class", wanted.class)
-                .asking("action", wanted.action)
-                .asking("actor", wanted.actor)
-                .asking("target", wanted.target)
-                .asking("outcome", wanted.outcome)
-                .asking("category", wanted.category)
-                .asking("severity", wanted.severity)
-                .asking("request", wanted.request)
-                .asking("since", wanted.since)
-                .asking("until", wanted.until)
+            Audit::Export { wanted, format, scoped, .. } => Request::new(Method::GET, path("export"))
+                .wanting(wanted)
+                .asking("format", (format == ExportFormat::Ocsf).then(|| "ocsf".to_owned()))
                 .shown(scoped, View::Fields),
             Audit::Verify { scoped, .. } => {
                 Request::new(Method::GET, path("verification")).shown(scoped, View::Verification)
             }
+        }
+    }
+}
+
+impl From<Hold> for Plan {
+    fn from(command: Hold) -> Self {
+        let path = [Segment::Fixed("audit"), Segment::Fixed("holds")];
+        match command {
+            Hold::Put { scope, class, reason, until, session } => Request::new(Method::POST, path)
+                .with(json!({ "scope": scope, "class": class, "reason": reason, "until": until }))
+                .shown(platform(session), View::Fields),
+            Hold::List { scope, session } => Request::new(Method::GET, path)
+                .asking("scope", Some(scope))
+                .shown(platform(session), View::Table(view::HOLDS)),
+            Hold::Lift { id, scope, session } => Request::new(Method::DELETE, path)
+                .asking("scope", Some(scope))
+                .asking("id", Some(id))
+                .shown(platform(session), View::Fields),
         }
     }
 }

@@ -58,11 +58,26 @@ fn each_command_asks_what_it_says() {
         "limit quarantine lift ip:10.0.0.1",
         "usage show",
         "usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m",
-        "audit list --request 7 --outcome denied",
+        "audit query --request 7 --outcome denied",
+        "audit query --severity high --proofs",
+        "audit tail --lines 3 --tenant acme",
+        "audit actions",
         "audit verify --tenant acme",
         "audit checkpoints --tenant acme",
+        "audit retention --tenant acme",
+        "audit archive",
+        "audit hold put --scope platform --reason why --class security",
+        "audit hold list --scope platform",
+        "audit hold lift 7 --scope platform",
         "audit prove 7 --tenant acme",
+        "audit export --format ocsf --out f",
         "audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f",
+        "audit query --unseal",
+        "audit find details.email a@b --unseal --tenant acme",
+        "audit erase user:alice --reason case-7 --tenant acme",
+        "audit exception list",
+        "audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme",
+        "audit exception lift c --tenant acme",
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("{line}\n    {}", asks(line))).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -122,16 +137,46 @@ fn each_command_asks_what_it_says() {
         GET /v1/usage?period=2026-11
     usage show --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --meter m
         GET /v1/usage?from=2026-11-01T00%3A00%3A00Z&to=2026-11-02T00%3A00%3A00Z&meter=m
-    audit list --request 7 --outcome denied
-        GET /v1/audit/events?request=7&outcome=denied
+    audit query --request 7 --outcome denied
+        GET /v1/audit/events?outcome=denied&request=7
+    audit query --severity high --proofs
+        GET /v1/audit/events?severity=high&proofs=true
+    audit tail --lines 3 --tenant acme
+        GET /v1/audit/tail?limit=3&tenant=acme
+    audit actions
+        GET /v1/audit/actions
     audit verify --tenant acme
         GET /v1/audit/verification?tenant=acme
     audit checkpoints --tenant acme
         GET /v1/audit/checkpoints?tenant=acme
+    audit retention --tenant acme
+        GET /v1/audit/retention?tenant=acme
+    audit archive
+        POST /v1/audit/retention
+    audit hold put --scope platform --reason why --class security
+        POST /v1/audit/holds {"class":"security","reason":"why","scope":"platform"}
+    audit hold list --scope platform
+        GET /v1/audit/holds?scope=platform
+    audit hold lift 7 --scope platform
+        DELETE /v1/audit/holds?scope=platform&id=7
     audit prove 7 --tenant acme
         GET /v1/audit/proofs/inclusion?event=7&tenant=acme
+    audit export --format ocsf --out f
+        GET /v1/audit/export?format=ocsf
     audit export --class security --since 2026-11-01T00:00:00Z --tenant acme --out f
         GET /v1/audit/export?class=security&since=2026-11-01T00%3A00%3A00Z&tenant=acme
+    audit query --unseal
+        GET /v1/audit/events?unseal=true
+    audit find details.email a@b --unseal --tenant acme
+        POST /v1/audit/search?limit=100&tenant=acme {"field":"details.email","unseal":true,"value":"a@b"}
+    audit erase user:alice --reason case-7 --tenant acme
+        POST /v1/audit/erasures?tenant=acme {"reason":"case-7","subject":"user:alice"}
+    audit exception list
+        GET /v1/audit/exceptions
+    audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme
+        POST /v1/audit/exceptions?tenant=acme {"basis":"archiving","field":"details.email","id":"c","reason":"r","until":"T"}
+    audit exception lift c --tenant acme
+        DELETE /v1/audit/exceptions?id=c&tenant=acme
     "#);
 }
 

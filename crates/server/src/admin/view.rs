@@ -24,6 +24,8 @@ pub(crate) enum View {
     Usage,
     /// Whether chains are intact.
     Verification,
+    /// Whether a round went through every chain.
+    Round,
     /// One field, as it is.
     Text(&'static str),
 }
@@ -124,6 +126,13 @@ pub(crate) const ENTRIES: &[Column] = &[
     Column::cut("ON", "/event/targets"),
     Column::cut("REASON", "/event/reason"),
 ];
+pub(crate) const ACTIONS: &[Column] = &[
+    Column::whole("ACTION", "/action"),
+    Column::whole("CLASS", "/class"),
+    Column::whole("ORIGIN", "/origin"),
+    Column::cut("COUNTS AS", "/event_type"),
+    Column::cut("TITLE", "/title"),
+];
 const COSTS: &[Column] = &[
     Column::whole("METER", "/meter"),
     Column::whole("QUANTITY", "/quantity"),
@@ -135,6 +144,23 @@ pub(crate) const CHECKPOINTS: &[Column] = &[
     Column::whole("SIZE", "/size"),
     Column::whole("SIGNED", "/signed_at"),
     Column::cut("ROOT", "/root"),
+];
+pub(crate) const RETENTION: &[Column] = &[
+    Column::cut("CHAIN", "/chain"),
+    Column::whole("KEPT DAYS", "/kept_days"),
+    Column::whole("OLDEST UNTIL", "/oldest_until"),
+    Column::whole("BASE", "/base"),
+    Column::whole("ARCHIVED", "/archived"),
+    Column::whole("HEAD", "/head"),
+    Column::whole("HELD", "/held"),
+];
+pub(crate) const HOLDS: &[Column] = &[
+    Column::whole("ID", "/id"),
+    Column::whole("STANDS", "/stands"),
+    Column::cut("CLASS", "/class"),
+    Column::cut("REASON", "/reason"),
+    Column::cut("BY", "/placed_by"),
+    Column::cut("UNTIL", "/until"),
 ];
 const CHAINS: &[Column] = &[
     Column::whole("CHAIN", "/chain"),
@@ -155,6 +181,10 @@ impl View {
             Self::LimitStats => limit_stats(answer),
             Self::Usage => usage(answer),
             Self::Verification => verification(answer),
+            Self::Round if at(answer, "/complete") == true => "every chain was gone through\n".to_owned(),
+            Self::Round => {
+                "some chains were not gone through; the server's log says which, and why\n".to_owned()
+            }
             Self::Text(field) => text(answer, field).to_owned(),
         }
     }
@@ -165,6 +195,7 @@ impl View {
             Self::Allowed => at(answer, "/allowed") == true,
             Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
+            Self::Round => at(answer, "/complete") == true,
             Self::Table(_)
             | Self::Fields
             | Self::Done(_)
@@ -278,6 +309,24 @@ fn usage(answer: &Value) -> String {
     report
 }
 
+/// Tells which numbered events were made and are not there.
+fn missing(answer: &Value, report: &mut String) {
+    let runs = at(answer, "/producers").as_array().into_iter().flatten();
+    for run in runs {
+        for gap in at(run, "/gaps").as_array().into_iter().flatten() {
+            let _ = writeln!(
+                report,
+                "missing: events {} to {} of {} ({}), {}",
+                plain(at(gap, "/first")),
+                plain(at(gap, "/last")),
+                plain(at(run, "/producer")),
+                plain(at(run, "/boot")),
+                plain(at(gap, "/cause")),
+            );
+        }
+    }
+}
+
 fn verification(answer: &Value) -> String {
     let mut chains = list(answer, "/chains").to_vec();
     for chain in &mut chains {
@@ -291,6 +340,7 @@ fn verification(answer: &Value) -> String {
     let found = at(answer, "/first_break");
     if at(answer, "/intact") == true {
         let _ = writeln!(report, "\nintact: {} entries verified", plain(at(answer, "/entries")));
+        missing(answer, &mut report);
     } else {
         let part = |pointer| plain(at(found, pointer));
         let _ = writeln!(

@@ -159,6 +159,43 @@ batch = 0
 }
 
 #[test]
+fn times_below_a_floor_and_archives_in_two_places_are_told() {
+    let text = r#"
+[audit.retention]
+standards = ["hipaa", "pci_dss"]
+standard_days = 90
+online_days = 30
+[audit.retention.tenants.0192f0c1-2345-7abc-8def-0123456789ab]
+security_days = 100
+[audit.archive]
+directory = "archive"
+[audit.archive.bucket]
+bucket = "acme-audit"
+"#;
+    let told = problems(text);
+    let id = "0192f0c1-2345-7abc-8def-0123456789ab";
+    for line in [
+        "`data_access_days` is 1096 days, but HIPAA asks for at least 2192 of data_access entries".to_owned(),
+        "stanchion.toml:4: `audit.retention`: `standard_days` is 90 days, but PCI DSS asks for at least 366"
+            .to_owned(),
+        "stanchion.toml:5: `audit.retention`: `online_days` is 30 days, but PCI DSS asks for at least 92"
+            .to_owned(),
+        format!("stanchion.toml:7: `audit.retention`: `tenants.{id}.security_days` is 100 days, but HIPAA"),
+        "`bucket` and `directory` cannot both be set: an archive is in one place".to_owned(),
+    ] {
+        assert!(told.contains(&line), "{line}: {told}");
+    }
+    assert_eq!(told.lines().count(), 5, "{told}");
+    let text = r#"
+[audit.archive.bucket]
+bucket = "acme-audit"
+timeout_ms = 0
+"#;
+    let told = problems(text);
+    assert!(told.contains("`bucket.timeout_ms`: use 1 to 600000"), "{told}");
+}
+
+#[test]
 fn what_the_parts_say_of_each_other_must_fit() {
     let text = r#"
 [gateway]

@@ -45,6 +45,9 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
     fn one<E: ToString>(checked: Result<(), E>) -> Vec<String> {
         checked.err().map(|error| error.to_string()).into_iter().collect()
     }
+    fn all<E: ToString>(checked: Result<(), Vec<E>>) -> Vec<String> {
+        checked.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
     let gateway = config.gateway.validate().err().unwrap_or_default();
     let gateway = gateway.into_iter().map(|message| message.trim_start_matches("gateway.").to_owned());
     vec![
@@ -71,7 +74,12 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["audit", "exports"]), one(config.audit.exports.validate())),
+        (keys(&["audit", "protect"]), config.audit.protect.validate().err().into_iter().collect()),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
+        (keys(&["audit", "retention"]), all(config.audit.retention.validate())),
+        (keys(&["audit", "archive"]), one(config.audit.archive.validate())),
+        (keys(&["audit", "anchors"]), one(config.audit.anchors.validate())),
         (keys(&["audit"]), one(CheckpointSigner::check_name(&config.audit.deployment))),
         (keys(&["metering", "recording"]), one(config.metering.recording.validate())),
     ]
@@ -263,17 +271,30 @@ pub(crate) fn secrets(
     problems: &mut Vec<Problem>,
 ) {
     addresses(config, document, environment, path, problems);
-    let rings: [(&[&str], &KeyVersions); 5] = [
+    let rings: [(&[&str], &KeyVersions); 6] = [
         (&["challenge", "keys"], &config.challenge.keys),
         (&["admin", "page_keys"], &config.admin.page_keys),
         (&["identity", "peppers"], &config.identity.peppers),
         (&["audit", "signing_keys"], &config.audit.signing_keys),
         (&["audit", "checkpoint_keys"], &config.audit.checkpoint_keys),
+        (&["audit", "protection_keys"], &config.audit.protection_keys),
     ];
     for (section, versions) in rings {
         for (version, problem) in versions.resolve(environment, directory(path)).err().unwrap_or_default() {
             let mut at = keys(section);
             at.push(Step::Key(version.to_string()));
+            problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+    let archive = &config.audit.archive;
+    for (key, reference) in [
+        ("access_key", &archive.access_key),
+        ("secret_key", &archive.secret_key),
+        ("session_token", &archive.session_token),
+    ] {
+        let found = reference.as_ref().map(|reference| reference.resolve(environment, directory(path)));
+        if let Some(Err(problem)) = found {
+            let at = keys(&["audit", "archive", key]);
             problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
         }
     }

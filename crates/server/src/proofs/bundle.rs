@@ -1,22 +1,27 @@
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use stanchion_audit::VerifierKey;
 use stanchion_audit::bundle::{BundleChain, BundleProof, BundleVerdict, verify_bundle};
+use stanchion_core::KeyRing;
 
 use crate::failure::{Exit, Failure};
 
-/// Tells a bundle from a proof of one event, by how it begins.
-pub(super) fn is_one(path: &Path) -> io::Result<bool> {
-    Ok(BufReader::new(File::open(path)?).fill_buf()?.starts_with(b"{"))
+/// Tells a bundle from what else may be given, by how it begins.
+pub(super) fn is_one(beginning: &[u8]) -> bool {
+    beginning.starts_with(b"{\"manifest\":") || beginning.starts_with(b"{\"activity_id\":")
 }
 
 /// Checks a bundle and says what it proves.
-pub(super) fn verify(path: &Path, keys: &[VerifierKey]) -> Result<String, Failure> {
+pub(super) fn verify(
+    path: &Path,
+    keys: &[VerifierKey],
+    mac_keys: Option<&KeyRing>,
+) -> Result<String, Failure> {
     let named = path.display();
     let file = File::open(path).map_err(|error| super::unreadable(path, &error))?;
-    let verdict = verify_bundle(BufReader::new(file), keys, None);
+    let verdict = verify_bundle(BufReader::new(file), keys, mac_keys);
     let verdict = verdict
         .map_err(|error| Failure::new(Exit::Input, format!("`{named}` proves nothing")).because(&error))?;
     let (exit, line, found) = match verdict {
@@ -42,5 +47,7 @@ fn describe(proof: &BundleProof) -> String {
         format!("\n  {}: {what}{newer}", tree.origin)
     };
     let chains: String = proof.chains.iter().map(chain).collect();
-    format!("proven: {} entries of {}, exported {}{chains}", proof.entries(), proof.scope, proof.exported_at)
+    let macs = if proof.are_macs_checked { "\n  the signature of each entry is right" } else { "" };
+    let BundleProof { scope, exported_at, .. } = proof;
+    format!("proven: {} entries of {scope}, exported {exported_at}{chains}{macs}", proof.entries())
 }

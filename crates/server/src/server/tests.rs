@@ -70,6 +70,26 @@ async fn what_is_owed_is_recorded_before_the_end() {
     assert!(actions.contains(&"request.rejected"), "the summary of refusals: {actions:?}");
     assert!(actions.contains(&"key.issue"), "the event of a change: {actions:?}");
     assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+    let security = entries.items.iter().filter(|entry| entry.chain.to_string() == "platform/security");
+    let security: Vec<&str> = security.map(|entry| entry.event.action.as_str()).collect();
+    assert_eq!((security.first(), security.last()), (Some(&"audit.stopped"), Some(&"audit.started")));
+}
+
+#[tokio::test]
+async fn a_reload_records_what_it_changes_of_the_audit() {
+    let mut server = start(&public("a", "/a")).await;
+    let mut next = server.config.clone();
+    next.audit.ledger.linger_ms += 1;
+    next.routes[0].ack = stanchion_pipeline::Ack::Durable;
+    server.reload(next).await.unwrap();
+    let engines = server.platform.pipeline.engines().clone();
+    server.shutdown().await.unwrap();
+    let query = stanchion_audit::Query { action: Some("audit.configured".into()), ..Default::default() };
+    let entries = engines.audit.query(Scope::Platform, &query, &PageRequest::default()).await.unwrap();
+    let mut fields: Vec<String> =
+        entries.items.iter().map(|entry| entry.event.changes[0].field.to_string()).collect();
+    fields.sort();
+    assert_eq!(fields, ["audit.ledger.linger_ms", "routes.a.ack"]);
 }
 
 async fn bootstrap_change(engines: &stanchion_pipeline::Engines) {

@@ -12,6 +12,7 @@ pub(super) struct Keys {
     pub(super) peppers: KeyRing,
     pub(super) signing: KeyRing,
     pub(super) checkpoints: KeyRing,
+    pub(super) protection: KeyRing,
     pub(super) pages: KeyRing,
     pub(super) challenges: KeyRing,
 }
@@ -38,10 +39,16 @@ impl Keys {
         } else {
             resolve(&config.audit.checkpoint_keys)?
         };
+        let protection = if config.audit.protection_keys.is_empty() {
+            signing.clone()
+        } else {
+            resolve(&config.audit.protection_keys)?
+        };
         Ok(Self {
             peppers: resolve(&config.identity.peppers)?,
             signing,
             checkpoints,
+            protection,
             pages: resolve(&config.admin.page_keys)?,
             challenges: resolve(&config.challenge.keys)?,
         })

@@ -1,0 +1,469 @@
+//! Protected values: opened, searched for, and erased.
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use stanchion_audit::{
+    self as audit, Basis, ChainId, DataSubject, Digest, Draft, Exception, FieldPath, Kept, Mark, Opened,
+    ProtectionError, Refused, RetentionClass, SubjectKeyId,
+};
+use stanchion_core::{
+    Actor, Authorization, Category, Detail, Details, Event, EventId, Outcome, Page, ProblemCode, ResourceRef,
+    Severity, Slug, Text, Timestamp, Versioned,
+};
+use stanchion_rbac::CheckRequest;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, PartialSchema as _, ToSchema};
+
+use super::{Entry, READ};
+use crate::answer::{Done, Found, List, Recorded, Written};
+use crate::call::{Body, Call, Everything, Nothing, Paged, Parameter, Parameters, Query};
+use crate::document::Document;
+use crate::failure::Failure;
+use crate::operation::{On, Operation};
+use crate::wire::Integer;
+
+/// Lets somebody read protected values, and find entries by them.
+const UNSEAL: &str = "audit:unseal";
+const ERASE: &str = "audit:erase";
+const EXCEPT: &str = "audit:except";
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let exceptions = "/v1/audit/exceptions";
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/audit/search",
+            "search_audit_events",
+            UNSEAL,
+            On::Scope,
+            "Finds entries by a protected value, newest first.",
+            search,
+        )
+        .note(
+            "Finds what was protected as `searchable` in this field, whatever its case, and is not erased. The value is in the body, since \
+             addresses end up in logs. A page may have fewer entries than asked for, or none, and still be followed by another. The \
+             search is recorded as `audit.searched`, without the value; with `unseal`, what is opened as `audit.unsealed`.",
+        )
+        .refusing(ProblemCode::Overloaded),
+        Operation::new(
+            Method::POST,
+            "/v1/audit/erasures",
+            "erase_audit_subject",
+            ERASE,
+            On::Scope,
+            "Erases what is protected for a subject, by destroying its keys.",
+            erase,
+        )
+        .note(
+            "From then on nobody can read it; chains, proofs and their verification stay what they were. What an exception covers is kept \
+             and named in the receipt; once it has ended, the erasure can be sent again. The event `audit.subject_erased` that the receipt \
+             stands for can be proven as any other. Sent twice, the second finds nothing more to destroy.",
+        )
+        .refusing(ProblemCode::Overloaded),
+        Operation::new(
+            Method::GET,
+            exceptions,
+            "list_audit_exceptions",
+            READ,
+            On::Scope,
+            "Lists what the law excepts from erasure, also what has ended.",
+            list_exceptions,
+        ),
+        Operation::new(
+            Method::POST,
+            exceptions,
+            "put_audit_exception",
+            EXCEPT,
+            On::Scope,
+            "Excepts something from erasure, until a day and on a ground.",
+            put_exception,
+        )
+        .note(
+            "It covers what all of `subject`, `class` and `field` say, at least one of them. One of that name that is there already is \
+             replaced; the answer is then 200.",
+        ),
+        Operation::new(
+            Method::DELETE,
+            exceptions,
+            "lift_audit_exception",
+            EXCEPT,
+            On::Scope,
+            "Ends an exception from erasure before its time.",
+            lift_exception,
+        ),
+    ]
+}
+
+/// A field of a reported event that is to be protected.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = AuditProtect)]
+pub(crate) struct Protect {
+    /// The field: `details.NAME`, `details.NAME.NAME`, `changes.FIELD`, `source.ip` or `source.user_agent`.
+    #[schema(value_type = String, example = "details.email")]
+    field: FieldPath,
+    /// Whom the value is about; the caller when left out.
+    #[schema(value_type = Option<String>, example = "user:alice")]
+    subject: Option<DataSubject>,
+    /// Whether it can be searched for. The keyed hash that makes that possible outlives an erasure.
+    #[serde(default)]
+    #[schema(required = false)]
+    searchable: bool,
+}
+
+impl From<Protect> for Mark {
+    fn from(protect: Protect) -> Self {
+        Self { field: protect.field, subject: protect.subject, searchable: protect.searchable }
+    }
+}
+
+/// Whether protected values are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseal {
+    Opened,
+    Closed,
+}
+
+impl Parameter for Unseal {
+    fn document(document: &mut Document) {
+        let says = "`true` to have protected values opened, which takes the permission `audit:unseal` and is recorded.";
+        document.parameter(ParameterIn::Query, "unseal", says, Required::False, bool::schema());
+    }
+
+    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
+        match parameters.take("unseal").as_deref() {
+            Some("true") => Ok(Self::Opened),
+            None | Some("false") => Ok(Self::Closed),
+            Some(_) => Err(Failure::invalid("parameter `unseal`: use `true` or `false`")),
+        }
+    }
+}
+
+/// What to search for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = AuditSearch)]
+pub(crate) struct Search {
+    /// The field, as it was protected.
+    #[schema(value_type = String, example = "details.email")]
+    field: FieldPath,
+    /// The value: text, a whole number or a boolean.
+    #[schema(value_type = String, example = "alice@example.org")]
+    value: Detail,
+    /// Whether the entries are returned with their protected values opened.
+    #[serde(default)]
+    #[schema(required = false)]
+    unseal: bool,
+}
+
+/// Whose values to erase.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = AuditErasureRequest)]
+pub(crate) struct ErasureRequest {
+    /// Whose: `user:alice`, or `unknown` for what is about nobody that could be known.
+    #[schema(value_type = String, example = "user:alice")]
+    subject: DataSubject,
+    /// Why, 1 to 500 bytes, for the record, which is not erased: name a case, no person.
+    #[schema(value_type = String, example = "request 2026-0042")]
+    reason: Text,
+}
+
+/// What an erasure has done.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditErasure)]
+pub(crate) struct Erasure {
+    /// The event that records it. `/v1/audit/proofs/inclusion` proves it.
+    #[schema(value_type = String, format = "uuid")]
+    id: EventId,
+    /// The chain it stands in.
+    #[schema(value_type = String)]
+    chain: ChainId,
+    /// Its number in the chain.
+    sequence: Integer,
+    /// The hash of its canonical bytes, in hexadecimal.
+    #[schema(value_type = String)]
+    hash: Digest,
+    /// Whose values.
+    #[schema(value_type = String)]
+    subject: DataSubject,
+    /// `complete`, `partial` when something is kept, `refused` when nothing was destroyed.
+    outcome: &'static str,
+    /// The keys that are destroyed, but for what is kept of them.
+    #[schema(value_type = Vec<String>)]
+    destroyed: Vec<SubjectKeyId>,
+    /// The months they were for.
+    #[schema(value_type = Vec<String>, example = json!(["2026-03"]))]
+    periods: Vec<Text>,
+    /// What is kept, and why.
+    #[schema(value_type = Vec<KeptBody>)]
+    kept: Vec<Kept>,
+}
+
+/// What an erasure has kept.
+#[derive(ToSchema)]
+#[schema(as = AuditKept)]
+#[expect(dead_code, reason = "the form of `audit::Kept`, for the document")]
+pub(crate) struct KeptBody {
+    /// The exception that keeps it.
+    exception: String,
+    /// On which ground.
+    basis: String,
+    /// In records of which class; of all, if none is named.
+    class: Option<String>,
+    /// In which field; in all, if none is named.
+    field: Option<String>,
+    /// When it ends.
+    #[schema(format = "date-time")]
+    until: String,
+    /// Why.
+    reason: String,
+}
+
+/// What is excepted from erasure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditException)]
+pub(crate) struct ExceptionBody {
+    /// Its name.
+    #[schema(value_type = String)]
+    id: Slug,
+    /// Only what is about this subject.
+    #[schema(value_type = Option<String>)]
+    subject: Option<DataSubject>,
+    /// Only in records of this class.
+    #[schema(value_type = Option<String>)]
+    class: Option<RetentionClass>,
+    /// Only in this field.
+    #[schema(value_type = Option<String>)]
+    field: Option<FieldPath>,
+    /// On which ground.
+    #[schema(value_type = String)]
+    basis: Basis,
+    /// When it ends.
+    #[schema(value_type = String, format = "date-time")]
+    until: Timestamp,
+    /// Why.
+    #[schema(value_type = String)]
+    reason: Text,
+    /// The revision of the last change.
+    revision: Integer,
+    /// When it was put.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+    /// When it was last put.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: Timestamp,
+}
+
+/// What is to be excepted from erasure.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[schema(as = NewAuditException)]
+pub(crate) struct NewException {
+    /// Its name: 1 to 64 of `a-z 0-9 _ - .`.
+    #[schema(value_type = String, example = "claim-2026-7")]
+    id: Slug,
+    /// Only what is about this subject.
+    #[schema(value_type = Option<String>, example = "user:alice")]
+    subject: Option<DataSubject>,
+    /// Only in records of this class: `security`, `data_access` or `standard`.
+    #[schema(value_type = Option<String>)]
+    class: Option<RetentionClass>,
+    /// Only in this field.
+    #[schema(value_type = Option<String>, example = "details.email")]
+    field: Option<FieldPath>,
+    /// On which ground of GDPR article 17(3): `expression` (a), `legal_obligation` (b), `public_health` (c), `archiving` (d) or
+    /// `legal_claims` (e).
+    #[schema(value_type = String, example = "legal_claims")]
+    basis: Basis,
+    /// When it ends.
+    #[schema(value_type = String, format = "date-time")]
+    until: Timestamp,
+    /// Why, for whoever reads it later.
+    #[schema(value_type = String)]
+    reason: Text,
+}
+
+/// Which exception is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExceptionName {
+    /// Its name.
+    #[param(value_type = String)]
+    id: Slug,
+}
+
+impl From<Versioned<Exception>> for ExceptionBody {
+    fn from(stored: Versioned<Exception>) -> Self {
+        let Versioned { value, revision, created_at, updated_at } = stored;
+        let Exception { id, subject, class, field, basis, until, reason } = value;
+        let revision = revision.into();
+        Self { id, subject, class, field, basis, until, reason, revision, created_at, updated_at }
+    }
+}
+
+async fn erase(call: Call, Body(request): Body<ErasureRequest>) -> Result<Recorded<Erasure>, Failure> {
+    let ErasureRequest { subject, reason } = request;
+    if !(1..=500).contains(&reason.as_str().len()) {
+        return Err(Failure::invalid("field `reason`: use 1 to 500 bytes"));
+    }
+    let (protection, ledger) = (&call.api.state.protection, &call.engines().audit);
+    let erased = protection.erase(ledger, &call.author(), call.scope, &subject, &reason).await?;
+    let audit::Receipt { chain, seq, leaf } = erased.receipt;
+    Ok(Recorded(Erasure {
+        id: erased.event,
+        chain,
+        sequence: Integer(seq),
+        hash: leaf,
+        subject: erased.subject,
+        outcome: erased.outcome.as_str(),
+        destroyed: erased.destroyed,
+        periods: erased.periods,
+        kept: erased.kept,
+    }))
+}
+
+async fn list_exceptions(call: Call, Nothing: Nothing) -> Result<Found<List<ExceptionBody>>, Failure> {
+    let all = call.api.state.protection.exceptions(call.scope).await?;
+    Ok(Found(List { items: all.into_iter().map(ExceptionBody::from).collect(), next_page: None }))
+}
+
+async fn put_exception(call: Call, Body(new): Body<NewException>) -> Result<Written<ExceptionBody>, Failure> {
+    let NewException { id, subject, class, field, basis, until, reason } = new;
+    let exception = Exception { id, subject, class, field, basis, until, reason };
+    let written = call.api.state.protection.put_exception(&call.author(), call.scope, exception).await?;
+    let (created, revision) = (written.created_at == written.updated_at, written.revision);
+    Ok(Written { created, body: written.into(), revision })
+}
+
+async fn lift_exception(call: Call, Query(named): Query<ExceptionName>) -> Result<Done, Failure> {
+    call.api.state.protection.lift_exception(&call.author(), call.scope, &named.id).await?;
+    Ok(Done)
+}
+
+async fn search(
+    call: Call,
+    (paged, Body(search)): (Paged<Everything>, Body<Search>),
+) -> Result<Found<List<Entry>>, Failure> {
+    let Search { field, value, unseal } = search;
+    let (protection, ledger) = (&call.api.state.protection, &call.engines().audit);
+    let everything = audit::Query::default();
+    let record = event(&call, "audit.searched").with_detail("field", field.to_string());
+    tell(&call, record).await?;
+    let page = protection.find(ledger, call.scope, &everything, (&field, &value), &paged.page).await?;
+    let page = if unseal { opened(&call, page, Details::default()).await? } else { page };
+    Ok(paged.answer(&call, page))
+}
+
+/// Opens what is protected in a page of entries, if it was asked for and the caller may.
+pub(crate) async fn unsealed(
+    call: &Call,
+    asked: Unseal,
+    query: &audit::Query,
+    page: Page<audit::Entry>,
+) -> Result<Page<audit::Entry>, Failure> {
+    if asked == Unseal::Closed {
+        return Ok(page);
+    }
+    let filters =
+        query.filters().into_iter().map(|(name, value)| (Text::from(name), Detail::from(value))).collect();
+    opened(call, page, filters).await
+}
+
+/// Makes sure that a caller may open what is protected, before anything is read.
+pub(crate) async fn require_unseal(call: &Call, asked: Unseal) -> Result<(), Failure> {
+    if asked == Unseal::Closed {
+        return Ok(());
+    }
+    let permission = UNSEAL.parse().map_err(Failure::internal)?;
+    let (principal, state) = (&call.principal, &call.api.state);
+    let check = CheckRequest::new(principal.scope, &principal.subject, &permission);
+    let decision = call.engines().rbac.check(&check).await?;
+    if decision.allowed {
+        return Ok(());
+    }
+    let mut denied = Event::new(
+        state.ids.event_id(call.at),
+        call.at,
+        principal.scope,
+        Actor::from(&**principal),
+        "operation.denied",
+        Category::Access,
+    );
+    denied.targets.extend(ResourceRef::new("operation", call.operation));
+    denied.authorization.push(Authorization::denied(permission.shared()));
+    denied.outcome = Outcome::Denied;
+    denied.severity = Severity::Notice;
+    denied.reason = Some(ProblemCode::Forbidden.as_str().into());
+    denied.correlation.request = Some(call.request);
+    denied.source = call.source.clone();
+    let denied = denied.with_detail("why", decision.reason.as_str()).with_detail("permission", UNSEAL);
+    if call.engines().audit.submit(principal.scope, Draft::Event(denied)).is_err() {
+        call.api.counts.unrecorded();
+    }
+    let detail = format!("`{}` lacks the permission `{UNSEAL}`", principal.subject);
+    Err(Failure::new(ProblemCode::Forbidden, detail))
+}
+
+async fn opened(
+    call: &Call,
+    mut page: Page<audit::Entry>,
+    query: Details,
+) -> Result<Page<audit::Entry>, Failure> {
+    let mut events: Vec<Event> = page.items.iter().map(|entry| entry.event.clone()).collect();
+    let Opened { opened, erased, unreadable } =
+        call.api.state.protection.open(call.scope, &mut events).await?;
+    let record = event(call, "audit.unsealed")
+        .with_detail("query", query)
+        .with_detail("entries", u64::try_from(events.len()).unwrap_or(u64::MAX))
+        .with_detail("opened", opened)
+        .with_detail("erased", erased)
+        .with_detail("unreadable", unreadable);
+    // Nothing is shown that the ledger does not tell of.
+    tell(call, record).await?;
+    for (entry, event) in page.items.iter_mut().zip(events) {
+        entry.event = event;
+    }
+    Ok(page)
+}
+
+fn event(call: &Call, action: &'static str) -> Event {
+    let mut event = call.author().event(&*call.api.state.ids, call.at, call.scope, action);
+    event.category = Category::DataAccess;
+    event.severity = Severity::Notice;
+    event
+}
+
+async fn tell(call: &Call, event: Event) -> Result<(), Failure> {
+    let place = call.engines().audit.reserve(call.scope).map_err(full)?;
+    place.append(Draft::Event(event)).await?;
+    Ok(())
+}
+
+fn full(refused: Refused) -> Failure {
+    Failure::new(ProblemCode::Overloaded, format!("this cannot be recorded: {refused}")).retry_after(1)
+}
+
+impl From<ProtectionError> for Failure {
+    fn from(error: ProtectionError) -> Self {
+        match error {
+            ProtectionError::Store(error) => error.into(),
+            ProtectionError::Ledger(error) => error.into(),
+            ProtectionError::Refused(refused) => full(refused),
+            ProtectionError::NoValue { .. }
+            | ProtectionError::Reserved { .. }
+            | ProtectionError::Value { .. } => Self::invalid(format!("field `protect`: {error}")),
+            ProtectionError::Exception(rule) => Self::invalid(rule),
+            ProtectionError::NoException(_) => Self::not_found(error.to_string()),
+            ProtectionError::Busy => Self::conflict(error.to_string()).retry_after(1),
+            ProtectionError::Late { .. } => {
+                Self::new(ProblemCode::BackendUnavailable, error.to_string()).retry_after(1)
+            }
+            ProtectionError::Unconfirmed(_) => {
+                Self::new(ProblemCode::BackendUnavailable, error.to_string()).uncertain()
+            }
+            error => Self::internal(error),
+        }
+    }
+}

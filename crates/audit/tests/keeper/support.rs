@@ -1,0 +1,347 @@
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::{Either, join, select};
+use stanchion_audit::archive::{ArchiveVerdict, PREFIX, verify_archive};
+use stanchion_audit::{
+    AppendBatch, AppendOutcome, Chain, ChainId, CheckpointConfig, CheckpointSigner, Config, CutOutcome,
+    Draft, Fence, Head, Hold, HoldStore, Keeper, Ledger, LedgerStore, MemoryHoldStore, MemoryLedgerStore,
+    MemoryObjectStore, ObjectName, ObjectStore, Place, Prover, PutOutcome, Query, RetentionClass,
+    RetentionConfig, Row, Seal, VerifierKey, Writers,
+};
+use stanchion_core::{
+    Actor, Category, Clock as _, Detail, Event, EventId, IdGen as _, KeyRing, ManualClock, PageRequest,
+    Scope, Secret, SeededRandom, StoreError, SystemScope, Text, Timestamp,
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// 2026-03-01T12:00:00Z.
+pub(crate) const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// Stands still for ever at one of the operations that go through it, as a process that is killed there.
+#[derive(Debug, Default)]
+pub(crate) struct Fuse {
+    /// How many operations are left; 0 is never reached from above twice.
+    left: AtomicUsize,
+    pub(crate) is_after: std::sync::atomic::AtomicBool,
+    blown: Notify,
+}
+
+impl Fuse {
+    pub(crate) fn set(&self, operations: usize) {
+        self.left.store(operations, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn blown(&self) {
+        self.blown.notified().await;
+    }
+
+    async fn guard<T>(&self, work: impl Future<Output = T>) -> T {
+        let left = self.left.load(Ordering::SeqCst);
+        if left != 1 {
+            self.left.store(left.saturating_sub(1), Ordering::SeqCst);
+            return work.await;
+        }
+        self.left.store(0, Ordering::SeqCst);
+        if self.is_after.load(Ordering::SeqCst) {
+            drop(work.await);
+        }
+        self.blown.notify_one();
+        pending().await
+    }
+}
+
+/// Stores behind a fuse. What a keeper alone does goes through it.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    pub(crate) ledger: MemoryLedgerStore,
+    pub(crate) objects: MemoryObjectStore,
+    pub(crate) holds: MemoryHoldStore,
+    pub(crate) fuse: Fuse,
+}
+
+#[async_trait]
+impl LedgerStore for Stores {
+    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+        self.ledger.open(system, writers).await
+    }
+    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
+        self.ledger.heads(system, chains).await
+    }
+    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
+        self.ledger.append(system, batch).await
+    }
+    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
+        self.ledger.chains(scope).await
+    }
+    async fn list(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.fuse.guard(self.ledger.list(system, after, limit)).await
+    }
+    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.ledger.read(chain, from, limit).await
+    }
+    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
+        self.ledger.seals(chain, from, limit).await
+    }
+    async fn query(
+        &self,
+        scope: Scope,
+        query: &Query,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.ledger.query(scope, query, before, limit).await
+    }
+    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
+        self.ledger.get(scope, id).await
+    }
+    async fn cut(
+        &self,
+        system: SystemScope,
+        chain: ChainId,
+        from: &Head,
+        base: Head,
+    ) -> Result<CutOutcome, StoreError> {
+        self.fuse.guard(self.ledger.cut(system, chain, from, base)).await
+    }
+    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
+        self.fuse.guard(self.ledger.reclaim(system)).await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Stores {
+    async fn put_new(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        keep_until: Option<Timestamp>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.fuse.guard(self.objects.put_new(name, bytes, keep_until)).await
+    }
+    async fn get(&self, name: &ObjectName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.fuse.guard(self.objects.get(name)).await
+    }
+    async fn list(
+        &self,
+        prefix: &ObjectName,
+        after: Option<&ObjectName>,
+        limit: usize,
+    ) -> Result<Vec<ObjectName>, StoreError> {
+        self.fuse.guard(self.objects.list(prefix, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl HoldStore for Stores {
+    async fn put(&self, hold: &Hold) -> Result<Hold, StoreError> {
+        self.holds.put(hold).await
+    }
+    async fn list(&self, scope: Scope) -> Result<Vec<Hold>, StoreError> {
+        self.fuse.guard(self.holds.list(scope)).await
+    }
+    async fn lift(
+        &self,
+        scope: Scope,
+        id: Uuid,
+        by: &Text,
+        at: Timestamp,
+    ) -> Result<Option<Hold>, StoreError> {
+        self.holds.lift(scope, id, by, at).await
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) ids: Arc<SeededRandom>,
+    pub(crate) stores: Arc<Stores>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let stores = Stores {
+            ledger: MemoryLedgerStore::new(100_000),
+            objects: MemoryObjectStore::default(),
+            holds: MemoryHoldStore::default(),
+            fuse: Fuse::default(),
+        };
+        let ids = Arc::new(SeededRandom::new(1));
+        Self { clock: Arc::new(ManualClock::at(NOON)), stores: Arc::new(stores), ids }
+    }
+
+    /// Runs a ledger with its sequencer and checkpointer while `body` runs.
+    pub(crate) async fn run<T>(&self, body: impl AsyncFnOnce(&Ledger, &Prover) -> T) -> T {
+        let (clock, ids) = (self.clock.clone(), self.ids.clone());
+        let config = Config { linger_ms: 0, ..Config::default() };
+        let store = self.stores.clone();
+        let (ledger, sequencer) = Ledger::new(store, keys(1), clock.clone(), clock, ids, config);
+        let trees = Arc::new(Trees(self.stores.clone()));
+        let (prover, checkpointer) = ledger.checkpoints(trees, signer(), CheckpointConfig::default());
+        let body = async {
+            let value = body(&ledger, &prover).await;
+            ledger.close();
+            value
+        };
+        let work = join(sequencer.run(), checkpointer.run());
+        let (value, (run, ())) = passing_time(&self.clock, join(body, work)).await;
+        run.unwrap();
+        value
+    }
+
+    /// Appends entries of class `standard`, and waits until all are covered.
+    pub(crate) async fn append(&self, ledger: &Ledger, prover: &Prover, scope: Scope, count: usize) {
+        let mut last = 0;
+        for _ in 0..count {
+            let now = self.clock.now();
+            let id = self.ids.event_id(now);
+            let event = Event::new(id, now, scope, Actor::Anonymous, "thing.done", Category::Access);
+            ledger.submit(scope, Draft::Event(event.with_detail("said", "☃"))).unwrap();
+        }
+        while last < count {
+            let query = Query { since: Some(self.clock.now().minus(DAY)), ..Query::default() };
+            let query = Query { action: Some("thing.done".into()), ..query };
+            last = ledger.query(scope, &query, &PageRequest::first(1_000)).await.unwrap().items.len();
+            tokio::task::yield_now().await;
+        }
+        self.covered(prover, standard(scope)).await;
+    }
+
+    pub(crate) async fn covered(&self, prover: &Prover, chain: ChainId) {
+        let head = self.chain(chain).await.head.seq;
+        while prover.checkpoint(chain).await.unwrap().is_none_or(|checkpoint| checkpoint.size < head) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn chain(&self, chain: ChainId) -> Chain {
+        let chains = self.stores.ledger.chains(chain.scope).await.unwrap();
+        chains.into_iter().find(|kept| kept.id == chain).unwrap()
+    }
+
+    pub(crate) fn keeper(&self, prover: &Prover, config: RetentionConfig) -> Keeper {
+        Keeper::new(prover.clone(), self.stores.clone(), Some(self.stores.clone()), config)
+            .on_failure(|chain, error| panic!("{chain:?}: {error} {:?}", std::error::Error::source(error)))
+    }
+
+    pub(crate) async fn records(&self, ledger: &Ledger, scope: Scope, action: &'static str) -> Vec<Event> {
+        let query = Query { action: Some(action.into()), ..Query::default() };
+        let page = ledger.query(scope, &query, &PageRequest::first(100)).await.unwrap();
+        page.items.into_iter().rev().map(|entry| entry.event).collect()
+    }
+
+    pub(crate) async fn archive(&self) -> BTreeMap<ObjectName, Vec<u8>> {
+        let names = self.stores.objects.list(&PREFIX.parse().unwrap(), None, usize::MAX).await.unwrap();
+        let mut archive = BTreeMap::new();
+        for name in names {
+            let bytes = self.stores.objects.get(&name).await.unwrap().unwrap();
+            archive.insert(name, bytes);
+        }
+        archive
+    }
+}
+
+pub(crate) fn verified(archive: &BTreeMap<ObjectName, Vec<u8>>, macs: Option<&KeyRing>) -> ArchiveVerdict {
+    let read = |name: &ObjectName| Ok(archive.get(name).cloned());
+    verify_archive(archive.keys().cloned(), read, &verifiers(), macs).unwrap()
+}
+
+pub(crate) fn verifiers() -> Vec<VerifierKey> {
+    let chain = |class| ChainId { scope: tenant(1), class };
+    RetentionClass::ALL.into_iter().flat_map(|class| signer().verifiers(&chain(class))).collect()
+}
+
+pub(crate) fn number(event: &Event, name: &str) -> u64 {
+    match event.details.get(name) {
+        Some(Detail::Integer(number)) => (*number).try_into().unwrap(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+pub(crate) fn text(event: &Event, name: &str) -> String {
+    match event.details.get(name) {
+        Some(Detail::Text(text)) => text.to_string(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+pub(crate) fn keys(version: u8) -> KeyRing {
+    KeyRing::new([(1, Secret::new([version; 32]))]).unwrap()
+}
+
+fn signer() -> CheckpointSigner {
+    CheckpointSigner::new(&keys(9), "audit.example.com").unwrap()
+}
+
+pub(crate) fn tenant(number: u8) -> Scope {
+    format!("0192f0c1-2345-7abc-8def-0000000000{number:02}").parse().unwrap()
+}
+
+pub(crate) fn standard(scope: Scope) -> ChainId {
+    ChainId { scope, class: RetentionClass::Standard }
+}
+
+/// Lets time pass whenever somebody waits for it, while `work` runs.
+async fn passing_time<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        match select(work, pin!(tokio::task::yield_now())).await {
+            Either::Left((value, _)) => return value,
+            Either::Right(((), rest)) => work = rest,
+        }
+        if clock.sleepers() > 0 {
+            clock.advance(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The trees of the stores, which no fuse concerns.
+#[derive(Debug)]
+struct Trees(Arc<Stores>);
+
+#[async_trait]
+impl stanchion_audit::TreeStore for Trees {
+    async fn grow(
+        &self,
+        system: SystemScope,
+        growth: &stanchion_audit::Growth,
+    ) -> Result<stanchion_audit::GrowOutcome, StoreError> {
+        self.0.ledger.grow(system, growth).await
+    }
+    async fn latest(
+        &self,
+        system: SystemScope,
+        chains: &[ChainId],
+    ) -> Result<Vec<Option<stanchion_audit::Checkpoint>>, StoreError> {
+        self.0.ledger.latest(system, chains).await
+    }
+    async fn checkpoints(&self, scope: Scope) -> Result<Vec<stanchion_audit::Checkpoint>, StoreError> {
+        self.0.ledger.checkpoints(scope).await
+    }
+    async fn tiles(
+        &self,
+        chain: ChainId,
+        ids: &[stanchion_audit::tree::TileId],
+    ) -> Result<Vec<Option<stanchion_audit::tree::Tile>>, StoreError> {
+        self.0.ledger.tiles(chain, ids).await
+    }
+    async fn uncovered(
+        &self,
+        system: SystemScope,
+        after: Option<ChainId>,
+        limit: usize,
+    ) -> Result<Vec<ChainId>, StoreError> {
+        self.0.ledger.uncovered(system, after, limit).await
+    }
+}

@@ -1,0 +1,243 @@
+//! Anchors pass their suite, and a witness written from C2SP's tlog-witness is spoken to as it wants to be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use sha2::{Digest as _, Sha256};
+use stanchion_audit::tree::verify_consistency;
+use stanchion_audit::{
+    Anchor, AnchorError, CheckpointSigner, Digest, MemoryObjectStore, Publication, WitnessKey,
+};
+use stanchion_core::{KeyRing, ManualClock, Secret, Timestamp};
+use stanchion_outbound::{FileAnchor, ObjectAnchor, WitnessAnchor};
+use tokio::net::TcpListener;
+
+async fn file() -> Arc<dyn Anchor> {
+    let path = tempfile::tempdir().unwrap().keep().join("anchors.jsonl");
+    Arc::new(FileAnchor::new(path))
+}
+
+async fn objects() -> Arc<dyn Anchor> {
+    let store = Arc::new(MemoryObjectStore::default());
+    let clock = Arc::new(ManualClock::default());
+    Arc::new(ObjectAnchor::new("objects", store, "anchors".parse().unwrap(), Some(7), clock))
+}
+
+stanchion_audit::anchor_conformance!(mod file_anchor, file());
+stanchion_audit::anchor_conformance!(mod object_anchor, objects());
+
+/// What a witness knows of a log.
+type Known = Arc<Mutex<HashMap<String, (u64, Digest)>>>;
+
+const NAME: &str = "witness.example.com/w1";
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+fn key_id() -> [u8; 4] {
+    let mut hasher = Sha256::new();
+    hasher.update(NAME);
+    hasher.update([b'\n', 4]);
+    hasher.update(key().verifying_key().as_bytes());
+    hasher.finalize()[..4].try_into().unwrap()
+}
+
+fn witness_key() -> WitnessKey {
+    let bytes = [&[4], key().verifying_key().as_bytes().as_slice()].concat();
+    format!("{NAME}+{:08x}+{}", u32::from_be_bytes(key_id()), BASE64.encode(bytes)).parse().unwrap()
+}
+
+/// Answers as tlog-witness says: 200 with a cosignature, 409 with the size it stands at, 422 for a proof that does not hold.
+fn answer(known: &Known, body: &str) -> (u16, String) {
+    let (head, note) = body.split_once("\n\n").unwrap();
+    let mut lines = head.lines();
+    let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+    let digest = |line: &str| Digest::from_bytes(BASE64.decode(line).unwrap().try_into().unwrap());
+    let proof: Vec<Digest> = lines.map(digest).collect();
+    let text = &note[..note.find("\n\n").unwrap() + 1];
+    let mut fields = text.lines();
+    let origin = fields.next().unwrap().to_owned();
+    let size: u64 = fields.next().unwrap().parse().unwrap();
+    let root = digest(fields.next().unwrap());
+    let mut known = known.lock().unwrap();
+    let (at, at_root) = known.get(&origin).copied().unwrap_or((0, Digest::ZERO));
+    if old > size {
+        return (400, String::new());
+    }
+    if old != at || (old == size && at_root != root) {
+        return (409, format!("{at}\n"));
+    }
+    if old > 0 && verify_consistency((at, &at_root), (size, &root), &proof).is_err() {
+        return (422, String::new());
+    }
+    known.insert(origin, (size, root));
+    let time = 1_772_366_400_u64;
+    let signature = key().sign(format!("cosignature/v1\ntime {time}\n{text}").as_bytes());
+    let bytes = [&key_id()[..], &time.to_be_bytes(), &signature.to_bytes()].concat();
+    (200, format!("\u{2014} {NAME} {}\n", BASE64.encode(bytes)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server that ends with the test's runtime")]
+async fn serve(known: Known, alter: fn(String) -> String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let known = Arc::clone(&known);
+            tokio::spawn(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let known = Arc::clone(&known);
+                    async move {
+                        assert_eq!(request.uri().path(), "/add-checkpoint");
+                        let body = request.into_body().collect().await.unwrap().to_bytes();
+                        let (status, text) = answer(&known, std::str::from_utf8(&body).unwrap());
+                        let response =
+                            Response::builder().status(status).body(Full::new(Bytes::from(alter(text))));
+                        Ok::<_, Infallible>(response.unwrap())
+                    }
+                });
+                drop(
+                    auto::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await,
+                );
+            });
+        }
+    });
+    address
+}
+
+fn anchor(address: SocketAddr, path: &Path) -> WitnessAnchor {
+    WitnessAnchor::new(&format!("http://{address}/"), witness_key(), FileAnchor::new(path)).unwrap()
+}
+
+/// A log of leaves that are all alike but the last, so that proofs are easily made: the tree of `size` leaves.
+fn root(leaves: &[Digest]) -> Digest {
+    match leaves {
+        [] => Digest::ZERO,
+        [one] => *one,
+        _ => {
+            let split = leaves.len().next_power_of_two() / 2;
+            node(&root(&leaves[..split]), &root(&leaves[split..]))
+        }
+    }
+}
+
+fn node(left: &Digest, right: &Digest) -> Digest {
+    let mut hasher = Sha256::new();
+    hasher.update([1]);
+    hasher.update(left.bytes());
+    hasher.update(right.bytes());
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+fn leaves(count: u8, seed: u8) -> Vec<Digest> {
+    (0..count).map(|number| Digest::from_bytes([number ^ seed; 32])).collect()
+}
+
+fn publication(from: u64, leaves: &[Digest], hashes: Vec<Digest>) -> Publication {
+    let keys = KeyRing::new([(1, Secret::new([7; 32]))]).unwrap();
+    let signer = CheckpointSigner::new(&keys, "audit.example.com").unwrap();
+    let chain = "platform/security".parse().unwrap();
+    let size = u64::try_from(leaves.len()).unwrap();
+    let checkpoint = signer.sign(chain, size, root(leaves), Timestamp::EPOCH);
+    Publication { origin: signer.origin(&chain), from, hashes, checkpoint }
+}
+
+#[tokio::test]
+async fn a_witness_signs_for_what_follows_and_its_signature_is_kept() {
+    let known = Known::default();
+    let address = serve(known, |text| text).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cosigned.jsonl");
+    let anchor = anchor(address, &path);
+    let all = leaves(4, 0);
+    let receipt = anchor.publish(&publication(0, &all[..2], Vec::new())).await.unwrap();
+    let (_, at) = witness_key().verify(receipt.note.as_str(), receipt.note.as_str()).unwrap();
+    assert_eq!(at.micros(), 1_772_366_400_000_000);
+    // It tells where it stands to whoever has forgotten.
+    match anchor.publish(&publication(0, &all, Vec::new())).await {
+        Err(AnchorError::Elsewhere { size: 2 }) => {}
+        other => panic!("{other:?}"),
+    }
+    let hashes = vec![root(&all[2..])];
+    let next = publication(2, &all, hashes);
+    let receipt = anchor.publish(&next).await.unwrap();
+    assert_eq!(anchor.latest(&next.origin).await.unwrap(), Some(receipt.note));
+    assert_eq!(FileAnchor::notes(&path, &next.origin).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_log_that_is_another_one_than_a_witness_has_seen_is_a_conflict() {
+    let known = Known::default();
+    let address = serve(known, |text| text).await;
+    let directory = tempfile::tempdir().unwrap();
+    let anchor = anchor(address, &directory.path().join("cosigned.jsonl"));
+    let (all, other) = (leaves(4, 0), leaves(8, 128));
+    anchor.publish(&publication(0, &all, Vec::new())).await.unwrap();
+    // It was cut off, or somebody else was first: whoever asks has to look again.
+    match anchor.publish(&publication(0, &all[..2], Vec::new())).await {
+        Err(AnchorError::Elsewhere { size: 4 }) => {}
+        found => panic!("{found:?}"),
+    }
+    let conflicts = [
+        // It has other entries, as many of them, or more.
+        publication(4, &other[..4], Vec::new()),
+        publication(4, &other, vec![root(&other[4..])]),
+    ];
+    for publication in conflicts {
+        match anchor.publish(&publication).await {
+            Err(AnchorError::Conflict { size: 4, .. }) => {}
+            found => panic!("{found:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cosignature_that_is_not_the_witness_is_not_believed() {
+    let address = serve(Known::default(), |text| text.replacen("example.com/w1", "example.com/w2", 1)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cosigned.jsonl");
+    let anchor = anchor(address, &path);
+    let first = publication(0, &leaves(2, 0), Vec::new());
+    assert!(matches!(anchor.publish(&first).await, Err(AnchorError::Failed(_))));
+    assert!(FileAnchor::notes(&path, &first.origin).unwrap().is_empty(), "nothing is kept");
+}
+
+#[tokio::test]
+async fn a_line_that_a_crash_cut_off_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let anchor = FileAnchor::new(&path);
+    let all = leaves(4, 0);
+    let (first, second) = (publication(0, &all[..2], Vec::new()), publication(2, &all, Vec::new()));
+    anchor.publish(&first).await.unwrap();
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{{\"origin\":\"aud")).unwrap();
+    assert_eq!(anchor.latest(&first.origin).await.unwrap(), Some(first.checkpoint.note.clone()));
+    anchor.publish(&second).await.unwrap();
+    assert_eq!(anchor.latest(&first.origin).await.unwrap(), Some(second.checkpoint.note.clone()));
+    assert_eq!(FileAnchor::notes(&path, &first.origin).unwrap().len(), 2);
+}
