@@ -19,7 +19,7 @@ pub struct Process {
     pub version: Text,
     /// What the names of the logs begin with.
     pub deployment: Text,
-    /// In whose name its events are numbered, as [`ProducerNumber`] has it. Replicas may share one: each run has numbers of its own.
+    /// In whose name its events are numbered, as [`ProducerNumber`](stanchion_core::ProducerNumber) has it. Replicas may share one: each run has numbers of its own.
     pub producer: Text,
 }
 

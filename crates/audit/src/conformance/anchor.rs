@@ -1,4 +1,4 @@
-//! The suite of [`Anchor`](crate::Anchor): `anchor_conformance!(mod memory_anchor, factory());`, where the factory is an expression
+//! The suite of [`Anchor`]: `anchor_conformance!(mod memory_anchor, factory());`, where the factory is an expression
 //! that returns a future of an `Arc<dyn Anchor>` that holds nothing.
 
 use std::sync::Arc;
