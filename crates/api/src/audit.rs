@@ -1,3 +1,4 @@
+pub(crate) mod across;
 pub(crate) mod actions;
 pub(crate) mod export;
 pub(crate) mod jobs;

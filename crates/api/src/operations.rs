@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<Operation> {
         audit::jobs::operations(),
         audit::proofs::operations(),
         audit::report::operations(),
+        audit::across::operations(),
         audit::protection::operations(),
         audit::retention::operations(),
         system::operations(),

@@ -67,6 +67,7 @@
 //! outbox ([`Ledger`] is a [`Deliver`](stanchion_replica::Deliver)).
 
 mod ack;
+mod across;
 mod actions;
 mod anchor;
 #[cfg(feature = "archive")]

@@ -428,14 +428,16 @@ async fn opened(
     Ok(page)
 }
 
-fn event(call: &Call, action: &'static str) -> Event {
+/// Begins the record of somebody who reads.
+pub(super) fn event(call: &Call, action: &'static str) -> Event {
     let mut event = call.author().event(&*call.api.state.ids, call.at, call.scope, action);
     event.category = Category::DataAccess;
     event.severity = Severity::Notice;
     event
 }
 
-async fn tell(call: &Call, event: Event) -> Result<(), Failure> {
+/// Records an event durably, before what it tells of is answered.
+pub(super) async fn tell(call: &Call, event: Event) -> Result<(), Failure> {
     let place = call.engines().audit.reserve(call.scope).map_err(full)?;
     place.append(Draft::Event(event)).await?;
     Ok(())

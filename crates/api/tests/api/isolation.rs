@@ -70,6 +70,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_quarantines"
         | "list_routes"
         | "list_audit_events"
+        | "list_audit_events_of_all"
         | "list_audit_actions"
         | "list_audit_exports"
         | "start_audit_export"

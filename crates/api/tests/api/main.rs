@@ -8,6 +8,7 @@
 
 mod access;
 mod audit;
+mod audit_across;
 mod documents;
 mod faults;
 mod idempotency;

@@ -37,6 +37,7 @@ const OWN: &[Line] = &[
     ("audit.hold_placed", Administration, "A legal hold was placed", Some("config_changed")),
     ("audit.id_reused", Security, "The id of an event was used for another one", Some("suspicious_activity")),
     ("audit.key_rotated", Security, "A key of the ledger took another's place", Some("config_changed")),
+    ("audit.queried_across", DataAccess, "Entries of all tenants were looked for", Some("data_read")),
     ("audit.retention_applied", Security, "Entries whose time is over were dropped", Some("data_deleted")),
     ("audit.searched", DataAccess, "Protected values were searched for", Some("data_read")),
     ("audit.started", Security, "A process began to write to the ledger", None),

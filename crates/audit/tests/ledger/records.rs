@@ -11,6 +11,7 @@ use stanchion_audit::{
 };
 use stanchion_core::{
     Actor, Category, Detail, Event, EventSink as _, KeyRing, Outcome, PageRequest, Scope, Secret, Severity,
+    SystemScope,
 };
 use stanchion_replica::Deliver as _;
 
@@ -146,6 +147,44 @@ async fn pages_go_newest_first_through_everything_once() {
         assert_eq!((whole.items.len(), whole.next), (23, None));
         let bad = PageRequest::first(5).after("yesterday");
         assert!(matches!(ledger.query(tenant(1), &Query::default(), &bad).await, Err(Error::InvalidPageKey)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_across_scopes_go_through_everything_once() {
+    let setup = Setup::new();
+    let (ledger, sequencer) = setup.ledger(CONFIG);
+    beside(sequencer, async {
+        let scopes = [Scope::Platform, tenant(1), tenant(2), tenant(3)];
+        let mut expected = Vec::new();
+        for (count, scope) in [3_usize, 0, 4, 5].into_iter().zip(scopes) {
+            let mut own = Vec::new();
+            for index in 0..count {
+                let category = Category::ALL[index % Category::ALL.len()];
+                let event = Event { category, ..setup.event(scope) };
+                own.insert(0, event.id);
+                ledger.append(scope, Draft::Event(event)).await.unwrap();
+                setup.clock.advance(Duration::from_millis(1));
+            }
+            expected.extend(own);
+        }
+        let system = SystemScope::new("test");
+        for limit in [1, 2, 3, 4, 5, 12, 100] {
+            let (mut found, mut request) = (Vec::new(), PageRequest::first(limit));
+            loop {
+                let page = ledger.query_across(system, &Query::default(), &request).await.unwrap();
+                assert!(page.items.len() <= limit);
+                found.extend(page.items.iter().map(|entry| entry.event.id));
+                let Some(next) = page.next else { break };
+                request = request.after(next);
+            }
+            assert_eq!(found, expected, "by {limit}");
+        }
+        for bad in ["yesterday", "platform", "platform/x", "/"] {
+            let bad = ledger.query_across(system, &Query::default(), &PageRequest::first(5).after(bad)).await;
+            assert!(matches!(bad, Err(Error::InvalidPageKey)));
+        }
     })
     .await;
 }

@@ -397,7 +397,13 @@ impl From<Audit> for Plan {
     fn from(command: Audit) -> Self {
         let path = |last| [Segment::Fixed("audit"), Segment::Fixed(last)];
         match command {
-            Audit::Query { wanted, proofs, unseal, listed, mut scoped } => {
+            Audit::Query { wanted, all_tenants: true, listed, scoped, .. } => Request::new(
+                Method::GET,
+                path("events/all"),
+            )
+            .wanting(wanted)
+            .listed(platform(scoped.session), listed.limit, View::Table(view::ENTRIES)),
+            Audit::Query { wanted, proofs, unseal, listed, mut scoped, .. } => {
                 if proofs {
                     scoped.session.output = Output::Json;
                 }

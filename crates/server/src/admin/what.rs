@@ -292,6 +292,9 @@ pub(crate) enum Audit {
         /// Open protected values, which is recorded; see --output json
         #[arg(long, conflicts_with = "proofs")]
         unseal: bool,
+        /// Of all tenants and the platform, one after the other; each look is recorded
+        #[arg(long, conflicts_with_all = ["tenant", "proofs", "unseal"])]
+        all_tenants: bool,
         #[command(flatten)]
         listed: Listed,
         #[command(flatten)]
