@@ -264,6 +264,7 @@ impl RetentionConfig {
         }
     }
 
+    #[cfg(feature = "archive")]
     pub(crate) const fn interval(&self) -> Duration {
         Duration::from_secs(self.interval_seconds as u64)
     }

@@ -138,7 +138,13 @@ macro_rules! follow {
     };
 }
 
-#[cfg(any(feature = "identity", feature = "ratelimit", feature = "rbac", feature = "tenancy"))]
+#[cfg(any(
+    feature = "audit",
+    feature = "identity",
+    feature = "ratelimit",
+    feature = "rbac",
+    feature = "tenancy"
+))]
 pub(crate) use follow;
 
 fn entry(row: &PgRow) -> Result<FeedEntry, Error> {

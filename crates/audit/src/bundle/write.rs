@@ -108,6 +108,7 @@ pub(crate) fn line_of(row: &Row) -> Vec<u8> {
     line
 }
 
+#[cfg(feature = "archive")]
 #[expect(clippy::expect_used, reason = "the names of a line's fields are texts, and memory takes every byte")]
 fn write_line(line: &Line, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, line).expect("a line has a JSON form");
