@@ -63,6 +63,8 @@ suite! { $
         an_id_is_known_in_its_own_scope_only
         scopes_are_kept_apart
         an_exclusive_writer_shuts_out_those_before
+        an_exclusive_writer_shuts_nobody_out_of_other_shards
+        the_number_of_shards_is_settled_by_the_first
         shared_writers_do_not_shut_out
         queries_answer_what_matches
         queries_return_newest_first_in_stable_pages

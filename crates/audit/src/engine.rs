@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
@@ -20,8 +20,8 @@ use crate::prover::Covered;
 use crate::verify::ChainVerifier;
 use crate::{
     Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Projector, Protection, Prover, Query, Receipt, Row, SearchRow, Sequencer, Signer,
-    TreeStore, Verdict, Verification,
+    LedgerStore, Place, Projector, Protection, Prover, Query, Receipt, Row, SearchRow, Sequencer, Shard,
+    Signer, TreeStore, Verdict, Verification,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -40,7 +40,10 @@ pub(crate) struct Shared {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) config: Config,
-    pub(crate) queue: Arc<Queue<Item>>,
+    /// The queue of each shard.
+    pub(crate) queues: Vec<Arc<Queue<Item>>>,
+    /// How many sequencers have not ended.
+    pub(crate) sequencers: AtomicUsize,
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
@@ -216,7 +219,9 @@ impl Ledger {
         config: Config,
     ) -> (Self, Sequencer) {
         let signer = Arc::new(Signer::new(&keys));
-        let queue = Arc::new(Queue::new(config.queue()));
+        let shards: Vec<Shard> = Shard::all(config.shards).collect();
+        let queues: Vec<_> = shards.iter().map(|_| Arc::new(Queue::new(config.queue()))).collect();
+        let sequencers = AtomicUsize::new(shards.len());
         let counters = Counters::default();
         let (moved, unprojected) = (Moved::default(), Moved::default());
         let (numbers, lags) = (OnceLock::new(), Mutex::default());
@@ -227,7 +232,8 @@ impl Ledger {
             timer,
             ids,
             config,
-            queue,
+            queues,
+            sequencers,
             counters,
             moved,
             protection: OnceLock::new(),
@@ -235,7 +241,7 @@ impl Ledger {
             lags,
             unprojected,
         });
-        (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
+        (Self { shared: Arc::clone(&shared) }, Sequencer::new(&shared))
     }
 
     /// Has trees grown over the chains: returns what proves entries by them, and what grows and signs them, a future that you run.
@@ -288,9 +294,11 @@ impl Ledger {
             }
             late => (late, self.shared.next_number(scope)),
         };
+        let shard = self.shared.shard(scope, &draft);
         let queued = self.shared.work(draft).map_err(Refused::Invalid).and_then(|work| {
             let item = Item { work, number: number.clone(), reply: None };
-            self.shared.queue.try_push(scope, item).map_err(|full| full.reason.into())
+            let queue = self.shared.queue(shard).ok_or(Refused::Closed)?;
+            queue.try_push(scope, item).map_err(|full| full.reason.into())
         });
         if queued.is_err() {
             self.shared.leave(number);
@@ -310,9 +318,11 @@ impl Ledger {
     pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();
+        let shard = self.shared.shard(scope, &draft);
         let work = self.shared.work(draft).inspect_err(|_| count(&counters.refused, 1))?;
         let item = Item { work, number: None, reply: Some(reply) };
-        if self.shared.queue.push(scope, item).await.is_err() {
+        let queue = self.shared.queue(shard).ok_or(Error::Closed)?;
+        if queue.push(scope, item).await.is_err() {
             count(&counters.refused, 1);
             return Err(Error::Closed);
         }
@@ -326,7 +336,8 @@ impl Ledger {
     /// # Errors
     /// [`Refused`] when there is no room or the ledger is closed.
     pub fn reserve(&self, scope: Scope) -> Result<Reserved, Refused> {
-        match self.shared.queue.reserve(scope) {
+        let queue = self.shared.queue(Shard::of(scope, self.shared.config.shards)).ok_or(Refused::Closed)?;
+        match queue.reserve(scope) {
             Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), scope, place }),
             Err(reason) => {
                 count(&self.shared.counters.refused, 1);
@@ -337,7 +348,7 @@ impl Ledger {
 
     /// Refuses new events from now on. The sequencer commits what waits, and ends.
     pub fn close(&self) {
-        self.shared.queue.close();
+        self.shared.queues.iter().for_each(|queue| queue.close());
     }
 
     /// Returns the entries of a scope that a query asks for, newest first by the time of recording.
@@ -474,12 +485,23 @@ impl Ledger {
             anchor_lag_seconds: self.shared.lags().iter().map(|lag| read(lag)).max().unwrap_or(0),
             projected: read(&counters.projected),
             unprojected: read(&counters.unprojected),
-            queued: self.shared.queue.len(),
+            queued: self.shared.queues.iter().map(|queue| queue.len()).sum(),
         }
     }
 }
 
 impl Shared {
+    /// Returns the shard that a draft's event is committed in. An event that turns out to be of another scope than whose share it takes is
+    /// committed by that one's: heads keep it right.
+    fn shard(&self, scope: Scope, draft: &Draft) -> Shard {
+        let scope = if let Draft::Event(event) = draft { event.scope } else { scope };
+        Shard::of(scope, self.config.shards)
+    }
+
+    fn queue(&self, shard: Shard) -> Option<&Arc<Queue<Item>>> {
+        self.queues.get(usize::from(shard.index()))
+    }
+
     /// Takes the number of an event that is made, unless it has one.
     fn number(&self, event: &Event) -> Option<ProducerNumber> {
         if event.producer.is_some() { None } else { self.numbers.get()?.take(event.scope) }

@@ -161,7 +161,7 @@ pub use retention::{Floor, InvalidRetention, RetentionConfig, Standard, TenantRe
 pub use rotation::verify_key_change;
 pub use search::{Facet, Projected, SearchPage, SearchRow, term, words, words_of};
 pub use sequencer::Sequencer;
-pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Shard, Writers};
 pub use tail::{Cursor, Tailed};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};
 pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};

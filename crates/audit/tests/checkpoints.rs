@@ -56,8 +56,8 @@ impl Altered {
 
 #[async_trait]
 impl LedgerStore for Altered {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.inner.open(system, writers).await
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
+        self.inner.open(system, shard, writers).await
     }
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
         self.inner.heads(system, chains).await

@@ -16,7 +16,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
-    Place, Projected, Query, Row, Seal, SearchPage, Writers,
+    Place, Projected, Query, Row, Seal, SearchPage, Shard, Writers,
 };
 use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
@@ -43,8 +43,10 @@ pub struct PgLedgerStore {
 /// How often a batch is offered again that met another one with an id of its own.
 const ATTEMPTS: u32 = 4;
 
+const SETTLE: &str = "UPDATE stanchion.audit_shards SET count = coalesce(count, $1) RETURNING count";
+
 const OPEN: &str = "UPDATE stanchion.audit_writer SET fence = fence + 1, \
-                    least = CASE WHEN $1 THEN fence + 1 ELSE least END RETURNING fence";
+                    least = CASE WHEN $1 THEN fence + 1 ELSE least END WHERE shard = $2 RETURNING fence";
 
 const HEADS: &str = "
 SELECT h.seq, h.link, h.recorded_at
@@ -210,19 +212,35 @@ fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
+/// A shard's number, or how many there are: at most 64.
+fn shard_number(number: u16) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
+}
+
 fn most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
 impl LedgerStore for PgLedgerStore {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
         let write = async {
             let mut tx = SystemTx::begin(&self.database, system).await?;
+            let settle = sqlx::query_scalar(SETTLE).bind(shard_number(shard.count()));
+            let count: i16 = settle.fetch_one(tx.connection()?).await?;
+            if count != shard_number(shard.count()) {
+                tx.rollback().await?;
+                return Err(Error::Unsupported(
+                    "the ledger was begun with another number of shards: set `shards` to that in `stanchion.audit_shards`",
+                ));
+            }
             let query = sqlx::query_scalar(OPEN).bind(writers == Writers::Exclusive);
+            let query = query.bind(shard_number(shard.index()));
             let fence: i64 = query.fetch_one(tx.connection()?).await?;
             tx.commit().await?;
-            u64::try_from(fence).map(Fence::from_number).map_err(|error| Error::corrupt("fence", error))
+            u64::try_from(fence)
+                .map(|number| Fence::of(shard, number))
+                .map_err(|error| Error::corrupt("fence", error))
         };
         self.database.run("open", write).await
     }

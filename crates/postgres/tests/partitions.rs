@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 use stanchion_audit::{
     AppendOutcome, ChainId, Content, CutOutcome, Head, LedgerStore as _, Query, RetentionClass, Row, Sealer,
-    Signer, Verdict, Writers, verify_chain,
+    Shard, Signer, Verdict, Writers, verify_chain,
 };
 use stanchion_core::{
     Actor, Category, Clock as _, Event, IdGen as _, KeyRing, Scope, Secret, SeededRandom, SystemClock,
@@ -43,7 +43,7 @@ fn content(scope: Scope, at: Timestamp) -> (ChainId, Arc<Content>) {
 
 /// Writes so many entries of each scope at an instant.
 async fn write(store: &PgLedgerStore, scopes: &[Scope], count: usize, at: Timestamp) -> Vec<Row> {
-    let fence = store.open(SYSTEM, Writers::Shared).await.unwrap();
+    let fence = store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.unwrap();
     let chains: Vec<ChainId> = scopes.iter().map(|scope| chain(*scope)).collect();
     let mut sealer = Sealer::new(Arc::new(Signer::new(&keys())));
     for (chain, head) in chains.iter().zip(store.heads(SYSTEM, &chains).await.unwrap()) {

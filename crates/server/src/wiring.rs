@@ -358,11 +358,13 @@ impl Platform {
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
         let Work { sequencer, checkpointer, projector, recorder, followers } = work;
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
-        workers.spawn(worker::SEQUENCER, async move {
-            if let Err(error) = sequencer.run().await {
-                tracing::error!(%error, "the audit ledger was taken by another writer");
-            }
-        });
+        for sequencer in sequencer.split() {
+            workers.spawn(worker::SEQUENCER, async move {
+                if let Err(error) = sequencer.run().await {
+                    tracing::error!(%error, "a shard of the audit ledger takes no more: another writer has it, or the shards are others");
+                }
+            });
+        }
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
         let projector = projector.on_failure(|error| complain("the audit search is behind", error));

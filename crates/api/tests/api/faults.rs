@@ -81,8 +81,8 @@ pub(crate) struct TamperedLedger {
 
 #[async_trait]
 impl LedgerStore for TamperedLedger {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.inner.open(system, writers).await
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
+        self.inner.open(system, shard, writers).await
     }
 
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {

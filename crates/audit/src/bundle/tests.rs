@@ -11,8 +11,8 @@ use super::*;
 use crate::tree::Edge;
 use crate::{
     ChainId, Checkpoint, CheckpointConfig, CheckpointSigner, Config, Content, Digest, Growth, Ledger,
-    LedgerStore, MemoryLedgerStore, NoteError, Prover, Query, RetentionClass, Sealer, Signer, TreeStore,
-    VerifierKey, Writers,
+    LedgerStore, MemoryLedgerStore, NoteError, Prover, Query, RetentionClass, Sealer, Shard, Signer,
+    TreeStore, VerifierKey, Writers,
 };
 
 const SYSTEM: SystemScope = SystemScope::new("test");
@@ -74,7 +74,7 @@ impl World {
             .collect();
         let head = self.store.heads(SYSTEM, &[chain]).await.unwrap()[0];
         self.sealer.set_head(chain, head);
-        let fence = self.store.open(SYSTEM, Writers::Shared).await.unwrap();
+        let fence = self.store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.unwrap();
         let batch = self.sealer.seal(fence, NOON, contents.iter().map(|(chain, content)| (*chain, content)));
         self.store.append(SYSTEM, &batch).await.unwrap();
     }

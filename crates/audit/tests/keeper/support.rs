@@ -69,8 +69,8 @@ pub(crate) struct Stores {
 
 #[async_trait]
 impl LedgerStore for Stores {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.ledger.open(system, writers).await
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
+        self.ledger.open(system, shard, writers).await
     }
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
         self.ledger.heads(system, chains).await

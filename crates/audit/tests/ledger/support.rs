@@ -139,8 +139,8 @@ impl Faults {
 
 #[async_trait]
 impl LedgerStore for Faults {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.inner.open(system, writers).await
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
+        self.inner.open(system, shard, writers).await
     }
 
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
@@ -241,8 +241,8 @@ impl Restored {
 
 #[async_trait]
 impl LedgerStore for Restored {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.current().open(system, writers).await
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
+        self.current().open(system, shard, writers).await
     }
 
     async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {

@@ -8,18 +8,18 @@ use stanchion_audit::{AppendBatch, ChainId, Head, HeadMove};
 use stanchion_core::Timestamp;
 use uuid::Uuid;
 
-use super::number;
 use super::pack::Run;
 use super::row::class_number;
+use super::{number, shard_number};
 use crate::Error;
 use crate::records::instant;
 use crate::transaction::scope_id;
 
 const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+                    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const WRITE: &str = "SELECT stanchion.audit_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
 
@@ -202,6 +202,7 @@ impl<'a> Columns<'a> {
         rows: &'q Rows<'_>,
     ) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(call)
+            .bind(shard_number(self.batch.fence().shard()))
             .bind(number(self.batch.fence().number()))
             .bind(&moves.scope_id)
             .bind(&moves.class)

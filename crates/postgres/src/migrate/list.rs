@@ -20,7 +20,8 @@ migrations! {
     "audit" / 4 "partition_ledger";
     "audit" / 5 "protect_values";
     "audit" / 6 "create_holds";
-    "audit" / 7 "pack_entries";
+    "audit" / 7 "shard_writers";
+    "audit" / 8 "pack_entries";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";

@@ -219,7 +219,7 @@ $$;
 -- it takes them for small, costs as much as there are chains, and as many dead heads as the last vacuum left. What it must not use is
 -- priced so high that a plan without choice would be compiled, for more than it takes to run.
 CREATE FUNCTION stanchion.audit_write(
-    writer bigint,
+    of_shard smallint, writer bigint,
     moves_scope uuid[], moves_class smallint[], from_seq bigint[], from_link bytea[],
     to_seq bigint[], to_link bytea[], to_recorded_at timestamptz[],
     spans_scope uuid[], spans_class smallint[], spans_part integer[], spans_seq bigint[],
@@ -234,7 +234,7 @@ DECLARE
     moved bigint;
 BEGIN
     -- A writer that takes the ledger for itself waits for this one, and this one sees it if it came first.
-    IF (SELECT writer < least FROM stanchion.audit_writer FOR SHARE) THEN RETURN false; END IF;
+    IF (SELECT writer < least FROM stanchion.audit_writer WHERE shard = of_shard FOR SHARE) THEN RETURN false; END IF;
 
     IF 0 = ANY (from_seq) THEN
         INSERT INTO stanchion.audit_head (scope_id, class)
@@ -273,7 +273,7 @@ GRANT EXECUTE ON FUNCTION stanchion.audit_write TO stanchion_system;
 -- Writes a batch, or tells in rows why not: `fenced`; `moved`, with the chain and where it stands; `known`, with the place of the
 -- entry in the batch and the entry that has its id. The caller commits only if there is no row.
 CREATE FUNCTION stanchion.audit_append(
-    writer bigint,
+    of_shard smallint, writer bigint,
     moves_scope uuid[], moves_class smallint[], from_seq bigint[], from_link bytea[],
     to_seq bigint[], to_link bytea[], to_recorded_at timestamptz[],
     spans_scope uuid[], spans_class smallint[], spans_part integer[], spans_seq bigint[],
@@ -286,7 +286,7 @@ SET plan_cache_mode = force_generic_plan SET enable_hashjoin = off SET enable_me
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF (SELECT writer < least FROM stanchion.audit_writer FOR SHARE) THEN
+    IF (SELECT writer < least FROM stanchion.audit_writer WHERE shard = of_shard FOR SHARE) THEN
         RETURN QUERY SELECT 'fenced', NULL::integer, NULL::uuid, NULL::smallint, NULL::bigint, NULL::bytea, NULL::timestamptz;
         RETURN;
     END IF;
@@ -321,7 +321,7 @@ BEGIN
     IF FOUND THEN RETURN; END IF;
 
     IF NOT stanchion.audit_write(
-        writer, moves_scope, moves_class, from_seq, from_link, to_seq, to_link, to_recorded_at,
+        of_shard, writer, moves_scope, moves_class, from_seq, from_link, to_seq, to_link, to_recorded_at,
         spans_scope, spans_class, spans_part, spans_seq,
         ids_scope, ids_event, ids_seq, ids_class,
         scope_ids, classes, parts, seqs, recorded_ats, key_epochs, event_ids, leaves, links, macs, canonicals, mores)
