@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore,
-    Place, Query, Row, Seal, Writers,
+    Place, Query, Row, Seal, Shard, Writers,
 };
 use stanchion_core::{
     Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
