@@ -13,8 +13,8 @@ use stanchion_audit::tree::{Tile, TileId, verify_consistency};
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Checkpoint, CheckpointConfig, CheckpointSigner, Checkpointer,
     Config, CutOutcome, Digest, Draft, Error, Fence, GrowOutcome, Growth, Head, Ledger, LedgerStore,
-    MemoryLedgerStore, NoteError, Place, Prover, Query, RetentionClass, Row, Seal, TreeHead, TreeStore,
-    Unproven, Writers, verify_proof,
+    MemoryLedgerStore, NoteError, Place, Prover, Query, RetentionClass, Row, Seal, Shard, TreeHead,
+    TreeStore, Unproven, Writers, verify_proof,
 };
 use stanchion_core::{
     Actor, Category, Clock as _, Detail, Details, Event, EventId, IdGen as _, KeyRing, ManualClock,

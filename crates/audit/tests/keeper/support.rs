@@ -12,7 +12,7 @@ use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CheckpointConfig, CheckpointSigner, Config, CutOutcome,
     Draft, Fence, Head, Hold, HoldStore, Keeper, Ledger, LedgerStore, MemoryHoldStore, MemoryLedgerStore,
     MemoryObjectStore, ObjectName, ObjectStore, Place, Prover, PutOutcome, Query, RetentionClass,
-    RetentionConfig, Row, Seal, VerifierKey, Writers,
+    RetentionConfig, Row, Seal, Shard, VerifierKey, Writers,
 };
 use stanchion_core::{
     Actor, Category, Clock as _, Detail, Event, EventId, IdGen as _, KeyRing, ManualClock, PageRequest,

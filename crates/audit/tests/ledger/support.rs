@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, Config, CutOutcome, Draft, Error, Fence, Head, Ledger,
-    LedgerStore, MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
+    LedgerStore, MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Shard, Writers,
 };
 use stanchion_core::{
     Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
@@ -28,6 +28,7 @@ pub(crate) const CONFIG: Config = Config {
     retry_max_ms: 1_000,
     commit_timeout_ms: 1_000,
     writers: Writers::Shared,
+    shards: 1,
 };
 
 pub(crate) fn keys() -> KeyRing {
