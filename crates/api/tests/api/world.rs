@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use stanchion_api::{ApiState, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, router};
+use stanchion_audit::conformance::Intercepted;
 use stanchion_audit::{self as audit, Ledger, MemoryLedgerStore};
 use stanchion_billing_metering::{
     self as metering, Aggregation, Catalog, Currency, MemoryUsageStore, Meter, Price, RateCard,
@@ -27,7 +28,7 @@ use stanchion_tenancy::{self as tenancy, MemoryTenantStore};
 use stanchion_tower::{ClientAddress, PeerAddress};
 use tower::ServiceExt as _;
 
-use crate::faults::{FaultyTenants, TamperedLedger};
+use crate::faults::{FaultyTenants, Tampering};
 
 pub(crate) const NOW: &str = "2026-11-22T12:00:00Z";
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -106,7 +107,7 @@ impl World {
         let ratelimit = ratelimit::Engine::new(rules, counters, now(), id(), ratelimit::Config::default());
         let tampered = Arc::new(AtomicBool::new(false));
         let trees = Arc::new(MemoryLedgerStore::new(10_000));
-        let ledger = TamperedLedger { inner: Arc::clone(&trees), tampered: Arc::clone(&tampered) };
+        let ledger = Intercepted::new(trees.clone(), Tampering(Arc::clone(&tampered)));
         let ledger = Arc::new(ledger);
         let config = audit::Config { linger_ms: 0, ..audit::Config::default() };
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);

@@ -291,7 +291,7 @@ async fn entries_dropped_while_they_are_verified_are_no_break() {
     let contents: Vec<_> =
         (0..5).map(|_| Arc::new(Content::new(setup.event(tenant(1))).unwrap().1)).collect();
     let batch = sealer.seal(Fence::from_number(9), NOON, contents.iter().map(|content| (chain.id, content)));
-    *store.before_read.lock().unwrap() = Some(batch);
+    *store.by.before_read.lock().unwrap() = Some(batch);
     let verified = ledger.verify(tenant(1)).await.unwrap();
     assert!(
         matches!(
