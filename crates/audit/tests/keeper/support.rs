@@ -156,22 +156,46 @@ impl World {
         value
     }
 
+    /// Runs a ledger whose entries no checkpoint covers, while `body` runs.
+    pub(crate) async fn run_uncovered<T>(&self, body: impl AsyncFnOnce(&Ledger, &Prover) -> T) -> T {
+        let (clock, ids) = (self.clock.clone(), self.ids.clone());
+        let config = Config { linger_ms: 0, ..Config::default() };
+        let trees = self.stores.ledger.clone();
+        let (ledger, sequencer) = Ledger::new(trees.clone(), keys(1), clock.clone(), clock, ids, config);
+        let (prover, _checkpointer) = ledger.checkpoints(trees, signer(), CheckpointConfig::default());
+        let body = async {
+            let value = body(&ledger, &prover).await;
+            ledger.close();
+            value
+        };
+        let (value, run) = passing_time(&self.clock, join(body, sequencer.run())).await;
+        run.unwrap();
+        value
+    }
+
     /// Appends entries of class `standard`, and waits until all are covered.
     pub(crate) async fn append(&self, ledger: &Ledger, prover: &Prover, scope: Scope, count: usize) {
-        let mut last = 0;
+        self.record(ledger, scope, count, Category::Access).await;
+        self.covered(prover, standard(scope)).await;
+    }
+
+    /// Appends entries of a category, and waits until all are committed.
+    pub(crate) async fn record(&self, ledger: &Ledger, scope: Scope, count: usize, category: Category) {
+        let chain = ChainId { scope, class: RetentionClass::of(category) };
+        let head = async || {
+            let chains = self.stores.ledger.chains(scope).await.unwrap();
+            chains.into_iter().find(|kept| kept.id == chain).map_or(0, |kept| kept.head.seq)
+        };
+        let until = head().await + u64::try_from(count).unwrap();
         for _ in 0..count {
             let now = self.clock.now();
             let id = self.ids.event_id(now);
-            let event = Event::new(id, now, scope, Actor::Anonymous, "thing.done", Category::Access);
-            ledger.submit(scope, Draft::Event(event.with_detail("said", "☃"))).unwrap();
+            let event = Event::new(id, now, scope, Actor::Anonymous, "thing.done", category);
+            ledger.submit(scope, Draft::Event(event.with_detail("said", "\u{2603}"))).unwrap();
         }
-        while last < count {
-            let query = Query { since: Some(self.clock.now().minus(DAY)), ..Query::default() };
-            let query = Query { action: Some("thing.done".into()), ..query };
-            last = ledger.query(scope, &query, &PageRequest::first(1_000)).await.unwrap().items.len();
+        while head().await < until {
             tokio::task::yield_now().await;
         }
-        self.covered(prover, standard(scope)).await;
     }
 
     pub(crate) async fn covered(&self, prover: &Prover, chain: ChainId) {
