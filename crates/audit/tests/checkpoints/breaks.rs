@@ -63,3 +63,22 @@ async fn what_was_signed_for_and_is_gone_or_altered_is_noticed_at_the_next_start
             .await;
     }
 }
+
+#[tokio::test]
+async fn a_broken_chain_is_told_once_however_often_something_is_added_to_it() {
+    let setup = Setup::new();
+    setup.altered.set(Alteration::Leaf(7));
+    setup
+        .run(async |ledger, prover| {
+            for _ in 0..3 {
+                setup.append(ledger, tenant(1), 10).await;
+                // A chain that comes after it in a round, so that this is over.
+                setup.append(ledger, tenant(2), 1).await;
+                let size = ledger.get(tenant(2), setup.append(ledger, tenant(2), 1).await[0]).await;
+                covered(prover, standard(tenant(2)), size.unwrap().unwrap().seq).await;
+            }
+            let found = setup.records(ledger, tenant(1), "audit.chain_broken").await;
+            assert_eq!((found.len(), ledger.stats().broken_chains), (1, 1));
+        })
+        .await;
+}

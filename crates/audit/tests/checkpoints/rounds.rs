@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::join;
 use stanchion_audit::tree::verify_consistency;
-use stanchion_audit::{ChainId, CheckpointConfig, Checkpointer, Config, Ledger, Prover, RetentionClass};
+use stanchion_audit::{
+    ChainId, CheckpointConfig, Checkpointer, Config, Draft, Ledger, Prover, RetentionClass,
+};
 use stanchion_core::{Clock as _, Detail, Scope};
 
 use crate::support::{Setup, covered, keys, signer, standard, tenant, text};
@@ -136,6 +138,64 @@ async fn the_platform_records_the_checkpoints_of_tenants_and_that_there_were_non
             assert!((300_000_000..302_000_000).contains(&waited), "{waited}");
             let platform = ChainId { scope: Scope::Platform, class: RetentionClass::Security };
             covered(prover, platform, 2).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn whoever_was_not_first_covers_the_rest_within_the_round() {
+    let setup = Setup::new();
+    setup
+        .run(async |ledger, prover| {
+            setup.append(ledger, tenant(2), 1).await;
+            covered(prover, standard(tenant(2)), 1).await;
+            setup.altered.moved.store(3, Ordering::SeqCst);
+            let began = setup.clock.now();
+            setup.append(ledger, tenant(1), 10).await;
+            covered(prover, standard(tenant(1)), 10).await;
+            assert_eq!(setup.altered.moved.load(Ordering::SeqCst), 0, "it was not first three times");
+            let took = setup.clock.now().since(began).as_millis();
+            assert!(took < 1_500, "covered after {took} ms, which is the next round's");
+        })
+        .await;
+}
+
+/// Fills the queue to the last place of the platform, as a flood does.
+fn flood(setup: &Setup, ledger: &Ledger) {
+    loop {
+        let event = setup.event(Scope::Platform);
+        if ledger.submit(Scope::Platform, Draft::Event(event)).is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn checkpoints_that_found_no_room_are_recorded_when_there_is_some() {
+    let setup = Setup::new();
+    setup
+        .run(async |ledger, prover| {
+            setup.append(ledger, tenant(1), 5).await;
+            covered(prover, standard(tenant(1)), 5).await;
+            let began = setup.clock.now();
+            // While the store stands still, nothing makes room; a checkpoint is told after ten seconds at the latest.
+            setup.altered.stands.store(true, Ordering::SeqCst);
+            while setup.clock.now().since(began).as_secs() < 20 {
+                flood(&setup, ledger);
+                tokio::task::yield_now().await;
+            }
+            setup.altered.stands.store(false, Ordering::SeqCst);
+            let told = loop {
+                let found = setup.records(ledger, Scope::Platform, "audit.checkpointed").await;
+                if !found.is_empty() {
+                    break found;
+                }
+                tokio::task::yield_now().await;
+            };
+            let Some(Detail::List(checkpoints)) = told[0].details.get("checkpoints") else {
+                panic!("{told:?}")
+            };
+            assert_eq!(checkpoints.len(), 1, "{told:?}");
         })
         .await;
 }

@@ -1,11 +1,11 @@
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::{Either, join, select};
-use stanchion_audit::conformance::{Answer, Intercept, Intercepted};
+use stanchion_audit::conformance::{Answer, Call, Intercept, Intercepted, Pending};
 use stanchion_audit::tree::{Tile, TileId};
 use stanchion_audit::{
     ChainId, Checkpoint, CheckpointConfig, CheckpointSigner, Config, Digest, Draft, GrowOutcome, Growth,
@@ -24,6 +24,10 @@ pub(crate) struct Altered {
     alter: Mutex<Option<Alteration>>,
     /// The next growth of a tree is written, and nobody knows.
     pub(crate) fails: AtomicBool,
+    /// Appends wait.
+    pub(crate) stands: AtomicBool,
+    /// Another process is first to grow trees so often.
+    pub(crate) moved: AtomicUsize,
     /// The next growth of a tree is refused.
     pub(crate) refuses: AtomicBool,
 }
@@ -50,7 +54,15 @@ impl Altered {
     }
 }
 
+#[async_trait]
 impl Intercept for Altered {
+    async fn around(&self, call: Call<'_>, pending: Pending<'_>) -> Result<(), StoreError> {
+        while matches!(call, Call::Append(_)) && self.stands.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        pending.await
+    }
+
     fn alter(&self, answer: Answer<'_>) {
         let Answer::Seals(seals) = answer else { return };
         match self.now() {
@@ -73,6 +85,10 @@ struct Trees {
 #[async_trait]
 impl TreeStore for Trees {
     async fn grow(&self, system: SystemScope, growth: &Growth) -> Result<GrowOutcome, StoreError> {
+        let less = |left: usize| left.checked_sub(1);
+        if self.by.moved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Ok(GrowOutcome::Moved);
+        }
         if self.by.refuses.swap(false, Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "altered", "grow"));
         }
@@ -149,13 +165,17 @@ impl Setup {
         value
     }
 
+    pub(crate) fn event(&self, scope: Scope) -> Event {
+        let id = self.ids.event_id(NOON);
+        Event::new(id, NOON, scope, Actor::Anonymous, "thing.done", Category::Access)
+    }
+
     pub(crate) async fn append(&self, ledger: &Ledger, scope: Scope, count: usize) -> Vec<EventId> {
         let mut ids = Vec::new();
         for _ in 0..count {
-            let id = self.ids.event_id(NOON);
-            let event = Event::new(id, NOON, scope, Actor::Anonymous, "thing.done", Category::Access);
+            let event = self.event(scope);
+            ids.push(event.id);
             ledger.submit(scope, Draft::Event(event)).unwrap();
-            ids.push(id);
         }
         let committed = async |id| ledger.get(scope, id).await.unwrap().is_some();
         while !committed(ids[count - 1]).await {

@@ -147,3 +147,89 @@ fn a_gap_is_explained_as_far_as_that_can_be_told() {
     assert_eq!(all.len(), 2);
     assert!(all[0].is_suspect() && all[1].reported);
 }
+
+type Gap = (u64, u64, GapCause);
+
+/// The state and the gaps of the only run, at a second.
+fn reported(numbers: ProducerNumbers, runs: &Runs, now: i64) -> (RunState, u64, Vec<Gap>) {
+    let [run] = numbers.report(runs, at(now)).try_into().unwrap();
+    (run.state, run.events, run.gaps.iter().map(|gap| (gap.first, gap.last, gap.cause)).collect())
+}
+
+#[test]
+fn a_number_that_is_read_again_or_out_of_order_is_counted_once() {
+    let numbers = gathered(&[(2, 1), (1, 0), (2, 9), (3, 2), (1, 9), (5, 4), (4, 3), (5, 9)]);
+    assert_eq!(reported(numbers, &runs(true), 1_000), (RunState::Stopped, 5, vec![]));
+}
+
+#[test]
+fn a_run_is_over_a_quarter_of_an_hour_after_its_last_word() {
+    let state = |runs: &Runs, now| reported(gathered(&[(1, 0)]), runs, now).0;
+    let mut one = runs(false);
+    assert_eq!(state(&one, 899), RunState::Running);
+    assert_eq!(state(&one, 900), RunState::Crashed);
+    // Anything that it records is a word of it; what is read later may be older.
+    one.add(&made(2), at(600));
+    one.add(&made(3), at(300));
+    assert_eq!((state(&one, 1_499), state(&one, 1_500)), (RunState::Running, RunState::Crashed));
+    let mut stopped = runs(true);
+    stopped.add(&made(4), at(2));
+    assert_eq!(state(&stopped, 9_000), RunState::Stopped, "what came after the end takes it back not");
+    let mut unheard = Runs::default();
+    unheard.add(&made(1), at(0));
+    assert_eq!(state(&unheard, 1), RunState::Unknown, "it never said that it began");
+}
+
+#[test]
+fn a_later_number_explains_a_gap_for_less_than_a_minute() {
+    let cause = |now| reported(gathered(&[(1, 0), (3, 10)]), &runs(true), now).2;
+    assert_eq!(cause(69), [(2, 2, GapCause::InFlight)]);
+    assert_eq!(cause(70), [(2, 2, GapCause::Suppressed)]);
+}
+
+#[test]
+fn what_was_dropped_explains_a_gap_that_begins_before_it_and_no_later_one() {
+    let some = || gathered(&[(1, 10), (3, 20), (5, 30)]);
+    let mut aged = some();
+    aged.dropped_until(at(10));
+    aged.dropped_until(at(5));
+    let expected = [(2, 2, GapCause::Dropped), (4, 4, GapCause::Suppressed)];
+    assert_eq!(reported(aged, &runs(true), 1_000).2, expected);
+    let mut before = some();
+    before.dropped_until(at(9));
+    assert_eq!(reported(before, &runs(true), 1_000).2[0], (2, 2, GapCause::Suppressed));
+}
+
+#[test]
+fn who_said_nothing_of_its_end_may_have_crashed() {
+    let unknown = reported(gathered(&[(1, 0), (3, 1)]), &Runs::default(), 1_000);
+    assert_eq!(unknown, (RunState::Unknown, 2, vec![(2, 2, GapCause::Crashed)]));
+}
+
+#[test]
+fn declared_numbers_explain_so_much_of_a_gap_as_they_name() {
+    let told = |ranges: &'static str| {
+        let mut numbers = gathered(&[(1, 0), (10, 1)]);
+        let mut refused = made(11).with_detail("ranges", ranges);
+        refused.action = "audit.events_refused".into();
+        numbers.add(&refused, at(2));
+        reported(numbers, &runs(true), 1_000).2
+    };
+    let (refused, suppressed) = (GapCause::Refused, GapCause::Suppressed);
+    assert_eq!(told("2-9"), [(2, 9, refused)]);
+    assert_eq!(told("1-20"), [(2, 9, refused)], "of the gap alone");
+    assert_eq!(told("3-5,4-7"), [(2, 2, suppressed), (3, 5, refused), (6, 7, refused), (8, 9, suppressed)]);
+    assert_eq!(told("2,9"), [(2, 2, refused), (3, 8, suppressed), (9, 9, refused)]);
+    assert_eq!(told("7-3,x,4-,12-14"), [(2, 9, suppressed)], "no ranges of it");
+}
+
+#[test]
+fn who_reports_explains_nothing_in_the_name_of_another() {
+    let mut numbers = gathered(&[(1, 0), (3, 1)]);
+    let mut refused = made(2).with_detail("ranges", "2");
+    refused.action = "audit.events_refused".into();
+    numbers.add(&Event { reported: true, ..refused }, at(2));
+    let [own, other] = numbers.report(&runs(true), at(1_000)).try_into().unwrap();
+    assert_eq!(own.gaps, [NumberGap { first: 2, last: 2, cause: GapCause::Suppressed }]);
+    assert_eq!((other.reported, other.state), (true, RunState::Unknown));
+}

@@ -1,7 +1,7 @@
 //! That a process began and ended, and what was set otherwise.
 
 use stanchion_audit::Draft;
-use stanchion_core::{Actor, Category, Event, FieldChange, Recorded, Scope};
+use stanchion_core::{Actor, Category, Detail, Event, FieldChange, Recorded, Scope, Severity};
 
 use crate::support::{Setup, actions, idle, tenant, text};
 
@@ -60,4 +60,6 @@ async fn other_settings_are_recorded_with_what_they_were() {
     let events = setup.recorded(&[1]).await;
     assert_eq!(actions(&events), ["audit.started", "audit.configured", "audit.stopped"]);
     assert_eq!(events[1].changes, [change]);
+    assert_eq!((&events[1].actor, events[1].severity), (&Actor::System("operator".into()), Severity::Notice));
+    assert_eq!(events[1].details.get("in_force"), Some(&Detail::Bool(false)));
 }
