@@ -268,7 +268,7 @@ async fn a_bounded_store_keeps_the_newest_and_they_verify_from_their_base() {
         let verified = ledger.verify(Scope::Platform).await.unwrap();
         assert!(matches!(
             verified.chains[..],
-            [(_, Verdict::Intact { entries: 10, base, head })] if (base.seq, head.seq) == (15, 25)
+            [(_, Verdict::Intact { entries: 10, base, head, .. })] if (base.seq, head.seq) == (15, 25)
         ));
         assert!(ledger.get(Scope::Platform, events[14].id).await.unwrap().is_none());
         assert_eq!(ledger.get(Scope::Platform, events[15].id).await.unwrap().unwrap().seq, 16);
@@ -296,7 +296,7 @@ async fn entries_dropped_while_they_are_verified_are_no_break() {
     assert!(
         matches!(
             verified.chains[..],
-            [(_, Verdict::Intact { entries: 10, base, head })] if (base.seq, head.seq) == (5, 15)
+            [(_, Verdict::Intact { entries: 10, base, head, .. })] if (base.seq, head.seq) == (5, 15)
         ),
         "{verified:?}"
     );
