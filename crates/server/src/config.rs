@@ -4,6 +4,7 @@ mod actions;
 mod anchors;
 mod archive;
 mod document;
+mod evolve;
 mod problem;
 mod read;
 mod rules;
@@ -36,6 +37,7 @@ use crate::log::LogConfig;
 pub use actions::{ActionConfig, SchemaConfig};
 pub use anchors::{AnchorsConfig, WitnessConfig};
 pub use archive::ArchiveConfig;
+pub use evolve::EvolveConfig;
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
 pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
@@ -192,6 +194,8 @@ pub struct AuditConfig {
     /// The secrets that entries are signed with, by version; the highest signs, all verify. Left out, one is made at each start, which
     /// is of use in memory only.
     pub signing_keys: KeyVersions,
+    /// Whether the signing key evolves.
+    pub evolve: EvolveConfig,
     /// How entries are queued and committed.
     pub ledger: audit::Config,
     /// What the names of the logs begin with, in their checkpoints: 1 to 200 bytes, without spaces and plus signs, such as
@@ -225,6 +229,7 @@ impl Default for AuditConfig {
     fn default() -> Self {
         Self {
             signing_keys: KeyVersions::default(),
+            evolve: EvolveConfig::default(),
             ledger: audit::Config::default(),
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),

@@ -1,4 +1,5 @@
 mod anchors;
+mod evolve;
 mod keys;
 mod lifecycle;
 mod protection;
@@ -13,8 +14,8 @@ use stanchion_api::{
     ApiState, EnvoyRateLimits, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, Refresh,
 };
 use stanchion_audit::{
-    Actions, Anchor, CheckpointSigner, Checkpointer, Keeper, Ledger, Process, Projector, Protection, Prover,
-    PublishConfig, Sequencer,
+    Actions, Anchor, CheckpointSigner, Checkpointer, Evolver, Keeper, Ledger, Process, Projector, Protection,
+    Prover, PublishConfig, Sequencer,
 };
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
@@ -76,6 +77,15 @@ pub(crate) struct Work {
     projector: Projector,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
+    evolving: Evolves,
+}
+
+/// How far the signing key's evolution is begun, if it evolves.
+#[derive(Debug)]
+enum Evolves {
+    Not,
+    Found(evolve::Evolving),
+    Begun(Box<Evolver>),
 }
 
 /// What the listeners count.
@@ -91,6 +101,7 @@ pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
     pub(crate) const EXPORTS: &str = "audit exports";
+    pub(crate) const EVOLVER: &str = "signing key evolution";
     pub(crate) const PROTECTION_KEYS: &str = "protection keys";
     pub(crate) const KEEPER: &str = "audit keeper";
     pub(crate) const PUBLISHER: &str = "audit publisher";
@@ -123,7 +134,7 @@ impl Platform {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer::default());
         let random = Arc::new(SystemRandom::default());
-        let keys = Keys::resolve(config, path, environment, &*random)?;
+        let keys = Keys::resolve(config, path, environment, &*random, clock.now())?;
         let actions = config.actions(path).map_err(|problems| {
             let lines = problems.into_iter().map(|(_, problem)| problem);
             invalid("an action of `audit.actions` is not valid").with_lines(lines)
@@ -251,7 +262,8 @@ impl Platform {
             leased,
             freshness: all,
         };
-        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers }))
+        let evolving = keys.evolving.map_or(Evolves::Not, Evolves::Found);
+        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers, evolving }))
     }
 
     /// Returns what proves the audit ledger.
@@ -356,7 +368,10 @@ impl Platform {
 
     /// Starts what has to run beside the requests.
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, checkpointer, projector, recorder, followers } = work;
+        let Work { sequencer, checkpointer, projector, recorder, followers, evolving } = work;
+        if let Evolves::Begun(evolver) = evolving {
+            workers.spawn(worker::EVOLVER, evolver.run());
+        }
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
         workers.spawn(worker::SEQUENCER, async move {
             if let Err(error) = sequencer.run().await {
