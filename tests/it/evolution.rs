@@ -57,10 +57,11 @@ fn a_server_goes_on_without_the_root_and_who_holds_it_verifies_what_was_signed()
             command.arg("--verifier-key").arg(item["verifier_keys"][0].as_str().expect("a key"));
         }
         let output = command.output().expect("runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
     };
     let (code, said) = verify("evolves = true\n1 = \"file:escrow\"\n");
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the signature of each entry is right"), "{said}");
     assert_eq!(verify("1 = \"file:escrow\"\n").0, Some(3));
     assert_eq!(verify("evolves = true\n1 = \"file:pepper\"\n").0, Some(1));

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stanchion_api::{EnvoyConfig, ExportsConfig};
+use stanchion_api::{EnvoyConfig, ExportsConfig, FollowersConfig};
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
 use stanchion_core::{KeyRing, KeyVersion, Secret, Text};
@@ -35,7 +35,7 @@ use crate::environment::Environment;
 use crate::log::LogConfig;
 
 pub use actions::{ActionConfig, SchemaConfig};
-pub use anchors::{AnchorsConfig, WitnessConfig};
+pub use anchors::{AnchorBucketConfig, AnchorsConfig, WitnessConfig};
 pub use archive::ArchiveConfig;
 pub use evolve::EvolveConfig;
 pub use problem::{Place, Problem};
@@ -213,6 +213,8 @@ pub struct AuditConfig {
     pub checkpoints: audit::CheckpointConfig,
     /// Exports that are made into files.
     pub exports: ExportsConfig,
+    /// How many may wait for what is recorded.
+    pub followers: FollowersConfig,
     /// What becomes of reported events whose action is not known: `accept` or `refuse`.
     pub unknown_actions: audit::UnknownActions,
     /// Actions that are known beside those that always are.
@@ -237,6 +239,7 @@ impl Default for AuditConfig {
             protect: audit::ProtectConfig::default(),
             checkpoints: audit::CheckpointConfig::default(),
             exports: ExportsConfig::default(),
+            followers: FollowersConfig::default(),
             unknown_actions: audit::UnknownActions::default(),
             actions: Vec::new(),
             retention: audit::RetentionConfig::default(),

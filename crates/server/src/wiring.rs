@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{
-    ApiState, EnvoyRateLimits, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, Refresh,
+    ApiState, EnvoyRateLimits, ExportJobs, Followers, ListenerCounts, ListenerSource, Part, Readiness,
+    Refresh,
 };
 use stanchion_audit::{
     Actions, Anchor, CheckpointSigner, Checkpointer, Evolver, Keeper, Ledger, Process, Projector, Protection,
@@ -173,7 +174,7 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
-        let anchors = anchors::anchors(config, path, &clock)?;
+        let anchors = anchors::anchors(config, path, environment, &clock)?;
         let prover = prover.with_anchors(anchors.clone());
         let protection = protection::open(config, keys.protection, &stores, &clock, &timer, &random);
         audit.protect(protection.clone());
@@ -339,6 +340,7 @@ impl Platform {
             prover: self.prover.clone(),
             actions: Arc::clone(&self.actions),
             exports: self.exports.clone(),
+            followers: Followers::new(config.audit.followers),
             protection: self.protection.clone(),
             keeper: self.keeper.clone(),
             clock: Arc::clone(&self.clock),

@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) pipeline: Pipeline,
     pub(crate) engines: Engines,
     pub(crate) readiness: Readiness,
+    pub(crate) followers: stanchion_api::Followers,
     /// The key of `user:root` of the platform.
     pub(crate) root: String,
     pub(crate) acme: Tenant,
@@ -137,6 +138,7 @@ impl World {
         let client = ClientAddress::default();
         let pipeline = Pipeline::new(engines.clone(), routes(), client.clone(), now(), clock.clone(), id());
         let counts = || ListenerCounts { open: 1, accepted: 2, failed: 0 };
+        let followers = stanchion_api::Followers::default();
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
@@ -149,6 +151,7 @@ impl World {
             ),
             actions: Arc::default(),
             exports: ExportJobs::default(),
+            followers: followers.clone(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -175,6 +178,7 @@ impl World {
             pipeline,
             engines,
             readiness,
+            followers,
             root,
             acme,
             globex,

@@ -75,6 +75,7 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
         (keys(&["audit", "evolve"]), one(config.audit.evolve.validate())),
+        (keys(&["audit", "followers"]), one(config.audit.followers.validate())),
         (keys(&["audit", "exports"]), one(config.audit.exports.validate())),
         (keys(&["audit", "protect"]), config.audit.protect.validate().err().into_iter().collect()),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
@@ -300,6 +301,14 @@ pub(crate) fn secrets(
             let mut at = keys(section);
             at.push(Step::Key(version.to_string()));
             problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+    for (index, bucket) in config.audit.anchors.buckets.iter().enumerate() {
+        for (key, problem) in bucket.credentials(environment, directory(path)).err().unwrap_or_default() {
+            let mut at = keys(&["audit", "anchors", "buckets"]);
+            at.extend([Step::Item(index), Step::Key(key.to_owned())]);
+            let message = format!("`audit.anchors.buckets.{key}`: {problem}");
+            problems.push(document.problem_at(&at, message));
         }
     }
     let archive = &config.audit.archive;

@@ -22,7 +22,8 @@ pub(crate) fn read(path: &Path, environment: &Environment) -> Result<KeyRing, Fa
         Some(toml::Value::Boolean(evolves)) => evolves,
         Some(_) => return Err(invalid().with_lines(["`evolves` is true or false"])),
     };
-    let versions: KeyVersions = table.try_into().map_err(|_| invalid().with_lines([example]))?;
+    let versions: KeyVersions =
+        toml::from_str(&table.to_string()).map_err(|_| invalid().with_lines([example]))?;
     let found = versions.resolve(environment, directory(path)).map_err(|problems| {
         invalid().with_lines(problems.into_iter().map(|(version, why)| format!("version {version}: {why}")))
     })?;
