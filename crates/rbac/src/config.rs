@@ -13,6 +13,8 @@ pub struct Config {
     pub cached_scopes: usize,
     /// The most subjects whose assignments are kept in memory, over all scopes, 16 to 10,000,000.
     pub cached_subjects: usize,
+    /// The most sessions that are kept in memory, over all scopes, 16 to 10,000,000.
+    pub cached_sessions: usize,
     /// The longest time, 1 to 3,600 seconds, that a decision is made by what may be out of date. While changes are followed, nothing
     /// is; this is the bound for when the store cannot be reached, or nobody follows.
     pub max_stale_seconds: u32,
@@ -27,6 +29,7 @@ impl Default for Config {
         Self {
             cached_scopes: 10_000,
             cached_subjects: 100_000,
+            cached_sessions: 100_000,
             max_stale_seconds: 60,
             write_attempts: 32,
             limits: Limits::default(),
@@ -71,6 +74,7 @@ impl Config {
         let bounds = [
             (16..=1_000_000, self.cached_scopes, "cached_scopes", "16 to 1000000"),
             (16..=10_000_000, self.cached_subjects, "cached_subjects", "16 to 10000000"),
+            (16..=10_000_000, self.cached_sessions, "cached_sessions", "16 to 10000000"),
             (1..=3_600, seconds, "max_stale_seconds", "1 to 3600"),
             (1..=1_000, attempts, "write_attempts", "1 to 1000"),
             (1..=100_000, limits.roles, "limits.roles", "1 to 100000"),

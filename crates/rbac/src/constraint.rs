@@ -11,7 +11,7 @@ use crate::{AttributeName, Value};
 ///
 /// Those of one role must all hold. They bind what the role permits by itself and what it includes; they never bind what another role
 /// permits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Constraint {
@@ -24,7 +24,7 @@ pub struct Constraint {
 }
 
 /// What a [`Constraint`] asks for. Where it asks for what is missing, it does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "rule", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -38,7 +38,7 @@ pub enum Rule {
 }
 
 /// What an attribute of the resource has to equal: a `value`, or the attribute of the `subject` with a name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Equality {
     /// The attribute of the resource.
@@ -49,7 +49,7 @@ pub struct Equality {
 }
 
 /// The other side of an [`Equality`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -90,6 +90,47 @@ impl Rule {
             Self::OrganizationOnly => "organization_only",
             Self::Equals(_) => "equals",
         }
+    }
+}
+
+/// A [`Constraint`] as it is written: what a rule does not know must not be passed over, or a misspelt condition would bind nobody.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    resource: Option<ResourcePattern>,
+    rule: RuleName,
+    attribute: Option<AttributeName>,
+    value: Option<Value>,
+    subject: Option<AttributeName>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RuleName {
+    OwnerOnly,
+    OrganizationOnly,
+    Equals,
+}
+
+impl<'de> Deserialize<'de> for Constraint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { resource, rule, attribute, value, subject } = Written::deserialize(deserializer)?;
+        let operand = match (value, subject) {
+            (Some(value), None) => Some(Operand::Value(value)),
+            (None, Some(name)) => Some(Operand::Subject(name)),
+            (None, None) => None,
+            (Some(_), Some(_)) => return Err(D::Error::custom("write either `value` or `subject`")),
+        };
+        let rule = match (rule, attribute, operand) {
+            (RuleName::OwnerOnly, None, None) => Rule::OwnerOnly,
+            (RuleName::OrganizationOnly, None, None) => Rule::OrganizationOnly,
+            (RuleName::Equals, Some(attribute), Some(to)) => Rule::Equals(Equality { attribute, to }),
+            (RuleName::Equals, ..) => {
+                return Err(D::Error::custom("`equals` needs `attribute`, and `value` or `subject`"));
+            }
+            _ => return Err(D::Error::custom("only `equals` has `attribute`, `value` and `subject`")),
+        };
+        Ok(Self { resource, rule })
     }
 }
 
@@ -168,8 +209,18 @@ mod tests {
             let constraint: Constraint = serde_json::from_str(json).unwrap();
             assert_eq!(serde_json::to_string(&constraint).unwrap(), json);
         }
-        assert!(serde_json::from_str::<Constraint>(r#"{"rule":"owner"}"#).is_err());
-        assert!(serde_json::from_str::<Constraint>(r#"{"rule":"equals","attribute":"region"}"#).is_err());
+        for bad in [
+            r#"{"rule":"owner"}"#,
+            r#"{"resource":"invoice"}"#,
+            r#"{"rule":"equals","attribute":"region"}"#,
+            r#"{"rule":"equals","value":"eu"}"#,
+            r#"{"rule":"equals","attribute":"region","value":"eu","subject":"region"}"#,
+            r#"{"rule":"equals","attribute":"region","value":"eu","values":["us"]}"#,
+            r#"{"rule":"owner_only","resources":"invoice"}"#,
+            r#"{"rule":"owner_only","attribute":"region"}"#,
+        ] {
+            assert!(serde_json::from_str::<Constraint>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

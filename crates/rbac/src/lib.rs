@@ -48,6 +48,7 @@
 //! ```
 
 mod admin;
+mod ask;
 mod assignment;
 mod check;
 mod compiled;
@@ -59,6 +60,8 @@ mod decision;
 mod directory;
 mod engine;
 mod error;
+mod explain;
+mod facts;
 mod follow;
 mod grant;
 mod graph;
@@ -75,15 +78,17 @@ mod rules;
 mod selector;
 mod separation;
 mod session;
+mod status;
 mod store;
 mod subject_key;
 mod view;
+mod walk;
 mod write;
 
 pub use assignment::{Assignment, Denial};
 pub use config::{Config, Limits};
 pub use constraint::{Constraint, Equality, Operand, ResourcePattern, Rule};
-pub use decision::{CheckRequest, Decision, Explanation, Reason};
+pub use decision::{CheckRequest, Decision, Explanation, Missing, Reason};
 pub use directory::{MemorySubjectDirectory, ResourceAttributes, SubjectDirectory, SubjectProfile};
 pub use engine::Engine;
 pub use error::Error;
@@ -98,4 +103,5 @@ pub use role::{Role, RoleId};
 pub use selector::ResourceSelector;
 pub use separation::{Duty, Separation, SeparationId};
 pub use session::Session;
+pub use status::RuleNames;
 pub use store::{RbacChange, RbacStore, RbacStoreExt, RecordFilter, Snapshot, SubjectRecords};

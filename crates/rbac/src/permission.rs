@@ -187,6 +187,15 @@ impl Permission {
         segment_covers(self.resource(), other.resource()) && segment_covers(self.action(), other.action())
     }
 
+    /// Tells whether something may have a name that both cover.
+    pub(crate) fn overlaps_name(&self, other: &Self) -> bool {
+        let overlap = |a: &str, b: &str| match (a.strip_suffix('*'), b.strip_suffix('*')) {
+            (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
+            _ => segment_covers(a, b) || segment_covers(b, a),
+        };
+        overlap(self.resource(), other.resource()) && overlap(self.action(), other.action())
+    }
+
     /// Resource and action, without the scope.
     pub(crate) fn name(&self) -> &str {
         self.text.get(..self.end.into()).unwrap_or_default()

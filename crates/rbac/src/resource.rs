@@ -132,6 +132,25 @@ impl Resource {
         self
     }
 
+    /// Takes over what it does not say itself from what else is known of it.
+    pub(crate) fn completed_by(self, known: Self) -> Self {
+        if self.kind != known.kind || self.id != known.id {
+            return self;
+        }
+        let mut attributes = known.attributes;
+        attributes.extend(self.attributes);
+        Self {
+            owner: self.owner.or(known.owner),
+            team: self.team.or(known.team),
+            department: self.department.or(known.department),
+            organization: self.organization.or(known.organization),
+            attributes,
+            parent: self.parent.or(known.parent),
+            kind: self.kind,
+            id: self.id,
+        }
+    }
+
     /// Itself, and what it is nested in, from the inside out.
     pub fn lineage(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |resource| resource.parent.as_deref()).take(Self::MAX_DEPTH)

@@ -15,12 +15,14 @@ pub(crate) struct View {
     pub(crate) stamps: (u64, u64),
     /// The instant from which it must not be trusted, unless changes are followed.
     pub(crate) expires_at: Timestamp,
-    /// By own role: the platform's roles that it includes.
-    outward: HashMap<u32, Box<[u32]>>,
+    /// By own role: the platform's roles that it includes, first those without any condition, then all.
+    outward: HashMap<u32, (Box<[u32]>, Box<[u32]>)>,
+    /// Whether what own roles include of the platform, they include without any condition.
+    pub(crate) crosses_plainly: bool,
 }
 
 /// Where a role stands: nowhere, or at a number among the scope's own or the platform's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place(u32);
 
 /// What a place tells.
@@ -40,7 +42,7 @@ impl Place {
         if number < Self::PLATFORM { Self(number) } else { Self::NOWHERE }
     }
 
-    const fn platform(number: u32) -> Self {
+    pub(crate) const fn platform(number: u32) -> Self {
         if number < Self::PLATFORM { Self(number | Self::PLATFORM) } else { Self::NOWHERE }
     }
 
@@ -63,11 +65,14 @@ impl View {
         let mut outward = HashMap::new();
         if let Some(platform) = &platform {
             for number in own.outgoing() {
-                let found = own.outward(number).iter().filter_map(|role| platform.number(role));
-                outward.insert(number, found.collect());
+                let found = |all: &[RoleId]| all.iter().filter_map(|role| platform.number(role)).collect();
+                let (always, any) = own.outward(number);
+                outward.insert(number, (found(always), found(any)));
             }
         }
-        Self { own, platform, stamps, expires_at, outward }
+        let crosses_plainly =
+            outward.values().all(|(always, any): &(Box<[u32]>, Box<[u32]>)| always.len() == any.len());
+        Self { own, platform, stamps, expires_at, outward, crosses_plainly }
     }
 
     /// Finds a role by its name.
@@ -92,11 +97,24 @@ impl View {
         self.own.some_inactive || self.platform.as_ref().is_some_and(|platform| platform.some_inactive)
     }
 
-    /// Returns the platform's roles that an own role includes.
-    pub(crate) fn outward(&self, number: u32) -> &[u32] {
+    /// Returns the platform's roles that an own role includes: those without any condition, and all.
+    pub(crate) fn outward(&self, number: u32) -> (&[u32], &[u32]) {
         if self.outward.is_empty() {
-            return &[];
+            return (&[], &[]);
         }
-        self.outward.get(&number).map_or(&[], |numbers| numbers)
+        self.outward.get(&number).map_or((&[], &[]), |(always, any)| (always, any))
+    }
+
+    /// Returns the places of the roles that a role includes directly.
+    pub(crate) fn juniors(&self, place: Place) -> impl Iterator<Item = Place> {
+        let role = self.role(place);
+        let is_own = matches!(place.at(), At::Own(_));
+        let inside = role.into_iter().flat_map(|role| &role.inside);
+        let inside =
+            inside.map(move |number| if is_own { Place::own(*number) } else { Place::platform(*number) });
+        // A role of the platform includes none of a tenant.
+        let outside = role.filter(|_| is_own).into_iter().flat_map(|role| &role.outside);
+        let platform = self.platform.as_deref();
+        inside.chain(outside.filter_map(move |role| platform?.number(role)).map(Place::platform))
     }
 }

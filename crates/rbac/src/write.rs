@@ -113,7 +113,7 @@ impl Drop for Outdated<'_> {
                 | RecordKey::Membership { member: subject, .. } => {
                     self.engine.forget_subject(self.scope, &subject);
                 }
-                RecordKey::Session(_) => {}
+                RecordKey::Session(id) => self.engine.forget_session(self.scope, id),
             }
         }
     }

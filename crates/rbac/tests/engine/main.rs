@@ -5,6 +5,8 @@
 
 mod decisions;
 mod model;
+mod random;
+mod reference;
 mod replicas;
 mod rules;
 mod world;

@@ -13,7 +13,8 @@ use stanchion_core::{
 };
 use stanchion_rbac::{
     Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore, Permission,
-    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
+    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectDirectory,
+    SubjectRecords,
 };
 use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
 use tokio::sync::Notify;
@@ -81,6 +82,14 @@ impl World {
         let ids = Arc::new(SeededRandom::new(1));
         let engine = Arc::new(Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config));
         Self { engine, store, outbox, clock }
+    }
+
+    /// With a directory of subjects.
+    pub(crate) fn knowing(directory: Arc<dyn SubjectDirectory>) -> Self {
+        let Self { store, outbox, clock, .. } = Self::new();
+        let ids = Arc::new(SeededRandom::new(1));
+        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, Config::default());
+        Self { engine: Arc::new(engine.with_directory(directory)), store, outbox, clock }
     }
 
     /// Another replica over the same store.
