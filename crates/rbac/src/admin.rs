@@ -6,7 +6,8 @@ use stanchion_core::{
 use crate::rules::{self, State};
 use crate::write::Prepared;
 use crate::{
-    Assignment, AssignmentFilter, Denial, Engine, Error, Note, Permission, RbacChange, Role, RoleId,
+    Assignment, Denial, Engine, Error, IsRecord, Note, Permission, RbacChange, RbacStoreExt, RecordFilter,
+    RecordKey, RecordKind, Role, RoleId,
 };
 
 /// How many users of a role are named, per kind, to whoever wants to delete it.
@@ -48,7 +49,7 @@ impl Engine {
                 Ok(Prepared {
                     expected: state.revision,
                     before,
-                    change: Some((RbacChange::PutRole(role.clone()), event)),
+                    change: Some((RbacChange::put(role.clone()), event)),
                 })
             })
         };
@@ -71,9 +72,8 @@ impl Engine {
         let prepare = |at| -> BoxFuture<'_, _> {
             Box::pin(async move {
                 let mut state = State::new(scope, self.store.load(scope).await?, None);
-                let filter = AssignmentFilter::of_role(id.clone());
-                let holders =
-                    self.store.list_assignments(scope, &filter, &PageRequest::first(NAMED)).await?.items;
+                let filter = RecordFilter::all(RecordKind::Assignment).of_role(id.clone());
+                let holders = self.store.list_of(scope, &filter, &PageRequest::first(NAMED)).await?.items;
                 let tenants = match scope {
                     Scope::Platform => {
                         let system = SystemScope::new("find tenants that use a role of the platform");
@@ -86,7 +86,7 @@ impl Engine {
                 let change = before.as_ref().map(|before| {
                     let mut event = self.event(author, at, scope, "role.delete", Some(id), None);
                     event.changes = changes(Some(before), None, role_fields);
-                    (RbacChange::DeleteRole(id.clone()), event)
+                    (RbacChange::Delete(RecordKey::Role(id.clone())), event)
                 });
                 Ok(Prepared { expected: state.revision, before, change })
             })
@@ -127,7 +127,7 @@ impl Engine {
                 Ok(Prepared {
                     expected: records.revision,
                     before,
-                    change: Some((RbacChange::PutAssignment(assignment.clone()), event)),
+                    change: Some((RbacChange::put(assignment.clone()), event)),
                 })
             })
         };
@@ -150,7 +150,13 @@ impl Engine {
             Box::pin(async move {
                 let records = self.store.subject(scope, subject).await?;
                 let before = records.assignments.into_iter().find(|held| held.value.role == *role);
-                let revoke = || RbacChange::DeleteAssignment { subject: subject.clone(), role: role.clone() };
+                let revoke = || {
+                    RbacChange::Delete(RecordKey::Assignment {
+                        subject: subject.clone(),
+                        role: role.clone(),
+                        resource: None,
+                    })
+                };
                 let change = before.as_ref().map(|before| {
                     let mut event =
                         self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
@@ -188,7 +194,7 @@ impl Engine {
                 Ok(Prepared {
                     expected: records.revision,
                     before,
-                    change: Some((RbacChange::PutDenial(denial.clone()), event)),
+                    change: Some((RbacChange::put(denial.clone()), event)),
                 })
             })
         };
@@ -218,8 +224,9 @@ impl Engine {
                     event.with_detail("permission", permission.to_string())
                 };
                 let (subject, permission) = (subject.clone(), permission.clone());
-                let lift =
-                    before.as_ref().map(|_| (RbacChange::DeleteDenial { subject, permission }, event()));
+                let lift = before.as_ref().map(|_| {
+                    (RbacChange::Delete(RecordKey::Denial { subject, permission, resource: None }), event())
+                });
                 Ok(Prepared { expected: records.revision, before, change: lift })
             })
         };
@@ -234,38 +241,17 @@ impl Engine {
         Ok(self.store.get_role(scope, id).await?)
     }
 
-    /// Lists the roles of this scope, in the order of their ids.
+    /// Lists records of one kind, in the order of their keys, whatever kind the filter names.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read.
-    pub async fn list_roles(&self, scope: Scope, page: &PageRequest) -> Result<Page<Versioned<Role>>, Error> {
-        Ok(self.store.list_roles(scope, page).await?)
-    }
-
-    /// Lists assignments, in the order of subjects and roles.
-    ///
-    /// # Errors
-    /// [`Error::Store`] when the store cannot be read.
-    pub async fn list_assignments(
+    pub async fn list<T: IsRecord + Send>(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, Error> {
-        Ok(self.store.list_assignments(scope, filter, page).await?)
-    }
-
-    /// Lists denials, in the order of subjects and permissions.
-    ///
-    /// # Errors
-    /// [`Error::Store`] when the store cannot be read.
-    pub async fn list_denials(
-        &self,
-        scope: Scope,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, Error> {
-        Ok(self.store.list_denials(scope, subject, page).await?)
+    ) -> Result<Page<Versioned<T>>, Error> {
+        Ok(self.store.list_of(scope, filter, page).await?)
     }
 }
 

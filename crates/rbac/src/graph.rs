@@ -135,7 +135,7 @@ mod tests {
         let versioned = |(id, includes): &(&str, &[&str])| {
             Versioned::created(role(id, includes), Revision::ZERO, Timestamp::EPOCH)
         };
-        Snapshot::new(Revision::ZERO, roles.iter().map(versioned).collect())
+        Snapshot::new(Revision::ZERO, roles.iter().map(versioned).collect(), Vec::new())
     }
 
     #[test]

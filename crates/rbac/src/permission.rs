@@ -53,6 +53,29 @@ impl PermissionScope {
     }
 }
 
+stanchion_core::text_schema!(PermissionScope, "own, team, department, tenant or platform");
+
+impl FromStr for PermissionScope {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::from_name(text).ok_or_else(|| InvalidId::new("permission scope", SCOPE, text))
+    }
+}
+
+impl Serialize for PermissionScope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PermissionScope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for PermissionScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -187,7 +210,7 @@ pub(crate) fn hash_of(text: &str) -> u64 {
     hasher.finish()
 }
 
-fn is_segment(text: &str) -> bool {
+pub(crate) fn is_segment(text: &str) -> bool {
     let stem = text.strip_suffix('*').unwrap_or(text);
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
     let begins_well =
@@ -195,7 +218,7 @@ fn is_segment(text: &str) -> bool {
     (1..=64).contains(&text.len()) && begins_well && stem.bytes().all(allowed)
 }
 
-fn segment_covers(wide: &str, narrow: &str) -> bool {
+pub(crate) fn segment_covers(wide: &str, narrow: &str) -> bool {
     match wide.strip_suffix('*') {
         Some(prefix) => narrow.strip_suffix('*').unwrap_or(narrow).starts_with(prefix),
         None => wide == narrow,

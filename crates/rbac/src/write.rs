@@ -3,7 +3,7 @@ use stanchion_core::{
     SubjectRef, Timestamp, Versioned,
 };
 
-use crate::{Engine, Error, RbacChange, RoleId};
+use crate::{Engine, Error, RbacChange, RecordKey, RoleId};
 
 /// What one try of a write has found.
 pub(crate) struct Prepared<T> {
@@ -101,15 +101,19 @@ struct Outdated<'a> {
 impl Drop for Outdated<'_> {
     fn drop(&mut self) {
         for part in &self.parts {
-            match part {
-                RbacChange::PutRole(_) | RbacChange::DeleteRole(_) => self.engine.forget_roles(self.scope),
-                RbacChange::PutAssignment(assignment) => {
-                    self.engine.forget_subject(self.scope, &assignment.subject);
+            let key = match part {
+                RbacChange::Put(record) => record.key(),
+                RbacChange::Delete(key) => key.clone(),
+            };
+            match key {
+                RecordKey::Role(_) | RecordKey::Separation(_) => self.engine.forget_roles(self.scope),
+                RecordKey::Assignment { subject, .. }
+                | RecordKey::Grant { subject, .. }
+                | RecordKey::Denial { subject, .. }
+                | RecordKey::Membership { member: subject, .. } => {
+                    self.engine.forget_subject(self.scope, &subject);
                 }
-                RbacChange::PutDenial(denial) => self.engine.forget_subject(self.scope, &denial.subject),
-                RbacChange::DeleteAssignment { subject, .. } | RbacChange::DeleteDenial { subject, .. } => {
-                    self.engine.forget_subject(self.scope, subject);
-                }
+                RecordKey::Session(_) => {}
             }
         }
     }

@@ -4,7 +4,7 @@ use stanchion_core::{PageRequest, Revision, Scope, SeededRandom, StoreErrorKind}
 
 use super::Fixture;
 use super::fixture::{SYSTEM, assignment, at, change, denial, id, role, tenant, user};
-use crate::{AssignmentFilter, RbacChange};
+use crate::{RbacChange, RecordFilter, RecordKey, RecordKind};
 
 const SEED: u64 = 20_260_301;
 const CHANGES: usize = 300;
@@ -42,16 +42,24 @@ impl Pick {
                 let mut written =
                     role(name).with_includes([id(self.of(&ROLES))]).with_permissions([permission()]);
                 written.active = self.below(2) == 0;
-                RbacChange::PutRole(written)
+                RbacChange::put(written)
             }
-            2 => RbacChange::DeleteRole(id(name)),
+            2 => RbacChange::Delete(RecordKey::Role(id(name))),
             3 | 4 => {
                 let held = assignment(subject, name).starting(self.time());
-                RbacChange::PutAssignment(if self.below(2) == 0 { held } else { held.expiring(self.time()) })
+                RbacChange::put(if self.below(2) == 0 { held } else { held.expiring(self.time()) })
             }
-            5 => RbacChange::DeleteAssignment { subject: user(subject), role: id(name) },
-            6 => RbacChange::PutDenial(denial(subject, self.of(&PERMISSIONS))),
-            _ => RbacChange::DeleteDenial { subject: user(subject), permission: permission() },
+            5 => RbacChange::Delete(RecordKey::Assignment {
+                subject: user(subject),
+                role: id(name),
+                resource: None,
+            }),
+            6 => RbacChange::put(denial(subject, self.of(&PERMISSIONS))),
+            _ => RbacChange::Delete(RecordKey::Denial {
+                subject: user(subject),
+                permission: permission(),
+                resource: None,
+            }),
         }
     }
 }
@@ -104,10 +112,9 @@ async fn compare(fixture: &Fixture, reference: &Fixture, pick: &Pick, scope: Sco
     let name = id(pick.of(&ROLES));
     let page = PageRequest::first(1 + usize::try_from(pick.below(4)).expect("a small number"));
     let page = if pick.below(2) == 0 { page } else { page.after(format!("{subject} {name}")) };
-    let filter = AssignmentFilter {
-        subject: (pick.below(2) == 0).then(|| subject.clone()),
-        role: (pick.below(2) == 0).then(|| name.clone()),
-    };
+    let mut filter = RecordFilter::all(pick.of(&RecordKind::ALL));
+    filter.subject = (pick.below(2) == 0).then(|| subject.clone());
+    filter.role = (pick.below(2) == 0).then(|| name.clone());
 
     macro_rules! same {
         ($method:ident($($argument:expr),*)) => {
@@ -119,7 +126,6 @@ async fn compare(fixture: &Fixture, reference: &Fixture, pick: &Pick, scope: Sco
     same!(load());
     same!(subject(&subject));
     same!(get_role(&name));
-    same!(list_roles(&PageRequest::first(2).after(name.as_str())));
-    same!(list_assignments(&filter, &page));
-    same!(list_denials(filter.subject.as_ref(), &page));
+    same!(list(&RecordFilter::all(RecordKind::Role), &PageRequest::first(2).after(name.as_str())));
+    same!(list(&filter, &page));
 }

@@ -4,7 +4,7 @@ use stanchion_core::PageRequest;
 
 use super::Fixture;
 use super::fixture::{assign, deny, id, put_role, tenant, user};
-use crate::AssignmentFilter;
+use crate::{RecordFilter, RecordKind};
 
 /// Reads all pages of a list, a few at a time, and returns the sort keys.
 macro_rules! all_pages {
@@ -31,15 +31,16 @@ pub(super) async fn roles_are_paged(fixture: &Fixture) {
     fixture.apply(tenant(1), 0, names.iter().map(|name| put_role(name)).collect()).await;
     fixture.apply(tenant(2), 0, vec![put_role("r5x")]).await;
     names.sort_unstable();
+    let roles = RecordFilter::all(RecordKind::Role);
     for limit in [1, 4, 28, 29] {
-        let keys = all_pages!(limit, |page| fixture.store.list_roles(tenant(1), &page), |role| role
+        let keys = all_pages!(limit, |page| fixture.store.list(tenant(1), &roles, &page), |role| role
             .value
-            .id
+            .key()
             .to_string());
         assert_eq!(keys, names);
     }
     let page = PageRequest::first(2).after("r2");
-    let after = fixture.store.list_roles(tenant(1), &page).await.expect("reads");
+    let after = fixture.store.list(tenant(1), &roles, &page).await.expect("reads");
     assert_eq!(after.next.as_deref(), Some("r21"));
     assert_eq!(fixture.roles(tenant(1)).await, names);
 }
@@ -56,28 +57,28 @@ pub(super) async fn assignments_are_paged(fixture: &Fixture) {
         .collect();
     all.sort_unstable();
     let picked = |part: &str| all.iter().filter(|key| key.contains(part)).cloned().collect::<Vec<_>>();
-    let of_both = AssignmentFilter { subject: Some(user("ab")), role: Some(id("ad")) };
+    let assignments = || RecordFilter::all(RecordKind::Assignment);
+    let of_both = assignments().of_subject(user("ab")).of_role(id("ad"));
     for (filter, expected) in [
-        (AssignmentFilter::default(), all.clone()),
-        (AssignmentFilter::of_subject(user("a-b")), picked("user:a-b ")),
-        (AssignmentFilter::of_subject(user("nobody")), Vec::new()),
-        (AssignmentFilter::of_role(id("viewer")), picked(" viewer")),
+        (assignments(), all.clone()),
+        (assignments().of_subject(user("a-b")), picked("user:a-b ")),
+        (assignments().of_subject(user("nobody")), Vec::new()),
+        (assignments().of_role(id("viewer")), picked(" viewer")),
         (of_both, vec!["user:ab ad".to_owned()]),
     ] {
         for limit in [1, 3, 28] {
-            let keys = all_pages!(
-                limit,
-                |page| fixture.store.list_assignments(tenant(1), &filter, &page),
-                |held| format!("{} {}", held.value.subject, held.value.role)
-            );
+            let keys = all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |held| held
+                .value
+                .key()
+                .to_string());
             assert_eq!(keys, expected);
         }
     }
     for after in ["", "user:ab", "user:ab ", "user:ab zz", "user:a\u{1}", "zzz", "%_'\\", "ü"] {
         let page = PageRequest::first(1).after(after);
-        let filter = AssignmentFilter::default();
-        let read = fixture.store.list_assignments(tenant(1), &filter, &page).await.expect("reads");
-        let first = read.items.first().map(|held| format!("{} {}", held.value.subject, held.value.role));
+        let filter = assignments();
+        let read = fixture.store.list(tenant(1), &filter, &page).await.expect("reads");
+        let first = read.items.first().map(|held| held.value.key().to_string());
         assert_eq!(first, all.iter().find(|key| key.as_str() > after).cloned(), "after {after:?}");
     }
 }
@@ -96,11 +97,13 @@ pub(super) async fn denials_are_paged(fixture: &Fixture) {
         (Some(user("ab")), all.iter().filter(|key| key.starts_with("user:ab ")).cloned().collect()),
     ] {
         for limit in [1, 3, 16] {
-            let keys = all_pages!(
-                limit,
-                |page| fixture.store.list_denials(tenant(1), subject.as_ref(), &page),
-                |denied| format!("{} {}", denied.value.subject, denied.value.permission)
-            );
+            let mut filter = RecordFilter::all(RecordKind::Denial);
+            filter.subject.clone_from(&subject);
+            let keys =
+                all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |denied| denied
+                    .value
+                    .key()
+                    .to_string());
             assert_eq!(keys, expected);
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use stanchion_core::{
     Actor, Author, PageRequest, ResourceRef, Revision, Scope, SubjectKind, SubjectRef, SystemScope,
 };
-use stanchion_rbac::{Assignment, AssignmentFilter, Config, Denial, Error, Limits};
+use stanchion_rbac::{Assignment, Config, Denial, Error, Limits, RecordFilter, RecordKind};
 use stanchion_replica::OutboxStore;
 
 use crate::world::{PLATFORM, World, at, author, id, permission, role, tenant, user};
@@ -183,8 +183,8 @@ async fn a_second_assignment_of_a_role_updates_the_first() {
     let held = world.engine.assign(&author(), tenant(1), forged).await.unwrap();
     assert_eq!((held.created_at, held.updated_at), (at(0), at(5)));
     assert_eq!(held.value.granted_by, Some(author().actor), "whoever writes is whoever grants");
-    let filter = AssignmentFilter::of_subject(user("alice"));
-    let page = world.engine.list_assignments(tenant(1), &filter, &PageRequest::default()).await.unwrap();
+    let filter = RecordFilter::all(RecordKind::Assignment).of_subject(user("alice"));
+    let page = world.engine.list::<Assignment>(tenant(1), &filter, &PageRequest::default()).await.unwrap();
     assert_eq!(page.items, [held]);
     world.clock.set(at(20));
     assert!(world.allows(tenant(1), "alice", "x:y").await);
@@ -363,6 +363,7 @@ async fn concurrent_writes_are_tried_again_until_they_are_done() {
         task.await.unwrap();
     }
     let page = PageRequest::first(100);
-    let held = world.engine.list_assignments(tenant(1), &AssignmentFilter::of_role(id("a")), &page).await;
+    let filter = RecordFilter::all(RecordKind::Assignment).of_role(id("a"));
+    let held = world.engine.list::<Assignment>(tenant(1), &filter, &page).await;
     assert_eq!(held.unwrap().items.len(), 40);
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stanchion_core::{
     Author, BoxFuture, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope,
-    SeededRandom, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+    SeededRandom, SessionId, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp,
+    Versioned,
 };
 use stanchion_rbac::{
-    Assignment, AssignmentFilter, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore,
-    Permission, RbacChange, RbacStore, Role, RoleId, Snapshot, SubjectRecords,
+    Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore, Permission,
+    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
 };
 use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
 use tokio::sync::Notify;
@@ -207,35 +208,26 @@ impl RbacStore for Watched {
         self.inner.get_role(scope, id).await
     }
 
-    async fn list_roles(
+    async fn get_session(
         &self,
         scope: Scope,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Role>>, StoreError> {
-        self.inner.list_roles(scope, page).await
+        id: SessionId,
+    ) -> Result<Option<Versioned<Session>>, StoreError> {
+        self.inner.get_session(scope, id).await
     }
 
-    async fn list_assignments(
+    async fn list(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, StoreError> {
-        let listed = self.inner.list_assignments(scope, filter, page).await;
+    ) -> Result<Page<Versioned<Record>>, StoreError> {
+        let listed = self.inner.list(scope, filter, page).await;
         let intruder = self.intruder.lock().unwrap().take();
         if let Some(intruder) = intruder {
             intruder.await;
         }
         listed
-    }
-
-    async fn list_denials(
-        &self,
-        scope: Scope,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, StoreError> {
-        self.inner.list_denials(scope, subject, page).await
     }
 
     async fn tenants_using(
