@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use stanchion_calendar::{Date, Days, Hours, Schedule, Zone};
 use stanchion_core::InvalidId;
 
 use crate::permission::{is_segment, segment_covers};
@@ -11,7 +12,7 @@ use crate::{AttributeName, Value};
 ///
 /// Those of one role must all hold. They bind what the role permits by itself and what it includes; they never bind what another role
 /// permits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Constraint {
@@ -24,7 +25,7 @@ pub struct Constraint {
 }
 
 /// What a [`Constraint`] asks for. Where it asks for what is missing, it does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "rule", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,6 +36,8 @@ pub enum Rule {
     OrganizationOnly,
     /// An attribute of the resource has a value.
     Equals(Equality),
+    /// It is one of these hours.
+    Time(Schedule),
 }
 
 /// What an attribute of the resource has to equal: a `value`, or the attribute of the `subject` with a name.
@@ -89,6 +92,7 @@ impl Rule {
             Self::OwnerOnly => "owner_only",
             Self::OrganizationOnly => "organization_only",
             Self::Equals(_) => "equals",
+            Self::Time(_) => "time",
         }
     }
 }
@@ -102,6 +106,11 @@ struct Written {
     attribute: Option<AttributeName>,
     value: Option<Value>,
     subject: Option<AttributeName>,
+    hours: Option<Hours>,
+    days: Option<Days>,
+    from: Option<Date>,
+    until: Option<Date>,
+    zone: Option<Zone>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -110,25 +119,38 @@ enum RuleName {
     OwnerOnly,
     OrganizationOnly,
     Equals,
+    Time,
 }
 
 impl<'de> Deserialize<'de> for Constraint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Written { resource, rule, attribute, value, subject } = Written::deserialize(deserializer)?;
-        let operand = match (value, subject) {
-            (Some(value), None) => Some(Operand::Value(value)),
-            (None, Some(name)) => Some(Operand::Subject(name)),
-            (None, None) => None,
-            (Some(_), Some(_)) => return Err(D::Error::custom("write either `value` or `subject`")),
-        };
-        let rule = match (rule, attribute, operand) {
-            (RuleName::OwnerOnly, None, None) => Rule::OwnerOnly,
-            (RuleName::OrganizationOnly, None, None) => Rule::OrganizationOnly,
-            (RuleName::Equals, Some(attribute), Some(to)) => Rule::Equals(Equality { attribute, to }),
-            (RuleName::Equals, ..) => {
-                return Err(D::Error::custom("`equals` needs `attribute`, and `value` or `subject`"));
+        let Written { resource, rule, attribute, value, subject, hours, days, from, until, zone } =
+            Written::deserialize(deserializer)?;
+        let equality = attribute.is_some() || value.is_some() || subject.is_some();
+        let time = hours.is_some() || days.is_some() || from.is_some() || until.is_some() || zone.is_some();
+        if equality && rule != RuleName::Equals {
+            return Err(D::Error::custom("only `equals` has `attribute`, `value` and `subject`"));
+        }
+        if time && rule != RuleName::Time {
+            return Err(D::Error::custom("only `time` has `hours`, `days`, `from`, `until` and `zone`"));
+        }
+        let rule = match rule {
+            RuleName::OwnerOnly => Rule::OwnerOnly,
+            RuleName::OrganizationOnly => Rule::OrganizationOnly,
+            RuleName::Equals => {
+                let attribute = attribute.ok_or_else(|| D::Error::missing_field("attribute"))?;
+                let to = match (value, subject) {
+                    (Some(value), None) => Operand::Value(value),
+                    (None, Some(name)) => Operand::Subject(name),
+                    _ => return Err(D::Error::custom("write either `value` or `subject`")),
+                };
+                Rule::Equals(Equality { attribute, to })
             }
-            _ => return Err(D::Error::custom("only `equals` has `attribute`, `value` and `subject`")),
+            RuleName::Time => {
+                let (hours, days) = (hours.unwrap_or(Hours::WHOLE_DAY), days.unwrap_or(Days::EVERY));
+                let schedule = Schedule::new(hours, days, from, until, zone.unwrap_or_default());
+                Rule::Time(schedule.map_err(D::Error::custom)?)
+            }
         };
         Ok(Self { resource, rule })
     }
@@ -205,6 +227,7 @@ mod tests {
             r#"{"resource":"invoices.*","rule":"organization_only"}"#,
             r#"{"rule":"equals","attribute":"region","value":"eu"}"#,
             r#"{"resource":"document","rule":"equals","attribute":"clearance","subject":"clearance"}"#,
+            r#"{"rule":"time","hours":"09:00-17:00","days":["mon","fri"],"until":"2027-01-01","zone":"Europe/Berlin"}"#,
         ] {
             let constraint: Constraint = serde_json::from_str(json).unwrap();
             assert_eq!(serde_json::to_string(&constraint).unwrap(), json);
@@ -218,6 +241,8 @@ mod tests {
             r#"{"rule":"equals","attribute":"region","value":"eu","values":["us"]}"#,
             r#"{"rule":"owner_only","resources":"invoice"}"#,
             r#"{"rule":"owner_only","attribute":"region"}"#,
+            r#"{"rule":"owner_only","hours":"09:00-17:00"}"#,
+            r#"{"rule":"time","hours":"09:00-17:00","timezone":"Europe/Berlin"}"#,
         ] {
             assert!(serde_json::from_str::<Constraint>(bad).is_err(), "{bad}");
         }

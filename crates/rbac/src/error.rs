@@ -75,6 +75,9 @@ pub enum Error {
         /// The revision it is at; zero for none.
         actual: Revision,
     },
+    /// A list cannot be filtered by a permission with a wildcard or a scope.
+    #[error("`{0}` has a wildcard or a scope; name one action on one type of resource")]
+    NotExact(Permission),
     /// A setting lies outside its range.
     #[error("`{setting}` must be {rule}")]
     InvalidConfig {

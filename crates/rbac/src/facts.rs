@@ -137,6 +137,10 @@ impl<'a> Facts<'a> {
             _ => self.miss(attribute),
         };
         match rule {
+            Rule::Time(schedule) => Status {
+                at: schedule.next_edge(self.now).unwrap_or(Timestamp::MAX),
+                ..same(schedule.contains(self.now))
+            },
             Rule::OwnerOnly => match self.resource.and_then(|all| all.nearest(|one| one.owner.as_ref())) {
                 Some(owner) => same(owner == self.subject),
                 None => known(Attribute::Owner),

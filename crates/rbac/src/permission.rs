@@ -187,6 +187,14 @@ impl Permission {
         segment_covers(self.resource(), other.resource()) && segment_covers(self.action(), other.action())
     }
 
+    /// The same, but reaching no further than `ceiling`.
+    pub(crate) fn at_most(&self, ceiling: PermissionScope) -> Self {
+        if self.scope <= ceiling {
+            return self.clone();
+        }
+        Self::new(&format!("{}:{}", self.name(), ceiling.as_str())).unwrap_or_else(|_| self.clone())
+    }
+
     /// Tells whether something may have a name that both cover.
     pub(crate) fn overlaps_name(&self, other: &Self) -> bool {
         let overlap = |a: &str, b: &str| match (a.strip_suffix('*'), b.strip_suffix('*')) {

@@ -7,7 +7,7 @@ use crate::{AttributeName, Rule};
 pub struct RuleNames(u8);
 
 impl RuleNames {
-    const NAMES: [&'static str; 3] = ["owner_only", "organization_only", "equals"];
+    const NAMES: [&'static str; 4] = ["owner_only", "organization_only", "equals", "time"];
 
     pub(crate) const NONE: Self = Self(0);
 
@@ -16,6 +16,7 @@ impl RuleNames {
             Rule::OwnerOnly => Self(1),
             Rule::OrganizationOnly => Self(1 << 1),
             Rule::Equals(_) => Self(1 << 2),
+            Rule::Time(_) => Self(1 << 3),
         }
     }
 

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use stanchion_core::Timestamp;
 
-use crate::RoleId;
 use crate::compiled::{Compiled, CompiledRole};
+use crate::{Permission, PermissionScope, RoleId};
 
 /// All roles that count in one scope: its own, and for a tenant the platform's. A name means the scope's own role first.
 #[derive(Debug)]
@@ -116,5 +116,44 @@ impl View {
         let outside = role.filter(|_| is_own).into_iter().flat_map(|role| &role.outside);
         let platform = self.platform.as_deref();
         inside.chain(outside.filter_map(move |role| platform?.number(role)).map(Place::platform))
+    }
+
+    /// The roles that a role has by including them over active ones, itself counted; none of one that is switched off.
+    pub(crate) fn active_below(&self, from: Place) -> HashSet<Place> {
+        let mut seen = HashSet::new();
+        let mut rest = vec![from];
+        while let Some(place) = rest.pop() {
+            if self.role(place).is_some_and(|role| role.active) && seen.insert(place) {
+                rest.extend(self.juniors(place));
+            }
+        }
+        seen
+    }
+
+    /// What a role permits by itself and by what it includes, as it is written but no wider than the ceilings on the way; whether a
+    /// constraint binds it, and what is left out of it.
+    pub(crate) fn written(&self, from: Place) -> Vec<(Permission, bool, Vec<Permission>)> {
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        let mut rest = vec![(from, PermissionScope::Platform, false, Vec::new())];
+        while let Some((place, ceiling, constrained, without)) = rest.pop() {
+            let Some(role) = self.role(place).filter(|role| role.active) else { continue };
+            let (ceiling, constrained) =
+                (ceiling.min(role.ceiling), constrained || !role.constraints.is_empty());
+            if !seen.insert((place, ceiling, constrained, without.clone())) {
+                continue;
+            }
+            for permission in &role.permissions {
+                let overlapping =
+                    without.iter().filter(|other: &&Permission| other.overlaps_name(permission));
+                let left_out = overlapping.cloned().collect();
+                found.push((permission.at_most(ceiling), constrained, left_out));
+            }
+            let mut without = without;
+            without.extend(role.excludes.iter().cloned());
+            without.sort_unstable();
+            without.dedup();
+            rest.extend(self.juniors(place).map(|junior| (junior, ceiling, constrained, without.clone())));
+        }
+        found
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Walk<'a> {
 type Step = (Place, PermissionScope, PermissionScope, bool);
 
 /// More roles than any rule lets stand on one way: only a store that was written past the rules has them.
-const DEEPEST: usize = 600;
+pub(crate) const DEEPEST: usize = 600;
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(

@@ -1,13 +1,13 @@
 //! The engine against the definition, on worlds at random.
 
 use stanchion_core::Timestamp;
-use stanchion_rbac::{CheckRequest, Reason};
+use stanchion_rbac::{CheckRequest, Filter, Reason};
 
 use crate::random::{Both, SUBJECTS, WANTED};
 use crate::reference::Question;
 use crate::world::{at, permission, tenant, user};
 
-const WORLDS: u64 = 2_000;
+const WORLDS: u64 = 1_000;
 
 #[tokio::test]
 async fn the_engine_decides_as_the_definition_says() {
@@ -58,4 +58,51 @@ async fn the_engine_decides_as_the_definition_says() {
         let expected = !matches!(reason, Reason::PermissionNotExact | Reason::InactiveSubject);
         assert_eq!(reasons.contains_key(reason.as_str()), expected, "{reason} among {reasons:?}");
     }
+}
+
+#[tokio::test]
+async fn a_plan_passes_what_a_check_permits() {
+    let (mut passed, mut asked, mut conditional) = (0, 0, 0);
+    for seed in 0..WORLDS {
+        let both = Both::new(seed).await;
+        for seconds in [0, 45] {
+            both.world.clock.set(at(seconds));
+            for subject in SUBJECTS.map(user) {
+                for wanted in WANTED.map(permission) {
+                    let session = both.session();
+                    let mut request = CheckRequest::new(tenant(1), &subject, &wanted);
+                    request.session = session.map(|session| session.id);
+                    let plan = both.world.engine.plan(&request).await.unwrap();
+                    conditional += usize::from(matches!(plan.filter, Filter::When(_)));
+                    let until = plan.valid_until.unwrap_or(Timestamp::MAX);
+                    assert!(until > at(seconds));
+                    for _ in 0..4 {
+                        let resource = both.random.resource(wanted.resource());
+                        if resource.id.is_none() {
+                            continue;
+                        }
+                        let mut request = request;
+                        request.resource = Some(&resource);
+                        let decision = both.world.engine.check(&request).await.unwrap();
+                        let passes = plan.filter.passes(&resource);
+                        assert_eq!(
+                            passes, decision.allowed,
+                            "seed {seed}: {request:?} {decision:?} {plan:?}"
+                        );
+                        let question =
+                            both.question(&request, session, Timestamp::from_micros(until.micros() - 1));
+                        assert_eq!(
+                            passes,
+                            both.reference.allows(question),
+                            "seed {seed}: {request:?} {plan:?}"
+                        );
+                        passed += usize::from(passes);
+                        asked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(passed * 8 > asked && passed * 8 < asked * 7, "both are common: {passed} of {asked}");
+    assert!(conditional > 5_000, "many depend on the resource: {conditional}");
 }

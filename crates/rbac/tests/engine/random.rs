@@ -34,6 +34,7 @@ const PATTERNS: [&str; 16] = [
 pub(crate) const WANTED: [&str; 8] = ["a:x", "a:y", "a:xy", "ab:x", "ab:xy", "abc:xyz", "b:x", "c:z"];
 pub(crate) const SUBJECTS: [&str; 3] = ["alice", "bob", "carol"];
 const GROUPS: [&str; 2] = ["g0", "g1"];
+const HOURS: [&str; 4] = ["12:00-12:01 UTC", "mon UTC", "12:01-12:00 UTC", "11:00-13:00 sun UTC"];
 const SELECTORS: [&str; 5] = ["a/1", "a/*", "folder/7", "ab/2", "b/*"];
 
 pub(crate) struct Random(SeededRandom);
@@ -73,7 +74,9 @@ impl Random {
 
     fn constraint(&self) -> Constraint {
         let name = "region".parse().unwrap();
-        let rule = match self.below(4) {
+        let rule = match self.below(5) {
+            // The tests begin on a Sunday at noon.
+            3 => Rule::Time(self.pick(&HOURS).parse().unwrap()),
             0 => Rule::OwnerOnly,
             1 => Rule::OrganizationOnly,
             2 => Rule::Equals(Equality { attribute: name, to: Operand::Value("eu".into()) }),

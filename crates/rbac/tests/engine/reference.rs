@@ -94,6 +94,9 @@ impl Reference {
         if constraint.resource.as_ref().is_some_and(|pattern| !pattern.covers(question.wanted.resource())) {
             return true;
         }
+        if let Rule::Time(schedule) = &constraint.rule {
+            return schedule.contains(question.now);
+        }
         let Some(resource) = question.resource else { return false };
         let profile = self.profile(question.subject);
         match &constraint.rule {
