@@ -11,10 +11,6 @@ use crate::{
 /// One of the records that decide who may do what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "roles are few, and records are moved, not kept in masses, as this"
-)]
 pub enum Record {
     /// A role.
     Role(Role),

@@ -15,7 +15,6 @@ use crate::{
 /// One write of a [`Change`] to a scope's records. An adapter refuses what it does not know as `Unsupported`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "parts of a change are moved, not kept in masses")]
 pub enum RbacChange {
     /// Writes a record, in place of the one of its key if there is one.
     Put(Record),

@@ -16,10 +16,13 @@ pub(crate) struct View {
     /// The instant from which it must not be trusted, unless changes are followed.
     pub(crate) expires_at: Timestamp,
     /// By own role: the platform's roles that it includes, first those without any condition, then all.
-    outward: HashMap<u32, (Box<[u32]>, Box<[u32]>)>,
+    outward: HashMap<u32, Outward>,
     /// Whether what own roles include of the platform, they include without any condition.
     pub(crate) crosses_plainly: bool,
 }
+
+/// Roles of the platform: those without any condition, and all.
+type Outward = (Box<[u32]>, Box<[u32]>);
 
 /// Where a role stands: nowhere, or at a number among the scope's own or the platform's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +65,7 @@ impl View {
         stamps: (u64, u64),
         expires_at: Timestamp,
     ) -> Self {
-        let mut outward = HashMap::new();
+        let mut outward: HashMap<u32, Outward> = HashMap::new();
         if let Some(platform) = &platform {
             for number in own.outgoing() {
                 let found = |all: &[RoleId]| all.iter().filter_map(|role| platform.number(role)).collect();
@@ -70,8 +73,7 @@ impl View {
                 outward.insert(number, (found(always), found(any)));
             }
         }
-        let crosses_plainly =
-            outward.values().all(|(always, any): &(Box<[u32]>, Box<[u32]>)| always.len() == any.len());
+        let crosses_plainly = outward.values().all(|(always, any)| always.len() == any.len());
         Self { own, platform, stamps, expires_at, outward, crosses_plainly }
     }
 
