@@ -50,6 +50,14 @@ impl Engine {
     /// that is over; an explicit denial wins; a role or permission that counts now grants it; all else is denied.
     #[must_use]
     pub fn try_check(&self, request: &CheckRequest<'_>) -> Option<Decision> {
+        let began = self.counters.begins().then(|| self.clock.now());
+        let decision = self.answer_at_once(request)?;
+        self.record(request, &decision);
+        began.into_iter().for_each(|began| self.took(began));
+        Some(decision)
+    }
+
+    fn answer_at_once(&self, request: &CheckRequest<'_>) -> Option<Decision> {
         let decision = self.decide_at_once(request)?;
         let recent = request.at_least.is_none_or(|revision| revision <= decision.revision);
         let told = recent || decision.reason == Reason::PermissionNotExact;
@@ -128,10 +136,23 @@ impl Engine {
         if let Some(decision) = self.try_check(request) {
             return Ok(decision);
         }
-        self.check_anew(request).await
+        self.counters.read();
+        let began = self.counters.begins().then(|| self.clock.now());
+        let decision = self.decide_anew(request).await?;
+        self.record(request, &decision);
+        began.into_iter().for_each(|began| self.took(began));
+        Ok(decision)
     }
 
-    async fn check_anew(&self, request: &CheckRequest<'_>) -> Result<Decision, Error> {
+    /// Decides without counting or telling it.
+    pub(crate) async fn answer(&self, request: &CheckRequest<'_>) -> Result<Decision, Error> {
+        match self.answer_at_once(request) {
+            Some(decision) => Ok(decision),
+            None => self.decide_anew(request).await,
+        }
+    }
+
+    async fn decide_anew(&self, request: &CheckRequest<'_>) -> Result<Decision, Error> {
         self.decide_with(request, |_, _, decision| decision).await
     }
 

@@ -22,6 +22,8 @@ pub struct Config {
     pub write_attempts: u32,
     /// How large a scope's records may grow.
     pub limits: Limits,
+    /// Which decisions are recorded.
+    pub decisions: DecisionRecords,
 }
 
 impl Default for Config {
@@ -33,8 +35,20 @@ impl Default for Config {
             max_stale_seconds: 60,
             write_attempts: 32,
             limits: Limits::default(),
+            decisions: DecisionRecords::default(),
         }
     }
+}
+
+/// Which decisions are recorded, as recent attempts and as events where there is a sink for them. Refusals all are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RbacDecisionRecords"))]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionRecords {
+    /// One permitted check in so many is recorded: 1 for all, 0 for none, at most 1,000,000.
+    pub permits: u32,
+    /// How many of the latest attempts are kept in memory, at most 100,000; 0 for none.
+    pub recent: usize,
 }
 
 /// How large a scope's records may grow. A write past a limit is refused; nothing is ever cut off in silence.
@@ -70,6 +84,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         let seconds = usize::try_from(self.max_stale_seconds).unwrap_or(usize::MAX);
         let attempts = usize::try_from(self.write_attempts).unwrap_or(usize::MAX);
+        let permits = usize::try_from(self.decisions.permits).unwrap_or(usize::MAX);
         let limits = &self.limits;
         let bounds = [
             (16..=1_000_000, self.cached_scopes, "cached_scopes", "16 to 1000000"),
@@ -77,6 +92,8 @@ impl Config {
             (16..=10_000_000, self.cached_sessions, "cached_sessions", "16 to 10000000"),
             (1..=3_600, seconds, "max_stale_seconds", "1 to 3600"),
             (1..=1_000, attempts, "write_attempts", "1 to 1000"),
+            (0..=1_000_000, permits, "decisions.permits", "0 to 1000000"),
+            (0..=100_000, self.decisions.recent, "decisions.recent", "0 to 100000"),
             (1..=100_000, limits.roles, "limits.roles", "1 to 100000"),
             (1..=10_000, limits.permissions, "limits.permissions", "1 to 10000"),
             (1..=1_000, limits.includes, "limits.includes", "1 to 1000"),

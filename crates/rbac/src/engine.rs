@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::DefaultHashBuilder;
-use stanchion_core::{Clock, IdGen, Scope, SessionId, StoreError, SubjectRef, Timestamp};
+use stanchion_core::{Clock, EventSink, IdGen, Scope, SessionId, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Cache;
 
 use crate::compiled::Compiled;
 use crate::holdings::Holdings;
+use crate::statistics::Counters;
 use crate::subject_key::{BorrowedKey, Key, SubjectKey};
 use crate::view::View;
 use crate::{Config, RbacStore, ResourceAttributes, Session, SubjectDirectory};
@@ -28,6 +29,8 @@ pub struct Engine {
     pub(crate) sessions: Cache<(Scope, SessionId), Option<Arc<Session>>>,
     pub(crate) directory: Option<Arc<dyn SubjectDirectory>>,
     pub(crate) attributes: Option<Arc<dyn ResourceAttributes>>,
+    pub(crate) sink: Option<Arc<dyn EventSink>>,
+    pub(crate) counters: Counters,
     /// How often the roles of scopes were let go: the platform's first, then the tenants', several to a stamp. What was found in roles
     /// with an older stamp is to be found anew.
     stamps: Vec<AtomicU64>,
@@ -59,6 +62,8 @@ impl Engine {
             sessions: Cache::new(config.cached_sessions),
             directory: None,
             attributes: None,
+            sink: None,
+            counters: Counters::default(),
             config,
             stamps: (0..=STAMPS).map(|_| AtomicU64::new(0)).collect(),
             forgotten: AtomicU64::new(0),
@@ -83,6 +88,13 @@ impl Engine {
     #[must_use]
     pub fn with_attributes(mut self, attributes: Arc<dyn ResourceAttributes>) -> Self {
         self.attributes = Some(attributes);
+        self
+    }
+
+    /// Tells of decisions: of every refusal, and of as many permits as [`DecisionRecords`](crate::DecisionRecords) says.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.sink = Some(sink);
         self
     }
 

@@ -60,7 +60,10 @@ impl Engine {
             for request in run {
                 let at_once = held.as_ref().and_then(|held| held.decide_at_once(request));
                 decisions.push(match at_once {
-                    Some(decision) => decision,
+                    Some(decision) => {
+                        self.record(request, &decision);
+                        decision
+                    }
                     None => self.check(request).await?,
                 });
             }
@@ -133,7 +136,7 @@ impl Engine {
         let mut allowed = Vec::new();
         for permission in among {
             let request = CheckRequest { resource, ..CheckRequest::new(scope, subject, permission) };
-            let decision = self.check(&request).await?;
+            let decision = self.answer(&request).await?;
             if decision.allowed {
                 allowed.push((permission.clone(), decision));
             }
@@ -190,7 +193,7 @@ impl Engine {
         found.complete = candidates.len() <= most;
         for subject in candidates.into_iter().take(most) {
             let request = CheckRequest { resource, ..CheckRequest::new(scope, &subject, permission) };
-            let decision = self.check(&request).await?;
+            let decision = self.answer(&request).await?;
             if decision.allowed {
                 found.subjects.push((subject, decision));
             }
@@ -230,7 +233,7 @@ impl Engine {
         administrative: &[Permission],
     ) -> Result<bool, Error> {
         for permission in administrative {
-            if !self.check(&CheckRequest::new(scope, subject, permission)).await?.allowed {
+            if !self.answer(&CheckRequest::new(scope, subject, permission)).await?.allowed {
                 return Ok(false);
             }
         }

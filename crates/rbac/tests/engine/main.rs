@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod access;
 mod decisions;
 mod model;
 mod random;
