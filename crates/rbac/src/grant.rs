@@ -101,6 +101,13 @@ impl Grant {
         self
     }
 
+    /// Says that it is for an emergency. Whether it waits for a second person is for the configuration to say.
+    #[must_use]
+    pub fn in_emergency(mut self) -> Self {
+        self.emergency = Some(Approval::NotNeeded);
+        self
+    }
+
     /// Tells whether it waits for a second person.
     #[must_use]
     pub const fn awaits_approval(&self) -> bool {

@@ -77,11 +77,13 @@ mod separation;
 mod session;
 mod store;
 mod subject_key;
+mod survey;
 mod view;
 mod write;
 
+pub use admin::{OverDenial, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
-pub use config::{Config, Limits};
+pub use config::{Config, Emergency, Guards, Limits, Sessions};
 pub use constraint::{Constraint, Equality, Operand, ResourcePattern, Rule};
 pub use decision::{CheckRequest, Decision, Explanation, Reason};
 pub use directory::{MemorySubjectDirectory, ResourceAttributes, SubjectDirectory, SubjectProfile};

@@ -139,6 +139,14 @@ impl Permission {
         Ok(Self { text, colon, end, scope, exact, hash })
     }
 
+    /// Permits everything in the scope it is held in: `*:*`.
+    #[must_use]
+    pub fn everything() -> Self {
+        let text: Arc<str> = "*:*".into();
+        let hash = hash_of(&text);
+        Self { text, colon: 1, end: 3, scope: PermissionScope::Tenant, exact: false, hash }
+    }
+
     /// Borrows the text, in its one form.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -298,6 +306,7 @@ mod tests {
     #[test]
     fn every_spelling_has_one_text() {
         for (written, read) in [
+            ("*", Permission::everything().as_str()),
             ("*", "*:*"),
             ("*:*:*", "*:*"),
             ("document:read:tenant", "document:read"),

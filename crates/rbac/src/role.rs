@@ -110,6 +110,20 @@ impl Role {
         self
     }
 
+    /// Asks for roles that whoever is to hold it has to hold already.
+    #[must_use]
+    pub fn requiring(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
+        self.requires.extend(roles);
+        self
+    }
+
+    /// Bounds how many may hold it.
+    #[must_use]
+    pub const fn held_by_at_most(mut self, holders: u32) -> Self {
+        self.max_holders = Some(holders);
+        self
+    }
+
     /// Lets it count only where something holds.
     #[must_use]
     pub fn constrained(mut self, constraint: Constraint) -> Self {

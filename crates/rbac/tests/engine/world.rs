@@ -100,11 +100,11 @@ impl World {
     }
 
     pub(crate) async fn put(&self, scope: Scope, role: Role) -> Versioned<Role> {
-        self.engine.put_role(&author(), scope, role, None).await.unwrap()
+        self.engine.put_role(&author(), scope, role, None).await.unwrap().role
     }
 
     pub(crate) async fn try_put(&self, scope: Scope, role: Role) -> Result<Versioned<Role>, Error> {
-        self.engine.put_role(&author(), scope, role, None).await
+        self.engine.put_role(&author(), scope, role, None).await.map(|written| written.role)
     }
 
     pub(crate) async fn assign(&self, scope: Scope, subject: &str, role: &str) {
