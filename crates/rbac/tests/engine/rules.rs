@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use stanchion_core::{Actor, Author, PageRequest, ResourceRef, Revision, SystemScope};
+use stanchion_core::{Actor, Author, PageRequest, ResourceRef, Revision, Scope, SystemScope};
 use stanchion_rbac::{Assignment, Config, Denial, Error, Limits, RecordFilter, RecordKind};
 use stanchion_replica::OutboxStore;
 

@@ -12,7 +12,7 @@ use stanchion_core::{
     Versioned,
 };
 use stanchion_rbac::{
-    Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore, Permission,
+    Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, Guards, MemoryRbacStore, Permission,
     RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
 };
 use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
@@ -70,8 +70,10 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Worlds in which administrators come and go as they please; what they are kept from doing is tested by itself.
     pub(crate) fn new() -> Self {
-        Self::with(Config::default())
+        let guards = Guards { last_administrator: false, ..Guards::default() };
+        Self::with(Config { guards, ..Config::default() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
