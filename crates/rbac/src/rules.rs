@@ -16,7 +16,9 @@ pub(crate) use apart::{Together, keep_apart, put_separation};
 pub(crate) use census::{Census, When};
 pub(crate) use effective::{Effective, Element};
 pub(crate) use grants::{approve, grant, in_emergency};
-pub(crate) use guards::{Given, Guarded, elevation, last_administrator, loses_administration, seniors};
+pub(crate) use guards::{
+    Given, Guarded, elevation, last_administrator, loses_administration, seniors, universe,
+};
 pub(crate) use holders::{held_by_few, prerequisites};
 pub(crate) use roles::{delete_role, put_role};
 pub(crate) use sessions::{active_roles, put_session};

@@ -2,7 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{SubjectKind, SubjectRef, Timestamp};
 
-use crate::{Assignment, Denial, Grant, Membership, Permission, Record, RecordKey, RoleId, SubjectRecords};
+use crate::{
+    Assignment, Denial, Grant, Membership, Permission, Record, RecordKey, ResourceSelector, RoleId,
+    SubjectRecords,
+};
 
 /// When something has to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +172,15 @@ impl Census {
         self.subjects.values().flat_map(|known| {
             let granted = known.grants.iter().map(|grant| &grant.permission);
             granted.chain(known.denials.iter().map(|denial| &denial.permission)).cloned()
+        })
+    }
+
+    /// Every resource that a record names.
+    pub(crate) fn selectors(&self) -> impl Iterator<Item = ResourceSelector> {
+        self.subjects.values().flat_map(|known| {
+            let held = known.assignments.iter().filter_map(|held| held.resource.clone());
+            let granted = known.grants.iter().filter_map(|grant| grant.resource.clone());
+            held.chain(granted).chain(known.denials.iter().filter_map(|denial| denial.resource.clone()))
         })
     }
 

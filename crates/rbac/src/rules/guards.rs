@@ -111,7 +111,7 @@ fn is_whole(element: &Element) -> bool {
 }
 
 /// Every permission that is named before or after.
-fn universe(before: Together<'_>, after: Together<'_>) -> BTreeSet<Permission> {
+pub(crate) fn universe(before: Together<'_>, after: Together<'_>) -> BTreeSet<Permission> {
     let of = |state: &State, census: &Census| {
         let roles = state.roles.values().chain(state.platform.values()).map(|role| &role.value);
         let mut all = named_by(roles.collect::<Vec<&Role>>());

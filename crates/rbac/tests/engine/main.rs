@@ -5,6 +5,7 @@
 
 mod decisions;
 mod model;
+mod previews;
 mod replicas;
 mod rules;
 mod world;
