@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, RoleId};
+use stanchion_rbac::{self as rbac, Note, RecordFilter, RecordKind, RoleId};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Done, Found, List, Written};
@@ -140,10 +140,10 @@ async fn assign(call: Call, Body(new): Body<NewAssignment>) -> Result<Written<As
 }
 
 async fn list(call: Call, paged: Paged<AssignmentFilter>) -> Result<Found<List<Assignment>>, Failure> {
-    let mut filter = rbac::AssignmentFilter::default();
+    let mut filter = RecordFilter::all(RecordKind::Assignment);
     filter.subject.clone_from(&paged.filter.subject);
     filter.role.clone_from(&paged.filter.role);
-    let page = call.engines().rbac.list_assignments(call.scope, &filter, &paged.page).await?;
+    let page = call.engines().rbac.list::<rbac::Assignment>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 

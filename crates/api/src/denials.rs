@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, Permission};
+use stanchion_rbac::{self as rbac, Note, Permission, RecordFilter, RecordKind};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Done, Found, List, Written};
@@ -115,8 +115,9 @@ async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>,
 }
 
 async fn list(call: Call, paged: Paged<DenialFilter>) -> Result<Found<List<Denial>>, Failure> {
-    let subject = paged.filter.subject.as_ref();
-    let page = call.engines().rbac.list_denials(call.scope, subject, &paged.page).await?;
+    let mut filter = RecordFilter::all(RecordKind::Denial);
+    filter.subject.clone_from(&paged.filter.subject);
+    let page = call.engines().rbac.list::<rbac::Denial>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 

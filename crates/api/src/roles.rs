@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{DisplayName, ProblemCode, Revision, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, Permission, RoleId};
+use stanchion_rbac::{self as rbac, Note, Permission, RecordFilter, RecordKind, RoleId};
 use utoipa::ToSchema;
 
 use crate::answer::{Done, Found, List, Resource, Written};
@@ -106,7 +106,8 @@ impl From<Versioned<rbac::Role>> for Role {
 }
 
 async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Role>>, Failure> {
-    let page = call.engines().rbac.list_roles(call.scope, &paged.page).await?;
+    let all = RecordFilter::all(RecordKind::Role);
+    let page = call.engines().rbac.list::<rbac::Role>(call.scope, &all, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
