@@ -10,6 +10,7 @@ mod fixture;
 mod model;
 mod pages;
 mod races;
+mod records;
 
 use std::sync::Arc;
 
@@ -248,6 +249,36 @@ suite! { $
     /// The pages of the denials cover all of them once, in the order of subjects and permissions.
     denials_are_paged: fixture => {
         pages::denials_are_paged(&fixture).await;
+    }
+
+    /// The pages of every kind cover all that are picked once, by whatever is picked, in the order of their keys.
+    every_kind_is_paged: fixture => {
+        pages::every_kind_is_paged(&fixture).await;
+    }
+
+    /// A record of whatever kind is read back with all that it holds, replaced with all of that, and removed.
+    every_kind_reads_back: fixture => {
+        records::every_kind_reads_back(&fixture).await;
+    }
+
+    /// Records that differ only in the resource they are about are two.
+    resources_are_told_apart: fixture => {
+        records::resources_are_told_apart(&fixture).await;
+    }
+
+    /// What a member holds tells the groups it is in, and what a group holds tells none of its members.
+    members_know_their_groups: fixture => {
+        records::members_know_their_groups(&fixture).await;
+    }
+
+    /// The feed has a key for each kind of record, whether it was written or removed.
+    the_feed_names_every_kind: fixture => {
+        records::the_feed_names_every_kind(&fixture).await;
+    }
+
+    /// A change of many thousand parts is written as if one by one.
+    a_change_of_many_parts_is_written_whole: fixture => {
+        records::a_change_of_many_parts_is_written_whole(&fixture).await;
     }
 
     /// The feed names the keys of each change, scope by scope in the order of the revisions, and leaves none out between two pages.
