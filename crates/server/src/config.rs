@@ -38,7 +38,7 @@ pub use anchors::{AnchorsConfig, WitnessConfig};
 pub use archive::ArchiveConfig;
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
-pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
+pub use storage::{Backend, Counters, Invalidation, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
 
 /// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
 ///

@@ -98,6 +98,7 @@ pub(crate) mod worker {
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
+    pub(crate) const WAKE: &str = "change wake";
     pub(crate) const SWEEPER: &str = "sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
     pub(crate) const LEASES: &str = "limits' leases";

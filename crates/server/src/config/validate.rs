@@ -153,7 +153,8 @@ fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
         ),
         (
             &["storage", "redis", "urls"],
-            config.storage.redis.urls.is_some() || config.storage.counting() != Counters::Redis,
+            config.storage.redis.urls.is_some()
+                || (config.storage.counting() != Counters::Redis && !config.storage.wakes_by_redis()),
             "say where Redis is, as `env:REDIS_URL` or `file:PATH`",
         ),
         (
