@@ -36,6 +36,10 @@ impl Neighbours {
         made("POST", &format!("/v1/assignments?tenant={other}"), &assignment);
         let denial = json!({"subject": subject, "permission": "hush:write"});
         made("POST", &format!("/v1/denials?tenant={other}"), &denial);
+        let grant = json!({"subject": subject, "permission": "hush:grant", "reason": THEIRS});
+        made("POST", &format!("/v1/grants?tenant={other}"), &grant);
+        let member = json!({"group": format!("group:{NAME}"), "member": subject});
+        made("POST", &format!("/v1/memberships?tenant={other}"), &member);
         let limit = json!({"name": THEIRS, "key": ["tenant"], "limit": 1000, "window": "1h"});
         made("PUT", &format!("/v1/limits/{NAME}?tenant={other}"), &limit);
         let claim = json!({
@@ -70,8 +74,18 @@ impl Neighbours {
     /// Everything that the other tenant has, as the platform sees it.
     fn belongings(&self) -> String {
         let of_theirs = |what: &str| self.world.get(&format!("/v1/{what}tenant={}", self.other)).to_string();
-        let lists = ["keys", "roles", "assignments", "denials", "limits", "audit/exceptions"]
-            .map(|what| format!("{what}?"));
+        let lists = [
+            "keys",
+            "roles",
+            "assignments",
+            "denials",
+            "grants",
+            "memberships",
+            "separations",
+            "limits",
+            "audit/exceptions",
+        ]
+        .map(|what| format!("{what}?"));
         let rest = [format!("usage?{PERIOD}&"), "audit/events?action=request.decided&".to_owned()];
         let mut seen: Vec<String> = lists.iter().chain(&rest).map(|what| of_theirs(what)).collect();
         seen.push(self.world.get(&format!("/v1/tenants/{}", self.other)).to_string());
@@ -97,6 +111,8 @@ impl Neighbours {
                 let id = match path.split('/').nth(2) {
                     Some("tenants") => self.other.as_str(),
                     Some("keys") => self.key.as_str(),
+                    Some("separations") => NAME,
+                    Some("sessions") => "0192f0c1-2345-7abc-8def-0123456789ab",
                     Some("audit") if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab",
                     Some("audit") => "data_access/checkpoint",
                     _ => NAME,
@@ -120,6 +136,7 @@ impl Neighbours {
         let target = format!("{path}?{query}");
         let body = match name.as_str() {
             "rotate_key" => json!({"grace_seconds": 0}),
+            "activate_role" => json!({"role": NAME}),
             _ => json!({}),
         };
         let body = if matches!(method.as_str(), "GET" | "DELETE") { String::new() } else { body.to_string() };
@@ -173,7 +190,8 @@ fn no_operation_of_the_admin_api_gives_one_tenant_anything_of_another() {
         }
         // In acme's own scope by the ids of their things, which are not there.
         if operation.is_of_one && operation.method != "PUT" {
-            let answer = neighbours.send(&operation, &neighbours.boss, "");
+            let query = if name == "drop_role" { "role=viewer" } else { "" };
+            let answer = neighbours.send(&operation, &neighbours.boss, query);
             assert_eq!((answer.status(), &answer.json()["code"]), (404, &json!("not_found")), "{name}");
             missing += 1;
         }
@@ -182,6 +200,7 @@ fn no_operation_of_the_admin_api_gives_one_tenant_anything_of_another() {
             let theirs = format!("event={}", neighbours.event());
             let (query, status) = match name.as_str() {
                 "get_usage" => (PERIOD, 200),
+                "list_sessions" => ("subject=user:hush", 200),
                 "prove_audit_event" => (theirs.as_str(), 404),
                 "prove_audit_growth" => ("class=data_access&from=1", 400),
                 _ => ("", 200),

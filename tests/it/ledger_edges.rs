@@ -232,6 +232,7 @@ fn the_chains_of_a_store_are_verified_without_a_server() {
     std::fs::write(&config, text).expect("writes");
     assert!(key.exists());
 
+    server.unpack_entries();
     server.run(
         "UPDATE stanchion.audit_entry SET mac = decode(repeat('00', 32), 'hex') WHERE class = 3 AND seq = 4
          AND scope_id <> '00000000-0000-0000-0000-000000000000';",

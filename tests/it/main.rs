@@ -22,6 +22,7 @@ mod config;
 mod crashes;
 mod drain;
 mod envoy;
+mod evolution;
 mod export;
 mod foreign;
 mod harness;

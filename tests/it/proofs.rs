@@ -108,6 +108,7 @@ fn an_end_that_was_cut_off_with_its_head_is_missed() {
     checkpoint(&world, 6);
     world.program.terminate();
     assert!(world.program.ended().success());
+    server.unpack_entries();
     server.run(
         "DELETE FROM stanchion.audit_entry WHERE class = 3 AND seq > 3 AND scope_id <> '00000000-0000-0000-0000-000000000000';
          UPDATE stanchion.audit_head AS h SET seq = e.seq, link = e.link, recorded_at = e.recorded_at

@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, RoleId};
+use stanchion_rbac::{self as rbac, Note, RecordFilter, RecordKind, ResourceSelector, RoleId};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Done, Found, List, Written};
@@ -41,6 +41,9 @@ pub(crate) struct Assignment {
     /// The role.
     #[schema(value_type = String)]
     role: RoleId,
+    /// On which resources: `document/42`, `document/*`; on all, if there is none.
+    #[schema(value_type = Option<String>)]
+    resource: Option<ResourceSelector>,
     /// The first instant at which it counts; always, if there is none.
     #[schema(value_type = Option<String>, format = "date-time")]
     not_before: Option<Timestamp>,
@@ -66,12 +69,15 @@ pub(crate) struct Assignment {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(crate) struct NewAssignment {
-    /// Who is to hold it: `user:ID` or `service:ID`.
+    /// Who is to hold it: `user:ID`, `service:ID` or `group:ID`.
     #[schema(value_type = String, example = "user:alice")]
     subject: SubjectRef,
     /// The role: one of the scope's own, or one of the platform's.
     #[schema(value_type = String, example = "editor")]
     role: RoleId,
+    /// On which resources: `document/42`, `document/*`; on all, when left out.
+    #[schema(value_type = Option<String>)]
+    resource: Option<ResourceSelector>,
     /// The first instant at which it counts; at once, when left out.
     #[schema(value_type = Option<String>, format = "date-time")]
     not_before: Option<Timestamp>,
@@ -105,6 +111,9 @@ pub(crate) struct AssignmentName {
     /// The role.
     #[param(value_type = String)]
     role: RoleId,
+    /// On which resources, if that was said.
+    #[param(value_type = String, required = false)]
+    resource: Option<ResourceSelector>,
 }
 
 impl From<Versioned<rbac::Assignment>> for Assignment {
@@ -113,6 +122,7 @@ impl From<Versioned<rbac::Assignment>> for Assignment {
         Self {
             subject: assignment.subject,
             role: assignment.role,
+            resource: assignment.resource,
             not_before: assignment.not_before,
             expires_at: assignment.expires_at,
             reason: assignment.reason,
@@ -126,6 +136,7 @@ impl From<Versioned<rbac::Assignment>> for Assignment {
 
 async fn assign(call: Call, Body(new): Body<NewAssignment>) -> Result<Written<Assignment>, Failure> {
     let mut assignment = rbac::Assignment::new(new.subject, new.role);
+    assignment.resource = new.resource;
     assignment.not_before = new.not_before;
     assignment.expires_at = new.expires_at;
     assignment.reason = new.reason;
@@ -140,15 +151,16 @@ async fn assign(call: Call, Body(new): Body<NewAssignment>) -> Result<Written<As
 }
 
 async fn list(call: Call, paged: Paged<AssignmentFilter>) -> Result<Found<List<Assignment>>, Failure> {
-    let mut filter = rbac::AssignmentFilter::default();
+    let mut filter = RecordFilter::all(RecordKind::Assignment);
     filter.subject.clone_from(&paged.filter.subject);
     filter.role.clone_from(&paged.filter.role);
-    let page = call.engines().rbac.list_assignments(call.scope, &filter, &paged.page).await?;
+    let page = call.engines().rbac.list::<rbac::Assignment>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
 async fn revoke(call: Call, Query(named): Query<AssignmentName>) -> Result<Done, Failure> {
-    let AssignmentName { subject, role } = named;
-    let revoked = call.engines().rbac.revoke(&call.author(), call.scope, &subject, &role).await?;
+    let AssignmentName { subject, role, resource } = named;
+    let (engine, author) = (&call.engines().rbac, call.author());
+    let revoked = engine.revoke_on(&author, call.scope, &subject, &role, resource.as_ref()).await?;
     revoked.map(|_| Done).ok_or_else(|| Failure::not_found(format!("`{subject}` does not hold `{role}`")))
 }

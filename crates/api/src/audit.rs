@@ -409,6 +409,9 @@ pub(crate) struct Chain {
     intact: bool,
     /// How many entries were verified; none of a broken chain.
     entries: Option<Integer>,
+    /// The last entry whose signature was not checked, since its key was destroyed as signing keys evolve; its hash was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned_to: Option<Integer>,
     /// The newest entry. Keep it: a later chain that does not pass through it was cut or replaced.
     head: Option<ChainHead>,
     /// Where it is broken.
@@ -452,14 +455,27 @@ impl From<audit::Break> for Break {
 impl From<(ChainId, Verdict)> for Chain {
     fn from((chain, verdict): (ChainId, Verdict)) -> Self {
         match verdict {
-            Verdict::Intact { entries, head, .. } => {
+            Verdict::Intact { entries, head, unsigned_to, .. } => {
+                let unsigned_to = Some(unsigned_to).filter(|to| *to > 0).map(Integer);
                 let head =
                     ChainHead { sequence: Integer(head.seq), link: head.link, recorded_at: head.recorded_at };
-                Self { chain, intact: true, entries: Some(Integer(entries)), head: Some(head), broken: None }
+                Self {
+                    chain,
+                    intact: true,
+                    entries: Some(Integer(entries)),
+                    unsigned_to,
+                    head: Some(head),
+                    broken: None,
+                }
             }
-            Verdict::Broken(found) => {
-                Self { chain, intact: false, entries: None, head: None, broken: Some(found.into()) }
-            }
+            Verdict::Broken(found) => Self {
+                chain,
+                intact: false,
+                entries: None,
+                unsigned_to: None,
+                head: None,
+                broken: Some(found.into()),
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_core::{SubjectRef, Timestamp};
-use stanchion_rbac::{CheckRequest, Explanation, Permission, RoleId};
+use stanchion_core::{Revision, SessionId, SubjectRef, Timestamp};
+use stanchion_rbac::{CheckRequest, Explanation, Permission, Resource, RoleId, SubjectProfile};
 use utoipa::ToSchema;
 
 use crate::answer::Found;
@@ -28,6 +28,19 @@ pub(crate) struct Question {
     /// What, without wildcards: `resource:action`.
     #[schema(value_type = String, example = "document:read")]
     permission: Permission,
+    /// On what: its `type`, which is that of the permission, `id`, `owner`, `team`, `department`, `organization`, `attributes` and
+    /// `parent`, as far as they are known. Without it the question is whether it is permitted on every resource.
+    #[schema(value_type = Option<Object>, example = json!({"type": "document", "id": "42", "owner": "user:alice"}))]
+    resource: Option<Resource>,
+    /// What is known of the subject: `organization`, `teams`, `departments`, `attributes`, and `active`.
+    #[schema(value_type = Option<Object>)]
+    profile: Option<SubjectProfile>,
+    /// The session in which only the roles count that are active.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    session: Option<SessionId>,
+    /// A revision that must be taken into account, such as that of a change just made.
+    #[schema(value_type = Option<String>)]
+    at_least: Option<Integer>,
 }
 
 /// The answer, and what it rests on.
@@ -35,8 +48,7 @@ pub(crate) struct Question {
 pub(crate) struct Decision {
     /// Whether it is permitted.
     allowed: bool,
-    /// Why: `granted`, `denied_explicitly`, `no_matching_role`, `unknown_subject`, `role_inactive`, `assignment_expired`,
-    /// `assignment_not_yet_valid` or `permission_not_exact`.
+    /// Why, by a stable code such as `granted`, `denied_explicitly` or `no_matching_role`.
     reason: &'static str,
     /// The role the subject holds that decided.
     #[schema(value_type = Option<String>)]
@@ -74,6 +86,10 @@ impl From<Explanation> for Decision {
 }
 
 async fn check(call: Call, Body(question): Body<Question>) -> Result<Found<Decision>, Failure> {
-    let request = CheckRequest::new(call.scope, &question.subject, &question.permission);
+    let mut request = CheckRequest::new(call.scope, &question.subject, &question.permission);
+    request.resource = question.resource.as_ref();
+    request.profile = question.profile.as_ref();
+    request.session = question.session;
+    request.at_least = question.at_least.map(|Integer(number)| Revision::from_number(number));
     Ok(Found(call.engines().rbac.explain(&request).await?.into()))
 }

@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, Permission};
+use stanchion_rbac::{self as rbac, Note, Permission, RecordFilter, RecordKind, ResourceSelector};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Done, Found, List, Written};
@@ -48,6 +48,9 @@ pub(crate) struct Denial {
     /// What it may not do; wildcards count.
     #[schema(value_type = String)]
     permission: Permission,
+    /// On which resources: `document/42`, `document/*`; on all, if there is none.
+    #[schema(value_type = Option<String>)]
+    resource: Option<ResourceSelector>,
     /// Why.
     #[schema(value_type = Option<String>)]
     reason: Option<Note>,
@@ -65,12 +68,15 @@ pub(crate) struct Denial {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(crate) struct NewDenial {
-    /// Who may not: `user:ID` or `service:ID`.
+    /// Who may not: `user:ID`, `service:ID` or `group:ID`.
     #[schema(value_type = String, example = "user:alice")]
     subject: SubjectRef,
     /// What it may not do: `resource:action`, with `*` as a wildcard.
     #[schema(value_type = String, example = "document:delete")]
     permission: Permission,
+    /// On which resources: `document/42`, `document/*`; on all, when left out.
+    #[schema(value_type = Option<String>)]
+    resource: Option<ResourceSelector>,
     /// Why, for the record: 1 to 1,000 characters.
     #[schema(value_type = Option<String>)]
     reason: Option<Note>,
@@ -95,18 +101,22 @@ pub(crate) struct DenialName {
     /// The permission, as it was denied.
     #[param(value_type = String)]
     permission: Permission,
+    /// On which resources, if that was said.
+    #[param(value_type = String, required = false)]
+    resource: Option<ResourceSelector>,
 }
 
 impl From<Versioned<rbac::Denial>> for Denial {
     fn from(denial: Versioned<rbac::Denial>) -> Self {
         let Versioned { value: denial, revision, created_at, updated_at } = denial;
-        let rbac::Denial { subject, permission, reason, .. } = denial;
-        Self { subject, permission, reason, revision: revision.into(), created_at, updated_at }
+        let rbac::Denial { subject, permission, resource, reason, .. } = denial;
+        Self { subject, permission, resource, reason, revision: revision.into(), created_at, updated_at }
     }
 }
 
 async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>, Failure> {
     let mut denial = rbac::Denial::new(new.subject, new.permission);
+    denial.resource = new.resource;
     denial.reason = new.reason;
     let denial = call.engines().rbac.deny(&call.author(), call.scope, denial).await?;
     let created = denial.created_at == denial.updated_at;
@@ -115,14 +125,16 @@ async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>,
 }
 
 async fn list(call: Call, paged: Paged<DenialFilter>) -> Result<Found<List<Denial>>, Failure> {
-    let subject = paged.filter.subject.as_ref();
-    let page = call.engines().rbac.list_denials(call.scope, subject, &paged.page).await?;
+    let mut filter = RecordFilter::all(RecordKind::Denial);
+    filter.subject.clone_from(&paged.filter.subject);
+    let page = call.engines().rbac.list::<rbac::Denial>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
 async fn lift(call: Call, Query(named): Query<DenialName>) -> Result<Done, Failure> {
-    let DenialName { subject, permission } = named;
-    let lifted = call.engines().rbac.lift_denial(&call.author(), call.scope, &subject, &permission).await?;
+    let DenialName { subject, permission, resource } = named;
+    let (engine, author) = (&call.engines().rbac, call.author());
+    let lifted = engine.lift_denial_on(&author, call.scope, &subject, &permission, resource.as_ref()).await?;
     lifted
         .map(|_| Done)
         .ok_or_else(|| Failure::not_found(format!("`{permission}` is not denied to `{subject}`")))

@@ -21,7 +21,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use stanchion_api::{ApiState, ExportJobs, Readiness, Refresh, router};
+//! use stanchion_api::{ApiState, ExportJobs, Followers, Readiness, Refresh, router};
 //! use stanchion_audit::{Keeper, Protection, Prover};
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
@@ -43,6 +43,7 @@
 //!         keeper,
 //!         actions: Arc::default(),
 //!         exports: ExportJobs::default(),
+//!         followers: Followers::default(),
 //!         clock: Arc::new(SystemClock),
 //!         ids: Arc::new(SystemRandom::default()),
 //!         page_keys,
@@ -72,6 +73,9 @@ mod document;
 mod envoy;
 mod exports;
 mod failure;
+mod followers;
+mod grants;
+mod groups;
 mod grpc;
 mod idempotency;
 mod keys;
@@ -86,6 +90,8 @@ mod readiness;
 mod roles;
 mod router;
 mod routes;
+mod separations;
+mod sessions;
 mod state;
 mod system;
 mod tenants;
@@ -94,6 +100,7 @@ mod wire;
 
 pub use envoy::{DomainConfig, EntryUse, EnvoyConfig, EnvoyRateLimits, TenantName};
 pub use exports::{ExportJobs, ExportsConfig};
+pub use followers::{Followers, FollowersConfig, Following, NoPlace};
 pub use grpc::Grpc;
 pub use readiness::{Part, Phase, Readiness};
 pub use router::router;

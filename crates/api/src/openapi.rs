@@ -36,12 +36,16 @@ where another replica answers; without it, replicas follow within a second.
 
 **Values.** Times are RFC 3339 in UTC; decimals and 64-bit numbers are text.";
 
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 15] = [
     ("tenants", "The customers of the platform."),
     ("keys", "API keys."),
     ("roles", "What somebody may do, under a name that can be assigned."),
     ("assignments", "Who holds which role."),
     ("denials", "What is denied to whom, whatever roles it holds."),
+    ("grants", "Single permissions that subjects have besides their roles."),
+    ("memberships", "Who belongs to which group."),
+    ("separations", "Roles that one subject may not have together."),
+    ("sessions", "Times in which subjects use some of their roles."),
     ("check", "Questions to the roles."),
     ("limits", "Rate limits."),
     ("routes", "What the gateway takes."),

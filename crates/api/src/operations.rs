@@ -1,5 +1,8 @@
 use crate::operation::Operation;
-use crate::{assignments, audit, check, denials, keys, limits, roles, routes, system, tenants, usage};
+use crate::{
+    assignments, audit, check, denials, grants, groups, keys, limits, roles, routes, separations, sessions,
+    system, tenants, usage,
+};
 
 /// Every operation of the API, in the order of its document.
 pub(crate) fn all() -> Vec<Operation> {
@@ -9,6 +12,10 @@ pub(crate) fn all() -> Vec<Operation> {
         roles::operations(),
         assignments::operations(),
         denials::operations(),
+        grants::operations(),
+        groups::operations(),
+        separations::operations(),
+        sessions::operations(),
         check::operations(),
         limits::operations(),
         routes::operations(),
@@ -26,4 +33,35 @@ pub(crate) fn all() -> Vec<Operation> {
         system::operations(),
     ];
     groups.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use stanchion_rbac::{Permission, Registry};
+
+    use super::*;
+    use crate::operation::Run;
+
+    /// What no operation asks for and the rules of granting do.
+    const ELSEWHERE: [&str; 1] = ["role:grant"];
+
+    #[test]
+    fn the_registry_knows_what_the_operations_ask_for_and_nothing_else() {
+        let operations = all();
+        let asked = operations.iter().filter_map(|operation| match &operation.run {
+            Run::Guarded(access, _) => Some(access.permission.clone()),
+            Run::Open(_) => None,
+        });
+        let asked: BTreeSet<Permission> =
+            asked.chain(ELSEWHERE.map(|permission| permission.parse().unwrap())).collect();
+        let known: BTreeSet<Permission> = Registry::stanchion().permissions().collect();
+        let missing: Vec<_> = asked.difference(&known).collect();
+        let idle: Vec<_> = known.difference(&asked).collect();
+        assert!(
+            missing.is_empty() && idle.is_empty(),
+            "crates/rbac/registry/stanchion.json lacks {missing:?}, and lists {idle:?} that nothing asks for"
+        );
+    }
 }

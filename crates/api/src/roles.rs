@@ -1,9 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use stanchion_core::{DisplayName, ProblemCode, Revision, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, Permission, RoleId};
+use stanchion_core::{DisplayName, ProblemCode, Revision, Slug, Text, Timestamp, Versioned};
+use stanchion_rbac::{
+    self as rbac, Constraint, Note, Permission, PermissionScope, RecordFilter, RecordKind, RoleId,
+};
 use utoipa::ToSchema;
 
 use crate::answer::{Done, Found, List, Resource, Written};
@@ -46,6 +48,23 @@ pub(crate) struct Role {
     /// The roles whose permissions it has as well.
     #[schema(value_type = Vec<String>)]
     includes: BTreeSet<RoleId>,
+    /// What it does not permit although a role that it includes does.
+    #[schema(value_type = Vec<String>)]
+    excludes: BTreeSet<Permission>,
+    /// How far it reaches at most: `own`, `team`, `department`, `tenant` or `platform`.
+    #[schema(value_type = Option<String>)]
+    ceiling: Option<PermissionScope>,
+    /// What has to hold for it to count.
+    #[schema(value_type = Vec<Object>)]
+    constraints: Vec<Constraint>,
+    /// The roles that have to be held before it.
+    #[schema(value_type = Vec<String>)]
+    requires: BTreeSet<RoleId>,
+    /// How many subjects may hold it.
+    max_holders: Option<u32>,
+    /// What else is kept with it.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    metadata: BTreeMap<Slug, Text>,
     /// Whether it conveys anything.
     active: bool,
     /// Whether only Stanchion itself may change it.
@@ -78,6 +97,29 @@ pub(crate) struct RoleBody {
     #[serde(default)]
     #[schema(value_type = Vec<String>, example = json!(["viewer"]))]
     includes: BTreeSet<RoleId>,
+    /// What it does not permit although a role that it includes does.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    excludes: BTreeSet<Permission>,
+    /// How far it reaches at most: `own`, `team`, `department`, `tenant` or `platform`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    ceiling: Option<PermissionScope>,
+    /// What has to hold for it to count.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    constraints: Vec<Constraint>,
+    /// The roles that have to be held before it.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    requires: BTreeSet<RoleId>,
+    /// How many subjects may hold it.
+    #[serde(default)]
+    max_holders: Option<u32>,
+    /// What else is kept with it.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    metadata: BTreeMap<Slug, Text>,
     /// Whether it conveys anything; true when left out.
     #[serde(default = "yes")]
     active: bool,
@@ -96,6 +138,12 @@ impl From<Versioned<rbac::Role>> for Role {
             description: role.description,
             permissions: role.permissions,
             includes: role.includes,
+            excludes: role.excludes,
+            ceiling: role.ceiling,
+            constraints: role.constraints,
+            requires: role.requires,
+            max_holders: role.max_holders,
+            metadata: role.metadata,
             active: role.active,
             system: role.system,
             revision: revision.into(),
@@ -106,7 +154,8 @@ impl From<Versioned<rbac::Role>> for Role {
 }
 
 async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Role>>, Failure> {
-    let page = call.engines().rbac.list_roles(call.scope, &paged.page).await?;
+    let all = RecordFilter::all(RecordKind::Role);
+    let page = call.engines().rbac.list::<rbac::Role>(call.scope, &all, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
@@ -117,15 +166,22 @@ async fn put(
     let mut role =
         rbac::Role::new(id, body.name).with_permissions(body.permissions).with_includes(body.includes);
     role.description = body.description;
+    role.excludes = body.excludes;
+    role.ceiling = body.ceiling;
+    role.constraints = body.constraints;
+    role.requires = body.requires;
+    role.max_holders = body.max_holders;
+    role.metadata = body.metadata;
     role.active = body.active;
     let expected = precondition.expected();
     let written = call.engines().rbac.put_role(&call.author(), call.scope, role, Some(expected)).await;
-    let role = written.map_err(|error| match error {
+    let written = written.map_err(|error| match error {
         rbac::Error::Stale { .. } if precondition == Precondition::None => {
             crate::call::precondition_required()
         }
         error => error.into(),
     })?;
+    let role = written.role;
     let revision = role.revision;
     Ok(Written { created: expected == Revision::ZERO, body: role.into(), revision })
 }
@@ -149,14 +205,29 @@ impl From<rbac::Error> for Failure {
     fn from(error: rbac::Error) -> Self {
         match error {
             rbac::Error::Store(error) => error.into(),
-            rbac::Error::UnknownRole(_) => Self::not_found(error.to_string()),
+            rbac::Error::UnknownRole(_)
+            | rbac::Error::UnknownSession(_)
+            | rbac::Error::NothingToApprove { .. } => Self::not_found(error.to_string()),
             rbac::Error::UnknownInclude { .. } | rbac::Error::Cycle { .. } | rbac::Error::TooDeep { .. } => {
                 Self::invalid(format!("field `includes`: {error}"))
             }
-            rbac::Error::BeyondTenant(_) | rbac::Error::UnfitSubject(_) | rbac::Error::NeverValid(_) => {
-                Self::invalid(error.to_string())
+            rbac::Error::UnfitRequirement { .. } => Self::invalid(format!("field `requires`: {error}")),
+            rbac::Error::ReasonMissing => Self::invalid(format!("field `reason`: {error}")),
+            rbac::Error::BeyondTenant(_)
+            | rbac::Error::UnfitSubject { .. }
+            | rbac::Error::NeverValid { .. }
+            | rbac::Error::Invalid { .. }
+            | rbac::Error::TooLong { .. } => Self::invalid(error.to_string()),
+            rbac::Error::SelfElevation { .. } | rbac::Error::UnfitApprover { .. } => {
+                Self::new(ProblemCode::Forbidden, error.to_string())
             }
             rbac::Error::TooMany { .. }
+            | rbac::Error::TooManyHolders { .. }
+            | rbac::Error::MissingPrerequisite { .. }
+            | rbac::Error::Separated { .. }
+            | rbac::Error::DenialStands { .. }
+            | rbac::Error::RoleNotHeld { .. }
+            | rbac::Error::LastAdministrator { .. }
             | rbac::Error::RoleInUse { .. }
             | rbac::Error::ReservedRole(_)
             | rbac::Error::SystemRole(_) => Self::conflict(error.to_string()),

@@ -12,7 +12,7 @@ use stanchion_tower::ClientAddress;
 use crate::idempotency::{Bounds, Replays};
 use crate::operation::Operation;
 use crate::page_token::PageTokens;
-use crate::{EnvoyRateLimits, ExportJobs, Readiness, openapi};
+use crate::{EnvoyRateLimits, ExportJobs, Followers, Readiness, openapi};
 
 /// What the admin API works on.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct ApiState {
     pub actions: Arc<Actions>,
     /// Exports of the audit ledger that are made into files. Their owner runs them.
     pub exports: ExportJobs,
+    /// The places of those who follow the ledger.
+    pub followers: Followers,
     /// The rate-limit service for Envoy, if it is served: its counts are metrics.
     pub envoy: Option<EnvoyRateLimits>,
     /// The listeners whose connections are to be measured.

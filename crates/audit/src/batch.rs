@@ -59,7 +59,6 @@ struct Tip {
     /// False once the head may have moved without us.
     is_sure: bool,
     links: ChainLinks,
-    macs: ChainMacs,
     /// The place of the chain in the moves of the batch that is being made.
     place: Option<usize>,
 }
@@ -85,10 +84,7 @@ impl Sealer {
                 before.is_lost_in(&head).then_some(before)
             }
             Slot::Vacant(free) => {
-                if let Some(macs) = self.signer.chain(self.signer.epoch(), &chain) {
-                    let links = ChainLinks::new(&chain);
-                    free.insert(Tip { head, is_sure: true, links, macs, place: None });
-                }
+                free.insert(Tip { head, is_sure: true, links: ChainLinks::new(&chain), place: None });
                 None
             }
         }
@@ -131,21 +127,27 @@ impl Sealer {
         contents: impl IntoIterator<Item = (ChainId, &'a Arc<Content>)>,
     ) -> AppendBatch {
         let contents = contents.into_iter();
-        let key_epoch: KeyVersion = self.signer.epoch();
+        // Nothing of the keys outlives the batch: they may be exchanged, and those before have to be wiped then.
+        let keys = self.signer.keys();
+        let key_epoch: KeyVersion = keys.current();
         let mut moves: Vec<HeadMove> = Vec::new();
+        let mut macs: Vec<ChainMacs> = Vec::new();
         let mut rows = Vec::with_capacity(contents.size_hint().0);
         for (chain, content) in contents {
             let Some(tip) = self.chains.get_mut(&chain).filter(|tip| tip.is_sure) else { continue };
-            let place = *tip.place.get_or_insert_with(|| {
+            if tip.place.is_none() {
+                let Some(of_chain) = keys.chain(key_epoch, &chain) else { continue };
+                tip.place = Some(moves.len());
                 moves.push(HeadMove { chain, from: tip.head, to: tip.head });
-                moves.len() - 1
-            });
-            let Some(moved) = moves.get_mut(place) else { continue };
+                macs.push(of_chain);
+            }
+            let of_chain = tip.place.and_then(|place| Some((moves.get_mut(place)?, macs.get(place)?)));
+            let Some((moved, macs)) = of_chain else { continue };
             let seq = moved.to.seq + 1;
             // A clock that steps back must not put an entry before its predecessor: queries rely on the order.
             let recorded_at = now.max(moved.to.recorded_at);
             let link = tip.links.link(seq, recorded_at, &moved.to.link, &content.leaf);
-            let mac = tip.macs.mac(seq, &link);
+            let mac = macs.mac(seq, &link);
             moved.to = Head { seq, link, recorded_at };
             rows.push(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::clone(content) });
         }

@@ -242,7 +242,7 @@ impl Checkpointer {
     /// Adds the entries after a tree's last to it, at most [`STEP`]; `None` when there are none.
     async fn grown(&self, chain: ChainId, known: &mut Known) -> Result<Option<Growth>, Trouble> {
         let shared = self.ledger.shared();
-        let mut verifier = ChainVerifier::new(chain, known.head, &shared.signer);
+        let mut verifier = ChainVerifier::new(chain, known.head, &shared.signer).strict();
         let mut tiles = Vec::new();
         let first = known.head.seq;
         while verifier.at().seq - first < STEP {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stanchion_replica::QueueConfig;
 
-use crate::{Error, Writers};
+use crate::{Error, Shard, Writers};
 
 /// How a ledger queues and commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Config {
     pub commit_timeout_ms: u64,
     /// Whether other sequencers write to the same store.
     pub writers: Writers,
+    /// Among how many sequencers the scopes are divided, 1 to 64, each with a queue of its own, for which `capacity` is divided too. It is
+    /// settled by the first start on a database, and the same for all replicas for good.
+    pub shards: u16,
 }
 
 impl Default for Config {
@@ -40,6 +43,7 @@ impl Default for Config {
             retry_max_ms: 1_000,
             commit_timeout_ms: 1_000,
             writers: Writers::Shared,
+            shards: 1,
         }
     }
 }
@@ -62,6 +66,8 @@ impl Config {
             ("retry_max_ms", "use at least `retry_min_ms`")
         } else if self.commit_timeout_ms == 0 || self.commit_timeout_ms > 600_000 {
             ("commit_timeout_ms", "use 1 to 600000")
+        } else if self.shards == 0 || self.shards > Shard::MOST {
+            ("shards", "use 1 to 64")
         } else {
             return Ok(());
         };
@@ -69,9 +75,10 @@ impl Config {
     }
 
     pub(crate) fn queue(&self) -> QueueConfig {
+        let capacity = self.capacity.div_ceil(usize::from(self.shards.max(1))).max(1);
         QueueConfig {
-            capacity: self.capacity.max(1),
-            share: self.share.max(1),
+            capacity,
+            share: self.share.clamp(1, capacity),
             batch: self.batch.max(1),
             linger: Duration::from_millis(self.linger_ms),
         }
@@ -104,6 +111,8 @@ mod tests {
             (Config { retry_min_ms: 0, ..good }, "retry_min_ms"),
             (Config { retry_max_ms: 9, ..good }, "retry_max_ms"),
             (Config { commit_timeout_ms: 0, ..good }, "commit_timeout_ms"),
+            (Config { shards: 0, ..good }, "shards"),
+            (Config { shards: 65, ..good }, "shards"),
         ];
         for (config, name) in bad {
             assert!(matches!(config.validate(), Err(Error::Config { setting, .. }) if setting == name));

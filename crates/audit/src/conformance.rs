@@ -2,6 +2,8 @@
 //!
 //! The factory returns a store without entries that keeps at least 4,096 entries of each chain. The suite's tests are `tokio::test`s
 //! with four workers, so your crate's dev-dependencies need tokio with `macros` and `rt-multi-thread`.
+//!
+//! [`Intercepted`] is a store with something before it that fails calls or alters what is read, for tests of what works with a store.
 
 #![expect(
     clippy::expect_used,
@@ -15,6 +17,7 @@ mod cases;
 mod cuts;
 mod fixture;
 pub mod hold_store;
+mod intercepted;
 mod model;
 pub mod object_store;
 mod pitfalls;
@@ -24,6 +27,7 @@ pub mod subject_key_store;
 pub mod tree_store;
 
 pub use fixture::Fixture;
+pub use intercepted::{Answer, Call, Intercept, Intercepted, Pending};
 
 macro_rules! suite {
     ($dollar:tt $($module:ident { $($case:ident)+ })+) => {
@@ -63,6 +67,8 @@ suite! { $
         an_id_is_known_in_its_own_scope_only
         scopes_are_kept_apart
         an_exclusive_writer_shuts_out_those_before
+        an_exclusive_writer_shuts_nobody_out_of_other_shards
+        the_number_of_shards_is_settled_by_the_first
         shared_writers_do_not_shut_out
         queries_answer_what_matches
         queries_return_newest_first_in_stable_pages

@@ -1,8 +1,9 @@
+mod stats;
+mod verification;
+
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
@@ -13,15 +14,15 @@ use stanchion_core::{
 use stanchion_replica::{self as replica, Deliver, FullReason, Queue};
 use tokio::sync::oneshot;
 
+pub use self::stats::Stats;
+pub(crate) use self::stats::{Counters, count};
+pub(crate) use self::verification::yield_once;
 use crate::draft::Work;
 use crate::moved::Moved;
 use crate::numbers::Numbers;
-use crate::prover::Covered;
-use crate::verify::ChainVerifier;
 use crate::{
-    Break, BreakReason, Chain, CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error,
-    LedgerStore, Place, Projector, Protection, Prover, Query, Receipt, Row, SearchRow, Sequencer, Signer,
-    TreeStore, Verdict, Verification,
+    CheckpointConfig, CheckpointSigner, Checkpointer, Config, Draft, Entry, Error, LedgerStore, Place,
+    Projector, Protection, Prover, Query, Receipt, Row, Sequencer, Shard, Signer, TreeStore,
 };
 
 /// The audit ledger: takes events, finds them again and proves that they are what was recorded. Clones share it.
@@ -40,7 +41,10 @@ pub(crate) struct Shared {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) config: Config,
-    pub(crate) queue: Arc<Queue<Item>>,
+    /// The queue of each shard.
+    pub(crate) queues: Vec<Arc<Queue<Item>>>,
+    /// How many sequencers have not ended.
+    pub(crate) sequencers: AtomicUsize,
     pub(crate) counters: Counters,
     /// What the sequencer has added to, for a checkpointer.
     pub(crate) moved: Moved,
@@ -64,29 +68,6 @@ pub(crate) struct Item {
 
 pub(crate) type Reply = oneshot::Sender<Result<Receipt, Error>>;
 
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) accepted: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) committed: AtomicU64,
-    pub(crate) duplicates: AtomicU64,
-    pub(crate) conflicts: AtomicU64,
-    pub(crate) reduced: AtomicU64,
-    pub(crate) lost: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    pub(crate) checkpoints: AtomicU64,
-    pub(crate) broken_chains: AtomicU64,
-    pub(crate) anchored: AtomicU64,
-    pub(crate) anchor_failures: AtomicU64,
-    pub(crate) anchor_conflicts: AtomicU64,
-    pub(crate) projected: AtomicU64,
-    pub(crate) unprojected: AtomicU64,
-}
-
-pub(crate) fn count(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
-}
-
 /// Why an event was not accepted. Each is counted.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,45 +84,6 @@ pub enum Refused {
     /// The event has no canonical form.
     #[error(transparent)]
     Invalid(Error),
-}
-
-/// What a ledger has done since it was made. The numbers are read one by one, so they need not fit together exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Events accepted.
-    pub accepted: u64,
-    /// Events refused, for whichever reason.
-    pub refused: u64,
-    /// Entries committed.
-    pub committed: u64,
-    /// Events that were in the ledger already, and so were not written again.
-    pub duplicates: u64,
-    /// Events whose id was used before for something else; each left a record of its content.
-    pub conflicts: u64,
-    /// Late events that had to be changed to be recorded.
-    pub reduced: u64,
-    /// Accepted events that were not committed because the sequencer was dropped.
-    pub lost: u64,
-    /// Failures of the store; each was retried.
-    pub failures: u64,
-    /// Checkpoints signed by this process's checkpointer.
-    pub checkpoints: u64,
-    /// Chains that it found broken, and covers no more.
-    pub broken_chains: u64,
-    /// Checkpoints published to anchors.
-    pub anchored: u64,
-    /// Attempts to publish one that failed; each was repeated.
-    pub anchor_failures: u64,
-    /// Times that an anchor held what the log does not lead to.
-    pub anchor_conflicts: u64,
-    /// For how many seconds the anchor that is furthest behind could not be reached.
-    pub anchor_lag_seconds: u64,
-    /// Entries for which this process's projector has made what queries look at.
-    pub projected: u64,
-    /// Entries that were without it when the projector last looked.
-    pub unprojected: u64,
-    /// Events that wait in the queue now.
-    pub queued: usize,
 }
 
 impl From<FullReason> for Refused {
@@ -216,7 +158,9 @@ impl Ledger {
         config: Config,
     ) -> (Self, Sequencer) {
         let signer = Arc::new(Signer::new(&keys));
-        let queue = Arc::new(Queue::new(config.queue()));
+        let shards: Vec<Shard> = Shard::all(config.shards).collect();
+        let queues: Vec<_> = shards.iter().map(|_| Arc::new(Queue::new(config.queue()))).collect();
+        let sequencers = AtomicUsize::new(shards.len());
         let counters = Counters::default();
         let (moved, unprojected) = (Moved::default(), Moved::default());
         let (numbers, lags) = (OnceLock::new(), Mutex::default());
@@ -227,7 +171,8 @@ impl Ledger {
             timer,
             ids,
             config,
-            queue,
+            queues,
+            sequencers,
             counters,
             moved,
             protection: OnceLock::new(),
@@ -235,7 +180,7 @@ impl Ledger {
             lags,
             unprojected,
         });
-        (Self { shared: Arc::clone(&shared) }, Sequencer::new(shared))
+        (Self { shared: Arc::clone(&shared) }, Sequencer::new(&shared))
     }
 
     /// Has trees grown over the chains: returns what proves entries by them, and what grows and signs them, a future that you run.
@@ -288,9 +233,11 @@ impl Ledger {
             }
             late => (late, self.shared.next_number(scope)),
         };
+        let shard = self.shared.shard(scope, &draft);
         let queued = self.shared.work(draft).map_err(Refused::Invalid).and_then(|work| {
             let item = Item { work, number: number.clone(), reply: None };
-            self.shared.queue.try_push(scope, item).map_err(|full| full.reason.into())
+            let queue = self.shared.queue(shard).ok_or(Refused::Closed)?;
+            queue.try_push(scope, item).map_err(|full| full.reason.into())
         });
         if queued.is_err() {
             self.shared.leave(number);
@@ -310,9 +257,11 @@ impl Ledger {
     pub async fn append(&self, scope: Scope, draft: Draft) -> Result<Receipt, Error> {
         let counters = &self.shared.counters;
         let (reply, committed) = oneshot::channel();
+        let shard = self.shared.shard(scope, &draft);
         let work = self.shared.work(draft).inspect_err(|_| count(&counters.refused, 1))?;
         let item = Item { work, number: None, reply: Some(reply) };
-        if self.shared.queue.push(scope, item).await.is_err() {
+        let queue = self.shared.queue(shard).ok_or(Error::Closed)?;
+        if queue.push(scope, item).await.is_err() {
             count(&counters.refused, 1);
             return Err(Error::Closed);
         }
@@ -326,7 +275,8 @@ impl Ledger {
     /// # Errors
     /// [`Refused`] when there is no room or the ledger is closed.
     pub fn reserve(&self, scope: Scope) -> Result<Reserved, Refused> {
-        match self.shared.queue.reserve(scope) {
+        let queue = self.shared.queue(Shard::of(scope, self.shared.config.shards)).ok_or(Refused::Closed)?;
+        match queue.reserve(scope) {
             Ok(place) => Ok(Reserved { shared: Arc::clone(&self.shared), scope, place }),
             Err(reason) => {
                 count(&self.shared.counters.refused, 1);
@@ -337,7 +287,7 @@ impl Ledger {
 
     /// Refuses new events from now on. The sequencer commits what waits, and ends.
     pub fn close(&self) {
-        self.shared.queue.close();
+        self.shared.queues.iter().for_each(|queue| queue.close());
     }
 
     /// Returns the entries of a scope that a query asks for, newest first by the time of recording.
@@ -379,107 +329,20 @@ impl Ledger {
         let row = self.shared.store.get(scope, id).await?;
         row.as_ref().map(Entry::try_from).transpose()
     }
-
-    /// Verifies every chain of a scope from its stored bytes: hashes, links, signatures, numbers and columns. Entries committed after
-    /// the call are not looked at. What is proven and what is not says [`verify_chain`](crate::verify_chain).
-    ///
-    /// # Errors
-    /// [`Error::Store`] when the store cannot be read. A broken chain is a [`Verdict`], not an error.
-    pub async fn verify(&self, scope: Scope) -> Result<Verification, Error> {
-        let mut chains = Vec::new();
-        for chain in self.shared.store.chains(scope).await? {
-            chains.push((chain.id, self.verify_chain(chain, None).await?));
-        }
-        Ok(Verification { scope, chains })
-    }
-
-    pub(crate) async fn verify_chain(
-        &self,
-        mut chain: Chain,
-        mut covered: Option<Covered>,
-    ) -> Result<Verdict, Error> {
-        const PAGE: usize = 1_000;
-        let Shared { store, signer, .. } = &*self.shared;
-        let mut verifier = ChainVerifier::new(chain.id, chain.base, signer);
-        let mut tiles = Vec::new();
-        while verifier.at().seq < chain.head.seq {
-            let next = verifier.at().seq + 1;
-            let rows = store.read(chain.id, next, PAGE).await?;
-            if rows.first().is_none_or(|row| row.seq != next) {
-                let now = store.chains(chain.id.scope).await?.into_iter().find(|now| now.id == chain.id);
-                let Some(now) = now.filter(|now| now.base.seq >= next) else {
-                    return Ok(Verdict::Broken(Break {
-                        chain: chain.id,
-                        seq: next,
-                        reason: BreakReason::Gap,
-                    }));
-                };
-                // The store has dropped its oldest entries meanwhile: what it now keeps is verified.
-                chain = now;
-                covered = None;
-                verifier = ChainVerifier::new(chain.id, chain.base, signer);
-                continue;
-            }
-            let page = store.projected(chain.id, next, rows.len()).await?;
-            let mut beside = page.rows.iter().peekable();
-            for row in rows.iter().filter(|row| row.seq <= chain.head.seq) {
-                if let Err(found) = verifier.check(row) {
-                    return Ok(Verdict::Broken(found));
-                }
-                let stored = beside.next_if(|stored| stored.seq == row.seq);
-                if !is_found_as_it_is(row, stored, page.until) {
-                    let (seq, reason) = (row.seq, BreakReason::ProjectionAltered);
-                    return Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
-                }
-                if let Some(Covered { checkpoint, edge }) = &mut covered
-                    && row.seq <= checkpoint.size
-                {
-                    edge.push(row.content.leaf, &mut tiles);
-                    tiles.clear();
-                }
-            }
-            yield_once().await;
-        }
-        let broken = |seq, reason| Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
-        match covered {
-            Some(Covered { checkpoint, .. }) if checkpoint.size > chain.head.seq => {
-                broken(chain.head.seq + 1, BreakReason::Gap)
-            }
-            Some(Covered { checkpoint, edge }) if edge.root() != checkpoint.root => {
-                broken(checkpoint.size, BreakReason::TreeWrong)
-            }
-            _ => Ok(verifier.finish(&chain.head)),
-        }
-    }
-
-    /// Returns what the ledger has done.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
-            accepted: read(&counters.accepted),
-            refused: read(&counters.refused),
-            committed: read(&counters.committed),
-            duplicates: read(&counters.duplicates),
-            conflicts: read(&counters.conflicts),
-            reduced: read(&counters.reduced),
-            lost: read(&counters.lost),
-            failures: read(&counters.failures),
-            checkpoints: read(&counters.checkpoints),
-            broken_chains: read(&counters.broken_chains),
-            anchored: read(&counters.anchored),
-            anchor_failures: read(&counters.anchor_failures),
-            anchor_conflicts: read(&counters.anchor_conflicts),
-            anchor_lag_seconds: self.shared.lags().iter().map(|lag| read(lag)).max().unwrap_or(0),
-            projected: read(&counters.projected),
-            unprojected: read(&counters.unprojected),
-            queued: self.shared.queue.len(),
-        }
-    }
 }
 
 impl Shared {
+    /// Returns the shard that a draft's event is committed in. An event that turns out to be of another scope than whose share it takes is
+    /// committed by that one's: heads keep it right.
+    fn shard(&self, scope: Scope, draft: &Draft) -> Shard {
+        let scope = if let Draft::Event(event) = draft { event.scope } else { scope };
+        Shard::of(scope, self.config.shards)
+    }
+
+    fn queue(&self, shard: Shard) -> Option<&Arc<Queue<Item>>> {
+        self.queues.get(usize::from(shard.index()))
+    }
+
     /// Takes the number of an event that is made, unless it has one.
     fn number(&self, event: &Event) -> Option<ProducerNumber> {
         if event.producer.is_some() { None } else { self.numbers.get()?.take(event.scope) }
@@ -490,46 +353,12 @@ impl Shared {
         Some((scope, self.numbers.get()?.take(scope)?))
     }
 
-    fn lags(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
-        self.lags.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns where another anchor's lag is told, in seconds.
-    pub(crate) fn new_lag(&self) -> Arc<AtomicU64> {
-        let lag = Arc::new(AtomicU64::new(0));
-        self.lags().push(Arc::clone(&lag));
-        lag
-    }
-
     /// Tells that the event of a number is not recorded.
     pub(crate) fn leave(&self, number: Option<(Scope, ProducerNumber)>) {
         if let (Some(numbers), Some((scope, number))) = (self.numbers.get(), number) {
             numbers.leave(scope, &number);
         }
     }
-}
-
-/// Tells whether queries find an entry as what it is: what is kept for them of an entry up to `until` follows from its bytes.
-fn is_found_as_it_is(row: &Row, stored: Option<&SearchRow>, until: u64) -> bool {
-    match stored {
-        None => row.seq > until,
-        Some(stored) => {
-            SearchRow::of(row.chain.scope, row.seq, &row.content).is_ok_and(|made| made == *stored)
-        }
-    }
-}
-
-/// Lets other tasks run: a long verification of a store in memory would not.
-pub(crate) async fn yield_once() {
-    let mut has_yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl fmt::Debug for Ledger {

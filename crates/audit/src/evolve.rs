@@ -15,11 +15,29 @@ pub fn evolved(key: &Secret) -> Secret {
     Secret::new(hmac(&extracted, &[INFO, &[1]]))
 }
 
+/// The most epochs that follow from one key.
+pub(crate) const MOST: u32 = 65_536;
+
+/// Returns a ring with the keys of all epochs that follow from those of another: from each up to the next, and from the highest as many as there
+/// can be, 65,536 in all. With the first key, or all of them, that of any entry is there.
+#[must_use]
+pub fn with_evolved(first: &KeyRing) -> KeyRing {
+    let mut roots: Vec<(KeyVersion, &Secret)> = first.iter().collect();
+    roots.reverse();
+    let ends = roots.iter().skip(1).map(|(version, _)| version.saturating_sub(1));
+    let ends = ends.chain([KeyVersion::MAX]);
+    let evolved = roots.iter().zip(ends).filter_map(|((version, key), end)| {
+        evolved_ring(*version, key, end.min(version.saturating_add(MOST - 1)))
+    });
+    let rings: Vec<KeyRing> = evolved.collect();
+    let all = rings.iter().flat_map(KeyRing::iter).map(|(version, key)| (version, key.clone()));
+    KeyRing::new(all).unwrap_or_else(|| first.clone())
+}
+
 /// Returns the keys of all epochs from `first`, whose key is at hand, to `last`; `None` when `last` comes before `first`, there would be
 /// more than 65,536, or the key is too short for a ring.
 #[must_use]
 pub fn evolved_ring(first: KeyVersion, key: &Secret, last: KeyVersion) -> Option<KeyRing> {
-    const MOST: u32 = 65_536;
     let count = last.checked_sub(first).filter(|more| *more < MOST)?;
     let mut keys = vec![(first, key.clone())];
     for epoch in (first..=last).skip(1).take(usize::try_from(count).ok()?) {
@@ -86,5 +104,16 @@ mod tests {
         assert!(evolved_ring(3, &first, 2).is_none());
         assert!(evolved_ring(1, &first, 65_537).is_none());
         assert!(evolved_ring(1, &Secret::new([7; 31]), 2).is_none());
+    }
+
+    #[test]
+    fn with_the_first_keys_those_of_every_epoch_are_there() {
+        let (first, second) = (Secret::new([7; 32]), Secret::new([8; 32]));
+        let ring = with_evolved(&KeyRing::new([(1, first.clone()), (4, second.clone())]).unwrap());
+        let key = |epoch| ring.get(epoch).map(|key| key.expose().to_vec());
+        assert_eq!(key(3), Some(evolved(&evolved(&first)).expose().to_vec()));
+        assert_eq!(key(4), Some(second.expose().to_vec()));
+        assert_eq!(key(6), Some(evolved(&evolved(&second)).expose().to_vec()));
+        assert_eq!(ring.iter().count(), 65_536 + 3);
     }
 }

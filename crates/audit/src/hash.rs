@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use stanchion_core::{KeyRing, KeyVersion, Timestamp};
+use stanchion_core::{KeyRing, KeyVersion, Secret, Timestamp};
 
 use crate::{ChainId, Digest};
 
@@ -81,25 +83,32 @@ impl ChainMacs {
     }
 }
 
-/// Signs entries and checks their signatures: HMAC-SHA256 with the keys of a ring, each version an epoch.
+/// Signs entries and checks their signatures: HMAC-SHA256 with the keys of a ring, each version an epoch. Clones share the keys, which an
+/// [`Evolver`](crate::Evolver) exchanges.
 #[derive(Clone)]
 pub struct Signer {
+    keys: Arc<RwLock<Arc<SigningKeys>>>,
+}
+
+/// The keys that a signer has at one moment. They are wiped with the last user.
+pub(crate) struct SigningKeys {
     current: KeyVersion,
-    keys: BTreeMap<KeyVersion, Hmac<Sha256>>,
+    known: BTreeMap<KeyVersion, Hmac<Sha256>>,
+    /// Epochs whose keys were destroyed in due course.
+    destroyed: Range<KeyVersion>,
 }
 
 impl Signer {
     /// Prepares the keys of a ring. New entries are signed with the current one; all of them verify.
     #[must_use]
     pub fn new(keys: &KeyRing) -> Self {
-        let states = keys.iter().map(|(epoch, secret)| (epoch, keyed(secret.expose())));
-        Self { current: keys.current().0, keys: states.collect() }
+        Self { keys: Arc::new(RwLock::new(Arc::new(SigningKeys::new(keys.current().0, keys.iter(), 0..0)))) }
     }
 
     /// Returns the epoch that new entries are signed in.
     #[must_use]
-    pub const fn epoch(&self) -> KeyVersion {
-        self.current
+    pub fn epoch(&self) -> KeyVersion {
+        self.keys().current
     }
 
     /// Signs an entry's link; `None` when the epoch's key is not in the ring.
@@ -108,17 +117,66 @@ impl Signer {
         Some(self.chain(epoch, chain)?.mac(seq, link))
     }
 
+    /// Returns the keys of this moment. Whoever holds on to them keeps them from being wiped.
+    pub(crate) fn keys(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes other keys into use.
+    pub(crate) fn exchange(&self, keys: SigningKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
     /// Returns what names a key without telling it.
     pub(crate) fn commitment(&self, epoch: KeyVersion) -> Option<Digest> {
-        let mut mac = self.keys.get(&epoch)?.clone();
-        mac.update(COMMITMENT);
-        Some(Digest::from_bytes(mac.finalize().into_bytes().into()))
+        self.keys().commitment(epoch)
     }
 
     /// Signs with one key that another takes its place; `None` unless both are in the ring.
     pub(crate) fn vouch(&self, from: KeyVersion, to: KeyVersion) -> Option<Digest> {
+        self.keys().vouch(from, to)
+    }
+
+    pub(crate) fn chain(&self, epoch: KeyVersion, chain: &ChainId) -> Option<ChainMacs> {
+        self.keys().chain(epoch, chain)
+    }
+
+    /// Tells whether the key of an epoch was destroyed in due course, so that nothing it signed can be checked here.
+    pub(crate) fn is_destroyed(&self, epoch: KeyVersion) -> bool {
+        self.keys().destroyed.contains(&epoch)
+    }
+
+    /// Returns the first of the epochs whose keys follow from one another, when they do.
+    pub(crate) fn evolves_from(&self) -> Option<KeyVersion> {
+        let keys = self.keys();
+        (keys.destroyed.start > 0).then_some(keys.destroyed.start)
+    }
+}
+
+impl SigningKeys {
+    /// Prepares keys. `destroyed` are epochs whose keys are no longer known; where keys evolve it begins with their first, even if it is empty.
+    pub(crate) fn new<'a>(
+        current: KeyVersion,
+        keys: impl IntoIterator<Item = (KeyVersion, &'a Secret)>,
+        destroyed: Range<KeyVersion>,
+    ) -> Self {
+        let known = keys.into_iter().map(|(epoch, secret)| (epoch, keyed(secret.expose()))).collect();
+        Self { current, known, destroyed }
+    }
+
+    pub(crate) const fn current(&self) -> KeyVersion {
+        self.current
+    }
+
+    fn commitment(&self, epoch: KeyVersion) -> Option<Digest> {
+        let mut mac = self.known.get(&epoch)?.clone();
+        mac.update(COMMITMENT);
+        Some(Digest::from_bytes(mac.finalize().into_bytes().into()))
+    }
+
+    fn vouch(&self, from: KeyVersion, to: KeyVersion) -> Option<Digest> {
         let commitment = self.commitment(to)?;
-        let mut mac = self.keys.get(&from)?.clone();
+        let mut mac = self.known.get(&from)?.clone();
         mac.update(ROTATION);
         mac.update(&from.to_be_bytes());
         mac.update(&to.to_be_bytes());
@@ -127,7 +185,7 @@ impl Signer {
     }
 
     pub(crate) fn chain(&self, epoch: KeyVersion, chain: &ChainId) -> Option<ChainMacs> {
-        let mut mac = self.keys.get(&epoch)?.clone();
+        let mut mac = self.known.get(&epoch)?.clone();
         mac.update(MAC);
         mac.update(&epoch.to_be_bytes());
         mac.update(&with_length(chain));
@@ -142,7 +200,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("epoch", &self.current).finish_non_exhaustive()
+        f.debug_struct("Signer").field("epoch", &self.epoch()).finish_non_exhaustive()
     }
 }
 

@@ -126,3 +126,50 @@ impl HoldStore for MemoryHoldStore {
         Ok(Some(hold.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(number: u8) -> Scope {
+        format!("0192f0c1-2345-7abc-8def-0000000000{number:02}").parse().unwrap()
+    }
+
+    fn hold() -> Hold {
+        Hold {
+            id: Uuid::from_u128(1),
+            scope: tenant(1),
+            class: None,
+            reason: "Smith v. Acme".into(),
+            placed_by: "user:counsel".into(),
+            placed_at: Timestamp::EPOCH,
+            until: None,
+            lifted_by: None,
+            lifted_at: None,
+        }
+    }
+
+    #[test]
+    fn a_hold_stands_until_its_end_and_not_at_it() {
+        let (last, end) = (Timestamp::from_micros(9), Timestamp::from_micros(10));
+        let ends = Hold { until: Some(end), ..hold() };
+        assert_eq!((ends.stands(last), ends.stands(end)), (true, false));
+        assert!(hold().stands(Timestamp::MAX));
+        let lifted = Hold { lifted_at: Some(end), ..hold() };
+        assert!(!lifted.stands(last), "whatever the clock says");
+    }
+
+    #[test]
+    fn a_hold_is_about_its_scope_and_class_only() {
+        let chain = |scope, class| ChainId { scope, class };
+        for class in RetentionClass::ALL {
+            assert!(hold().covers(chain(tenant(1), class)));
+            assert!(!hold().covers(chain(tenant(2), class)));
+            assert!(!hold().covers(chain(Scope::Platform, class)));
+        }
+        let standard = Hold { class: Some(RetentionClass::Standard), ..hold() };
+        assert!(standard.covers(chain(tenant(1), RetentionClass::Standard)));
+        assert!(!standard.covers(chain(tenant(1), RetentionClass::Security)));
+        assert!(!standard.covers(chain(tenant(2), RetentionClass::Standard)));
+    }
+}

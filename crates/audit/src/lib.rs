@@ -13,6 +13,7 @@
 //! * [`Ledger::checkpoints`] has a [`Checkpointer`] grow a Merkle tree over each chain and sign for it, and gives a [`Prover`]: its
 //!   proofs need no secret, so a tenant can check that an event is in the log and that the log only grew ([`verify_proof`],
 //!   [`tree::verify_consistency`]).
+//! * [`Prover::evolve`] replaces the signing key every now and then by one that follows from it, and destroys the one before.
 //! * [`Ledger::projector`] keeps what queries look at up to date, in a store that keeps it apart from the chains.
 //! * [`Actions`] are the kinds of events that are known, and how long each is kept.
 //! * [`Prover::export`] writes entries with what proves them as one file, and [`bundle::verify_bundle`] checks it without us.
@@ -86,6 +87,7 @@ mod draft;
 mod engine;
 mod entry;
 mod error;
+mod evolution;
 mod evolve;
 pub mod format;
 mod hash;
@@ -133,7 +135,8 @@ pub use draft::Draft;
 pub use engine::{Ledger, Refused, Reserved, Stats};
 pub use entry::{Content, Entry, Projection, Receipt, Row, Seal};
 pub use error::Error;
-pub use evolve::{evolved, evolved_ring};
+pub use evolution::{Epochs, Evolution, EvolveTrouble, EvolvedKey, Evolver, InvalidEvolvedKey};
+pub use evolve::{evolved, evolved_ring, with_evolved};
 pub use hash::{Signer, leaf_hash, link_hash};
 pub use hold::{Hold, HoldStore, MemoryHoldStore};
 #[cfg(feature = "archive")]
@@ -161,7 +164,7 @@ pub use retention::{Floor, InvalidRetention, RetentionConfig, Standard, TenantRe
 pub use rotation::verify_key_change;
 pub use search::{Facet, Projected, SearchPage, SearchRow, term, words, words_of};
 pub use sequencer::Sequencer;
-pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Writers};
+pub use store::{AppendOutcome, CutOutcome, Fence, KnownRow, LedgerStore, Shard, Writers};
 pub use tail::{Cursor, Tailed};
 pub use tree_store::{GrowOutcome, Growth, TreeStore};
 pub use verify::{Break, BreakReason, Verdict, Verification, verify_chain};

@@ -1,6 +1,6 @@
 //! What the ledger records about itself: when it began, when it ended in good order, and what was set otherwise.
 
-use stanchion_core::{Actor, Category, Event, FieldChange, Scope, Severity, Text};
+use stanchion_core::{Actor, Category, Event, EventId, FieldChange, Scope, Severity, Text, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -97,6 +97,10 @@ impl Ledger {
 /// Starts an event of the audit about itself, in the platform's security chain.
 pub(crate) fn own(shared: &Shared, action: &'static str) -> Event {
     let now = shared.clock.now();
-    let actor = Actor::System("audit".into());
-    Event::new(shared.ids.event_id(now), now, Scope::Platform, actor, action, Category::Security)
+    own_at(shared.ids.event_id(now), now, action)
+}
+
+/// The same with an id and a time that follow from what happened.
+pub(crate) fn own_at(id: EventId, at: Timestamp, action: &'static str) -> Event {
+    Event::new(id, at, Scope::Platform, Actor::System("audit".into()), action, Category::Security)
 }

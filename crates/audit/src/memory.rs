@@ -7,13 +7,13 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
-use stanchion_core::{EventId, Scope, StoreError, SystemScope};
+use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
 pub use self::anchor::MemoryAnchor;
 use self::trees::Tree;
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Seal, Writers,
+    RetentionClass, Row, Seal, Shard, Writers,
 };
 
 /// The ledger in memory: the reference that other adapters must equal. It ends with the process.
@@ -29,9 +29,10 @@ pub struct MemoryLedgerStore {
 struct State {
     chains: HashMap<ChainId, Kept>,
     ids: HashMap<(Scope, EventId), (RetentionClass, u64)>,
-    /// The last fence given out, and the least that may still write.
-    fence: u64,
-    least: u64,
+    /// How many shards there are, once that is settled.
+    shards: Option<u16>,
+    /// Of each shard the last fence given out, and the least that may still write.
+    fences: HashMap<u16, (u64, u64)>,
 }
 
 struct Kept {
@@ -78,7 +79,8 @@ impl MemoryLedgerStore {
 
 impl State {
     fn refusal(&self, batch: &AppendBatch) -> Option<AppendOutcome> {
-        if batch.fence().number() < self.least {
+        let least = self.fences.get(&batch.fence().shard()).map_or(0, |(_, least)| *least);
+        if batch.fence().number() < least {
             return Some(AppendOutcome::Fenced);
         }
         let head = |chain| self.chains.get(chain).map_or(Head::EMPTY, |kept| kept.head);
@@ -130,13 +132,17 @@ impl State {
 
 #[async_trait]
 impl LedgerStore for MemoryLedgerStore {
-    async fn open(&self, _system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+    async fn open(&self, _system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
         let mut state = self.lock_mut();
-        state.fence += 1;
-        if writers == Writers::Exclusive {
-            state.least = state.fence;
+        if *state.shards.get_or_insert(shard.count()) != shard.count() {
+            return Err(StoreError::new(StoreErrorKind::Unsupported, "memory", "open"));
         }
-        Ok(Fence::from_number(state.fence))
+        let (fence, least) = state.fences.entry(shard.index()).or_default();
+        *fence += 1;
+        if writers == Writers::Exclusive {
+            *least = *fence;
+        }
+        Ok(Fence::of(shard, *fence))
     }
 
     async fn heads(&self, _system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {

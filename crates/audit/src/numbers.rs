@@ -7,6 +7,8 @@ use hashbrown::HashMap;
 use stanchion_core::{ProducerNumber, Scope, Text};
 use uuid::Uuid;
 
+use crate::Shard;
+
 /// Numbers events, densely within each scope: a tenant can tell that none of its own is missing, and learns nothing of how many others
 /// have.
 ///
@@ -65,15 +67,16 @@ impl Numbers {
         self.undeclared.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes what is to be declared.
-    pub(crate) fn take_unused(&self) -> Vec<Unused> {
-        self.undeclared.store(0, Ordering::Relaxed);
+    /// Takes what is to be declared in a shard.
+    pub(crate) fn take_unused(&self, shard: Shard) -> Vec<Unused> {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
         let unused = |(scope, counter): (&Scope, &Arc<Counter>)| {
             let ranges = std::mem::take(&mut *counter.unused.lock().unwrap_or_else(PoisonError::into_inner));
+            let count = ranges.iter().map(|(first, last)| last - first + 1).sum();
+            self.undeclared.fetch_sub(count, Ordering::Relaxed);
             (!ranges.is_empty()).then_some(Unused { scope: *scope, ranges })
         };
-        scopes.iter().filter_map(unused).collect()
+        scopes.iter().filter(|(scope, _)| shard.has(**scope)).filter_map(unused).collect()
     }
 
     fn counter(&self, scope: Scope) -> Arc<Counter> {
@@ -103,7 +106,10 @@ mod tests {
         let another = ProducerNumber::new("b".into(), Uuid::from_u128(1), 3).unwrap();
         numbers.leave(tenant, &another);
         assert!(numbers.has_unused());
-        assert_eq!(numbers.take_unused(), [Unused { scope: tenant, ranges: vec![(1, 2), (4, 4)] }]);
-        assert!(!numbers.has_unused() && numbers.take_unused().is_empty());
+        assert_eq!(
+            numbers.take_unused(Shard::ONLY),
+            [Unused { scope: tenant, ranges: vec![(1, 2), (4, 4)] }]
+        );
+        assert!(!numbers.has_unused() && numbers.take_unused(Shard::ONLY).is_empty());
     }
 }

@@ -165,7 +165,15 @@ impl Prover {
                 },
                 None => None,
             };
-            chains.push((chain.id, self.ledger.verify_chain(chain, covered).await?));
+            let size = covered.as_ref().map_or(0, |covered| covered.checkpoint.size);
+            let verdict = match self.ledger.verify_chain(chain, covered).await? {
+                // Neither a signature nor the tree says anything of it.
+                Verdict::Intact { unsigned_to: seq, .. } if seq > size => {
+                    Verdict::Broken(Break { chain: chain.id, seq, reason: BreakReason::KeyDestroyed })
+                }
+                verdict => verdict,
+            };
+            chains.push((chain.id, verdict));
         }
         let gone = |Checkpoint { chain, .. }| {
             (chain, Verdict::Broken(Break { chain, seq: 1, reason: BreakReason::Gap }))

@@ -387,6 +387,40 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_ranges_are_within_and_what_is_next_to_them_is_not() {
+        let with = |interval_seconds, days| {
+            let own = TenantRetention { data_access_days: Some(days), ..TenantRetention::default() };
+            let tenants = [(tenant(), own)].into();
+            wrong(&RetentionConfig { interval_seconds, tenants, ..RetentionConfig::default() })
+        };
+        assert_eq!(with(1, 1), [""; 0]);
+        assert_eq!(with(86_400, 36_525), [""; 0]);
+        let days = format!("`tenants.{}.data_access_days` must be 1 to 36525", tenant());
+        let interval = "`interval_seconds` must be 1 to 86400";
+        assert_eq!(with(86_401, 36_526), [interval, &days]);
+        assert_eq!(with(0, 0), [interval, &days]);
+    }
+
+    #[test]
+    fn of_several_floors_the_highest_is_told_whatever_their_order() {
+        let config = RetentionConfig {
+            security_days: 100,
+            ..with([Standard::Hipaa, Standard::PciDss, Standard::M2131])
+        };
+        assert_eq!(
+            wrong(&config)[0],
+            "`security_days` is 100 days, but HIPAA asks for at least 2192 of security entries"
+        );
+    }
+
+    #[test]
+    fn entries_do_not_stay_in_the_database_beyond_their_time() {
+        let config = RetentionConfig { online_days: Some(1_000), ..RetentionConfig::default() };
+        let chain = ChainId { scope: Scope::Platform, class: RetentionClass::Standard };
+        assert_eq!(config.term(chain, true), Term { kept_days: 366, online_days: 366 });
+    }
+
+    #[test]
     fn an_archive_lets_entries_leave_the_database_earlier() {
         let config = RetentionConfig { online_days: Some(100), ..RetentionConfig::default() };
         let chain = ChainId { scope: Scope::Platform, class: RetentionClass::Security };

@@ -29,8 +29,13 @@ impl Prover {
         let head = shared.store.heads(SYSTEM, &[OWN]).await?.pop().unwrap_or(Head::EMPTY);
         let last = if head.seq == 0 { None } else { shared.store.seals(OWN, head.seq, 1).await?.pop() };
         let mut events = Vec::new();
-        if let Some(last) = last.filter(|last| last.key_epoch != shared.signer.epoch()) {
-            events.push(signing(shared, last.key_epoch));
+        let (current, root) = (shared.signer.epoch(), shared.signer.evolves_from());
+        // Where keys evolve, the steps are recorded by who takes them; what is new here is the root that they follow from.
+        let to = root.unwrap_or(current);
+        if let Some(last) =
+            last.filter(|last| root.map_or(last.key_epoch != current, |root| last.key_epoch < root))
+        {
+            events.push(signing(shared, last.key_epoch, to));
         }
         if let Some(checkpoint) = self.checkpoint(OWN).await?
             && let Some(change) = self.signer.change_since(&checkpoint)
@@ -41,8 +46,7 @@ impl Prover {
     }
 }
 
-fn signing(shared: &Shared, from: KeyVersion) -> Event {
-    let to = shared.signer.epoch();
+fn signing(shared: &Shared, from: KeyVersion, to: KeyVersion) -> Event {
     let event = event(shared)
         .with_detail("key", "signing")
         .with_detail("from", i64::from(from))
@@ -66,7 +70,10 @@ fn checkpoints(shared: &Shared, change: &KeyChange) -> Event {
 }
 
 fn event(shared: &Shared) -> Event {
-    let mut event = own(shared, ACTION);
+    noticed(own(shared, ACTION))
+}
+
+pub(crate) const fn noticed(mut event: Event) -> Event {
     event.severity = Severity::Notice;
     event
 }

@@ -1,20 +1,24 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Slot;
 use stanchion_core::{
-    Actor, Category, Event, EventId, Outcome, ProducerNumber, Scope, Severity, StoreError, SystemScope,
-    Timestamp,
+    Actor, Category, Event, EventId, Outcome, ProducerNumber, Scope, Severity, StoreError, StoreErrorKind,
+    SystemScope, Timestamp,
 };
+use stanchion_replica::Queue;
 
 use crate::draft::{Work, content_of};
 use crate::engine::{Item, Reply, Shared, count, yield_once};
 use crate::numbers::Unused;
-use crate::{AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Row, Sealer, parse};
+use crate::{
+    AppendOutcome, ChainId, Content, Error, Fence, Head, KnownRow, Receipt, Row, Sealer, Shard, parse,
+};
 
 const SYSTEM: SystemScope = SystemScope::new("commit audit records of many tenants at once");
 /// The largest refused event that is kept whole in the record of its refusal, as text within JSON it may double.
@@ -39,6 +43,10 @@ const AT_ONCE: usize = 64;
 #[must_use = "events are committed only while the sequencer runs"]
 pub struct Sequencer {
     shared: Arc<Shared>,
+    shard: Shard,
+    queue: Arc<Queue<Item>>,
+    /// Those of the other shards, until they are run.
+    others: Vec<Self>,
     sealer: Sealer,
     /// What is being committed. It survives a failed attempt, and is counted as lost if the sequencer is dropped.
     pending: Vec<Pending>,
@@ -69,10 +77,24 @@ enum Answer {
 }
 
 impl Sequencer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let mut all = Shard::all(shared.config.shards).zip(&shared.queues);
+        let mut first = Self::of(shared, Shard::ONLY, Arc::new(Queue::new(shared.config.queue())));
+        if let Some((shard, queue)) = all.next() {
+            (first.shard, first.queue) = (shard, Arc::clone(queue));
+        }
+        first.others = all.map(|(shard, queue)| Self::of(shared, shard, Arc::clone(queue))).collect();
+        first
+    }
+
+    fn of(shared: &Arc<Shared>, shard: Shard, queue: Arc<Queue<Item>>) -> Self {
+        let shared = Arc::clone(shared);
         let sealer = Sealer::new(Arc::clone(&shared.signer));
         Self {
             shared,
+            shard,
+            queue,
+            others: Vec::new(),
             sealer,
             pending: Vec::new(),
             committed: Committed::default(),
@@ -83,8 +105,21 @@ impl Sequencer {
 
     /// Lets `observer` hear of every failure of the store. It must be quick and must not block.
     pub fn on_failure(mut self, observer: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
+        let observer = Arc::new(observer);
+        for other in &mut self.others {
+            let observer = Arc::clone(&observer);
+            other.observer = Some(Box::new(move |error| observer(error)));
+        }
+        self.observer = Some(Box::new(move |error| observer(error)));
         self
+    }
+
+    /// Divides it into the sequencers of its shards, so that each can run on a processor of its own. One that is shut out, or dropped,
+    /// ends its own shard only.
+    #[must_use]
+    pub fn split(mut self) -> Vec<Self> {
+        let others = std::mem::take(&mut self.others);
+        std::iter::once(self).chain(others).collect()
     }
 
     /// Commits until the ledger is closed and everything accepted is durable. Dropped before that, it closes the ledger; what was
@@ -92,17 +127,22 @@ impl Sequencer {
     ///
     /// # Errors
     /// [`Error::Fenced`] when a newer writer has taken the store for itself ([`Writers::Exclusive`](crate::Writers::Exclusive)).
-    /// Then too the ledger is closed; those who wait for a commit are told, and the rest is counted as lost.
-    pub async fn run(mut self) -> Result<(), Error> {
-        let fence = self.open().await;
-        let shared = Arc::clone(&self.shared);
+    /// Then too the ledger is closed, or the shard that was taken; those who wait for a commit are told, and the rest is counted as
+    /// lost. [`Error::Store`] when the store was begun with another number of shards.
+    pub async fn run(self) -> Result<(), Error> {
+        join_all(self.split().into_iter().map(Self::run_shard)).await.into_iter().collect()
+    }
+
+    async fn run_shard(mut self) -> Result<(), Error> {
+        let fence = self.open().await?;
+        let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&self.queue));
         let mut buffer = Vec::new();
         loop {
             let following = self.following();
             let items = if following.is_empty() {
                 let (enough, most) = self.expected();
                 self.committed = Committed::default();
-                let next = shared.queue.next_batch_of(enough, most, &*shared.clock, &*shared.timer);
+                let next = queue.next_batch_of(enough, most, &*shared.clock, &*shared.timer);
                 match next.await {
                     Some(items) => items,
                     None => {
@@ -122,11 +162,11 @@ impl Sequencer {
     /// Takes what has gathered during the last commit, if that is worth the next one. Then the store is kept busy: those who wait for
     /// the last commit are told during the next one, and what they append then gathers for the one after it.
     fn following(&self) -> Vec<Item> {
-        let (waiting, awaited) = (self.shared.queue.len(), self.committed.awaited());
+        let (waiting, awaited) = (self.queue.len(), self.committed.awaited());
         if awaited == 0 || waiting < WORTHWHILE {
             return Vec::new();
         }
-        self.shared.queue.take(half(awaited + waiting))
+        self.queue.take(half(awaited + waiting))
     }
 
     /// Returns how many events are worth waiting for, and how many to take. Whoever waits for a commit before they append again has
@@ -136,7 +176,7 @@ impl Sequencer {
         if awaited < CROWD {
             return (batch, batch);
         }
-        let all = awaited + self.shared.queue.len();
+        let all = awaited + self.queue.len();
         if all < 2 * WORTHWHILE { (all, batch) } else { (half(all), half(all)) }
     }
 
@@ -163,7 +203,7 @@ impl Sequencer {
             return;
         }
         self.declared_at = now;
-        for Unused { scope, ranges } in numbers.take_unused() {
+        for Unused { scope, ranges } in numbers.take_unused(self.shard) {
             for part in ranges.chunks(RANGES) {
                 let count: u64 = part.iter().map(|(first, last)| last - first + 1).sum();
                 let text = |(first, last): &(u64, u64)| match first == last {
@@ -180,11 +220,12 @@ impl Sequencer {
         }
     }
 
-    async fn open(&self) -> Fence {
+    async fn open(&self) -> Result<Fence, Error> {
         let mut failures = 0;
         loop {
-            match self.shared.store.open(SYSTEM, self.shared.config.writers).await {
-                Ok(fence) => return fence,
+            match self.shared.store.open(SYSTEM, self.shard, self.shared.config.writers).await {
+                Ok(fence) => return Ok(fence),
+                Err(error) if error.kind() == StoreErrorKind::Unsupported => return Err(error.into()),
                 Err(error) => self.back_off(&error, &mut failures).await,
             }
         }
@@ -363,7 +404,7 @@ impl Sequencer {
             lost += pending.accepted;
             pending.fail();
         }
-        for item in self.shared.drain() {
+        for item in self.shared.drain(&self.queue) {
             lost += 1;
             if let Some(reply) = item.reply {
                 drop(reply.send(Err(Error::Fenced)));
@@ -384,12 +425,12 @@ impl Sequencer {
 }
 
 impl Shared {
-    /// Closes the queue and takes all that is left in it.
-    fn drain(&self) -> Vec<Item> {
-        self.queue.close();
+    /// Closes a queue and takes all that is left in it.
+    fn drain(&self, queue: &Queue<Item>) -> Vec<Item> {
+        queue.close();
         let mut rest = Vec::new();
         // A closed queue does not wait: it hands out what it has.
-        while let Some(Some(items)) = self.queue.next_batch(&*self.clock, &*self.timer).now_or_never() {
+        while let Some(Some(items)) = queue.next_batch(&*self.clock, &*self.timer).now_or_never() {
             rest.extend(items);
         }
         rest
@@ -442,10 +483,12 @@ impl Pending {
 
 impl Drop for Sequencer {
     fn drop(&mut self) {
-        let waiting = self.shared.drain().len();
+        let waiting = self.shared.drain(&self.queue).len();
         let pending: u64 = self.pending.iter().map(|pending| pending.accepted).sum();
         count(&self.shared.counters.lost, pending.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX)));
-        self.shared.moved.end();
+        if self.shared.sequencers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.moved.end();
+        }
     }
 }
 

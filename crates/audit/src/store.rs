@@ -2,6 +2,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
 use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, Row, Seal, SearchPage};
@@ -14,8 +15,8 @@ use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, 
 ///    writers that expect the same head exactly one is committed. So the numbers of a chain are dense, from 1.
 /// 3. **Ids.** Within a scope an event id is written once, at least as long as its entry is kept; the same id in two scopes is two
 ///    events. The ids within one batch are different, its maker sees to it.
-/// 4. **Fences.** Every [`open`](Self::open) returns a greater fence than all before. Once a fence was opened for an
-///    [exclusive](Writers::Exclusive) writer, batches of smaller fences are refused.
+/// 4. **Fences.** Every [`open`](Self::open) of a shard returns a greater fence than all before of that shard. Once a fence was opened
+///    for an [exclusive](Writers::Exclusive) writer, batches of smaller fences of its shard are refused, and of no other.
 /// 5. **Refusals** leave no trace. Where several apply, the fence is told before heads, heads before ids.
 /// 6. **Bytes.** Rows are returned as they were written, canonical bytes verbatim. The projection may live in columns of its own; it
 ///    is returned as it stands there, not made again from the bytes, so that verification can compare the two. What is kept apart from
@@ -29,11 +30,11 @@ use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, 
 ///    not and will not be.
 #[async_trait]
 pub trait LedgerStore: fmt::Debug + Send + Sync {
-    /// Admits a writer.
+    /// Admits a writer of a shard. The first one of all settles how many shards there are.
     ///
     /// # Errors
-    /// `Unavailable` or `Timeout` when the store cannot be written.
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError>;
+    /// `Unsupported` when the store was begun with another number of shards, `Unavailable` or `Timeout` when it cannot be written.
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError>;
 
     /// Returns the heads of chains, in the order asked; [`Head::EMPTY`] for a chain without entries.
     ///
@@ -180,21 +181,86 @@ pub enum Writers {
     Exclusive,
 }
 
+/// A part of a ledger's scopes, which has a sequencer of its own. All chains of a scope are in one shard: an event's id is its scope's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shard {
+    index: u16,
+    count: u16,
+}
+
+impl Shard {
+    /// The only one there is.
+    pub const ONLY: Self = Self { index: 0, count: 1 };
+    /// The most that there may be.
+    pub const MOST: u16 = 64;
+
+    /// Returns all shards, of so many; 0 is taken as 1, and more than [`MOST`](Self::MOST) as that.
+    pub fn all(count: u16) -> impl Iterator<Item = Self> {
+        let count = count.clamp(1, Self::MOST);
+        (0..count).map(move |index| Self { index, count })
+    }
+
+    /// Returns the shard of a scope, of as many as there are. It stays the same for good.
+    #[must_use]
+    pub fn of(scope: Scope, count: u16) -> Self {
+        let count = count.clamp(1, Self::MOST);
+        if count == 1 {
+            return Self::ONLY;
+        }
+        let hash = Sha256::digest(scope.to_string());
+        let first = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        Self { index: u16::try_from(first % u64::from(count)).unwrap_or(0), count }
+    }
+
+    /// Tells whether a scope is in it.
+    #[must_use]
+    pub fn has(self, scope: Scope) -> bool {
+        Self::of(scope, self.count) == self
+    }
+
+    /// Returns which one it is, from 0.
+    #[must_use]
+    pub const fn index(self) -> u16 {
+        self.index
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        self.count
+    }
+}
+
 /// A writer's admission to a store; see rule 4 of [`LedgerStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence(u64);
+pub struct Fence {
+    shard: u16,
+    number: u64,
+}
 
 impl Fence {
-    /// Takes a stored number.
+    /// Takes the number of the only shard's fence.
     #[must_use]
     pub const fn from_number(number: u64) -> Self {
-        Self(number)
+        Self { shard: 0, number }
+    }
+
+    /// Takes a stored number.
+    #[must_use]
+    pub const fn of(shard: Shard, number: u64) -> Self {
+        Self { shard: shard.index, number }
+    }
+
+    /// Returns which shard's it is, from 0.
+    #[must_use]
+    pub const fn shard(self) -> u16 {
+        self.shard
     }
 
     /// Returns the number.
     #[must_use]
     pub const fn number(self) -> u64 {
-        self.0
+        self.number
     }
 }
 

@@ -51,6 +51,9 @@ pub enum Verdict {
         base: Head,
         /// The newest entry. Keep it: a later chain that does not pass through it was cut or replaced.
         head: Head,
+        /// The last entry whose signature was not looked at, since the key of its epoch was destroyed in due course; 0 when all were. Up
+        /// to here the links alone were checked, and the tree where a checkpoint covers it.
+        unsigned_to: u64,
     },
     /// The chain is broken.
     Broken(Break),
@@ -87,6 +90,10 @@ pub enum BreakReason {
     /// The key of the entry's epoch is not in the ring; with it the chain may verify.
     #[error("the key of epoch {0} is not known")]
     UnknownKeyEpoch(KeyVersion),
+    /// The key of the entry's epoch was destroyed in due course, and no checkpoint covers the entry: who holds the first key of the epochs
+    /// can verify it.
+    #[error("its epoch's key was destroyed before a checkpoint covered it")]
+    KeyDestroyed,
     /// The columns beside the canonical bytes say something else, or the entry stands in a chain that is not its own.
     #[error("its columns differ from its content")]
     ProjectionAltered,
@@ -132,12 +139,29 @@ pub(crate) struct ChainVerifier<'a> {
     signer: &'a Signer,
     links: ChainLinks,
     macs: Option<(KeyVersion, ChainMacs)>,
+    is_strict: bool,
+    unsigned_to: u64,
     buffer: Vec<u8>,
 }
 
 impl<'a> ChainVerifier<'a> {
     pub(crate) fn new(chain: ChainId, base: Head, signer: &'a Signer) -> Self {
-        Self { chain, base, at: base, signer, links: ChainLinks::new(&chain), macs: None, buffer: Vec::new() }
+        Self {
+            chain,
+            base,
+            at: base,
+            signer,
+            links: ChainLinks::new(&chain),
+            macs: None,
+            is_strict: false,
+            unsigned_to: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Takes no entry for right whose signature cannot be checked, even if its key was destroyed in due course.
+    pub(crate) fn strict(self) -> Self {
+        Self { is_strict: true, ..self }
     }
 
     /// The last entry that was found right.
@@ -158,11 +182,14 @@ impl<'a> ChainVerifier<'a> {
         if self.macs.as_ref().is_none_or(|(epoch, _)| *epoch != seal.key_epoch) {
             self.macs = self.signer.chain(seal.key_epoch, &self.chain).map(|macs| (seal.key_epoch, macs));
         }
-        let Some((_, macs)) = &self.macs else {
-            return broken(BreakReason::UnknownKeyEpoch(seal.key_epoch));
-        };
-        if !macs.is_mac(seq, &seal.link, &seal.mac) {
-            return broken(BreakReason::MacWrong);
+        match &self.macs {
+            Some((_, macs)) if macs.is_mac(seq, &seal.link, &seal.mac) => {}
+            Some(_) => return broken(BreakReason::MacWrong),
+            None if !self.signer.is_destroyed(seal.key_epoch) => {
+                return broken(BreakReason::UnknownKeyEpoch(seal.key_epoch));
+            }
+            None if self.is_strict => return broken(BreakReason::KeyDestroyed),
+            None => self.unsigned_to = seq,
         }
         self.at = Head { seq, link: seal.link, recorded_at: seal.recorded_at };
         Ok(())
@@ -200,6 +227,7 @@ impl<'a> ChainVerifier<'a> {
             let seq = at.seq.min(head.seq + 1);
             return Verdict::Broken(Break { chain, seq, reason: BreakReason::HeadWrong });
         }
-        Verdict::Intact { entries: at.seq - self.base.seq, base: self.base, head: at }
+        let (base, unsigned_to) = (self.base, self.unsigned_to);
+        Verdict::Intact { entries: at.seq - base.seq, base, head: at, unsigned_to }
     }
 }

@@ -91,7 +91,7 @@ fn relink(rows: &mut [Row], from: usize) {
 #[test]
 fn an_intact_chain_verifies() {
     let (chain, rows) = intact();
-    let expected = Verdict::Intact { entries: ENTRIES, base: Head::EMPTY, head: chain.head };
+    let expected = Verdict::Intact { entries: ENTRIES, base: Head::EMPTY, head: chain.head, unsigned_to: 0 };
     assert_eq!(verify_chain(&chain, &rows, &keys()), expected);
 }
 
@@ -342,7 +342,7 @@ fn what_is_kept_after_dropping_the_front_still_verifies_from_its_base() {
     let (chain, rows) = intact();
     let base = head_of(&rows[1]);
     let kept = Chain { base, ..chain };
-    let expected = Verdict::Intact { entries: 3, base, head: chain.head };
+    let expected = Verdict::Intact { entries: 3, base, head: chain.head, unsigned_to: 0 };
     assert_eq!(verify_chain(&kept, &rows[2..], &keys()), expected);
     let forged = Chain { base: Head { link: Digest::ZERO, ..base }, ..chain };
     let Verdict::Broken(found) = verify_chain(&forged, &rows[2..], &keys()) else { panic!() };

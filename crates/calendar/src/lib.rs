@@ -7,6 +7,9 @@
 //! Windows of one kind follow each other without gap or overlap: every instant lies in exactly one, and that one is half-open,
 //! `start <= t < end`.
 //!
+//! A [`Schedule`] asks another question: is this one of the hours of the week in which something may happen, and when does that
+//! change? It goes by what the clocks of its zone show.
+//!
 //! ```
 //! use stanchion_calendar::{Month, Window, Zone};
 //! use stanchion_core::Timestamp;
@@ -22,12 +25,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod date;
+mod days;
+mod hours;
 mod month;
 mod period;
+mod schedule;
 mod window;
 mod zone;
 
+pub use date::{Date, InvalidDate};
+pub use days::{Days, InvalidDays, Weekday};
+pub use hours::{Hours, InvalidHours};
 pub use month::{InvalidMonth, Month};
 pub use period::{InvalidPeriod, Period};
+pub use schedule::{InvalidSchedule, Schedule};
 pub use window::{InvalidWindow, Unit, Window};
 pub use zone::{InvalidZone, Zone};

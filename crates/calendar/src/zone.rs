@@ -38,9 +38,22 @@ impl Zone {
 
     /// Returns the civil date of an instant, as a day number: 0 is Monday, 1 January of the year 1.
     pub(crate) fn day(self, at: Timestamp) -> i64 {
-        let offset =
-            i64::from(self.0.offset_from_utc_datetime(&at.to_utc().naive_utc()).fix().local_minus_utc());
-        at.micros().saturating_add(offset.saturating_mul(MICROS)).div_euclid(86_400 * MICROS) + EPOCH_DAY - 1
+        Self::day_of(self.shown(at))
+    }
+
+    /// Returns the day number of a time that clocks show, in microseconds since they would have shown 1970-01-01T00:00.
+    pub(crate) const fn day_of(shown: i64) -> i64 {
+        shown.div_euclid(86_400 * MICROS) + EPOCH_DAY - 1
+    }
+
+    /// Returns the time that the clocks show at an instant, in microseconds since they would have shown 1970-01-01T00:00.
+    pub(crate) fn shown(self, at: Timestamp) -> i64 {
+        at.micros().saturating_add(self.offset(at).saturating_mul(MICROS))
+    }
+
+    /// Returns by how many seconds the clocks are ahead of UTC at an instant.
+    pub(crate) fn offset(self, at: Timestamp) -> i64 {
+        self.0.offset_from_utc_datetime(&at.to_utc().naive_utc()).fix().local_minus_utc().into()
     }
 
     /// Returns the instant a civil day begins at, in microseconds since 1970; `None` beyond what `chrono` can date.

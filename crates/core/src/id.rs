@@ -82,6 +82,10 @@ uuid_id!(
     RequestId, "request id"
 );
 uuid_id!(
+    /// A session: what a subject does from logging in to logging out.
+    SessionId, "session id"
+);
+uuid_id!(
     /// One event: an audit record, an alert or a usage event.
     EventId, "event id"
 );

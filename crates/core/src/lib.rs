@@ -45,7 +45,7 @@ pub use display_name::DisplayName;
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Actor, Category, Correlation, Event, EventSink, Outcome, Severity, Source};
 pub use field_change::{FieldChange, Recorded};
-pub use id::{EventId, InvalidId, KeyId, RequestId, Slug, TenantId};
+pub use id::{EventId, InvalidId, KeyId, RequestId, SessionId, Slug, TenantId};
 pub use page::{Page, PageRequest};
 pub use principal::{Authentication, AuthenticationMethod, Principal, ResourceRef, SubjectKind, SubjectRef};
 pub use problem::{Problem, ProblemCode};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use uuid::{Builder, Uuid};
 
-use crate::{EventId, KeyId, RequestId, TenantId, Timestamp};
+use crate::{EventId, KeyId, RequestId, SessionId, TenantId, Timestamp};
 
 /// A source of random bytes.
 pub trait Random: fmt::Debug + Send + Sync {
@@ -118,6 +118,11 @@ pub trait IdGen: fmt::Debug + Send + Sync {
     /// Returns a new request id.
     fn request_id(&self, now: Timestamp) -> RequestId {
         RequestId::from_uuid(self.uuid(now))
+    }
+
+    /// Returns a new session id.
+    fn session_id(&self, now: Timestamp) -> SessionId {
+        SessionId::from_uuid(self.uuid(now))
     }
 
     /// Returns a new event id.

@@ -31,4 +31,18 @@ impl<T> Versioned<T> {
     pub fn replaced(&self, value: T, revision: Revision, at: Timestamp) -> Self {
         Self { value, revision, created_at: self.created_at, updated_at: at }
     }
+
+    /// Turns the value into another, written when this one was.
+    #[must_use]
+    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Versioned<U> {
+        let Self { value, revision, created_at, updated_at } = self;
+        Versioned { value: turn(value), revision, created_at, updated_at }
+    }
+
+    /// As [`Versioned::map`], where the value may be none that can be turned.
+    #[must_use]
+    pub fn filter_map<U>(self, turn: impl FnOnce(T) -> Option<U>) -> Option<Versioned<U>> {
+        let Self { value, revision, created_at, updated_at } = self;
+        turn(value).map(|value| Versioned { value, revision, created_at, updated_at })
+    }
 }

@@ -17,9 +17,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use stanchion_audit::{ObjectName, ObjectStore, PutOutcome};
-use stanchion_core::{Secret, StoreErrorKind, Timestamp};
-use stanchion_outbound::{BucketConfig, BucketCredentials, InvalidBucket, ObjectLock, S3ObjectStore};
+use stanchion_audit::{Anchor, ObjectName, ObjectStore, PutOutcome};
+use stanchion_core::{ManualClock, Secret, StoreErrorKind, Timestamp};
+use stanchion_outbound::{
+    BucketConfig, BucketCredentials, InvalidBucket, ObjectAnchor, ObjectLock, S3ObjectStore,
+};
 use tokio::net::TcpListener;
 
 const BUCKET: &str = "archive";
@@ -99,6 +101,13 @@ async fn locked_bucket() -> Arc<dyn ObjectStore> {
 
 stanchion_audit::object_store_conformance!(mod s3_object_store, bucket());
 stanchion_audit::object_store_conformance!(mod locked_s3_object_store, locked_bucket());
+
+async fn anchor() -> Arc<dyn Anchor> {
+    let clock = Arc::new(ManualClock::default());
+    Arc::new(ObjectAnchor::new("bucket", bucket().await, "checkpoints".parse().unwrap(), None, clock))
+}
+
+stanchion_audit::anchor_conformance!(mod s3_anchor, anchor());
 
 fn name(text: &str) -> ObjectName {
     text.parse().unwrap()

@@ -2,6 +2,7 @@
 
 mod columns;
 mod holds;
+mod pack;
 mod protection;
 mod query;
 mod retention;
@@ -15,7 +16,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
-    Place, Projected, Query, Row, Seal, SearchPage, Writers,
+    Place, Projected, Query, Row, Seal, SearchPage, Shard, Writers,
 };
 use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
@@ -23,12 +24,14 @@ pub use self::holds::PgHoldStore;
 pub use self::protection::PgSubjectKeyStore;
 
 use self::columns::Columns;
-use self::row::{class_number, class_of, digest, row, seal};
+use self::pack::{entries, seals};
+use self::row::{class_number, class_of, digest, row};
 use crate::records::time;
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
 
-/// The audit ledger in Postgres: an entry in the partition of its class and month, with what its chain needs and no more.
+/// The audit ledger in Postgres: entries in the partition of their class and month, with what their chain needs and no more; those of a
+/// chain that one batch brings share a row.
 ///
 /// A batch is one call of a function there, however many entries and chains it has; a second one when it was refused, which tells why.
 /// A partition that is missing is made on the way.
@@ -40,8 +43,10 @@ pub struct PgLedgerStore {
 /// How often a batch is offered again that met another one with an id of its own.
 const ATTEMPTS: u32 = 4;
 
+const SETTLE: &str = "UPDATE stanchion.audit_shards SET count = coalesce(count, $1) RETURNING count";
+
 const OPEN: &str = "UPDATE stanchion.audit_writer SET fence = fence + 1, \
-                    least = CASE WHEN $1 THEN fence + 1 ELSE least END RETURNING fence";
+                    least = CASE WHEN $1 THEN fence + 1 ELSE least END WHERE shard = $2 RETURNING fence";
 
 const HEADS: &str = "
 SELECT h.seq, h.link, h.recorded_at
@@ -55,10 +60,16 @@ const LIST: &str = "SELECT * FROM stanchion.audit_head \
                     WHERE seq > 0 AND ($1::uuid IS NULL OR (scope_id, class) > ($1, $2)) \
                     ORDER BY scope_id, class LIMIT $3";
 
-const READ: &str = "SELECT * FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
+const READ: &str = "
+SELECT e.*, greatest($3, h.base_seq + 1) AS low FROM stanchion.audit_head AS h
+CROSS JOIN LATERAL stanchion.audit_read($1, $2, $3, 9223372036854775807, $4) AS e
+WHERE h.scope_id = $1 AND h.class = $2";
 
-const SEALS: &str = "SELECT seq, recorded_at, leaf, link, mac, key_epoch \
-                     FROM stanchion.audit_read($1, $2, $3, 9223372036854775807, $4)";
+const SEALS: &str = "
+SELECT e.seq, e.recorded_at, e.leaf, e.link, e.mac, e.key_epoch, greatest($3, h.base_seq + 1) AS low
+FROM stanchion.audit_head AS h
+CROSS JOIN LATERAL stanchion.audit_read($1, $2, $3, 9223372036854775807, $4) AS e
+WHERE h.scope_id = $1 AND h.class = $2";
 
 const GET: &str = "
 SELECT e.* FROM stanchion.audit_id AS i
@@ -73,19 +84,25 @@ impl PgLedgerStore {
         Self { database }
     }
 
-    /// Reads a part of a chain.
-    async fn part(
+    /// Reads a part of a chain: from the rows that have entries of it, those that are asked for.
+    async fn part<T>(
         &self,
         select: &'static str,
         chain: ChainId,
         from: u64,
         limit: usize,
-    ) -> Result<Vec<PgRow>, Error> {
+        read: impl Fn(&PgRow, u64, u64) -> Result<Vec<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
         let mut tx = TenantTx::begin_read(&self.database, chain.scope).await?;
         let query = sqlx::query(select).bind(scope_id(chain.scope)?).bind(class_number(chain.class));
         let rows = query.bind(number(from)).bind(most(limit)).fetch_all(tx.connection()?).await?;
         tx.commit().await?;
-        Ok(rows)
+        let mut found = Vec::new();
+        for row in &rows {
+            found.extend(read(row, seq(row, "low")?, u64::MAX)?);
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
     /// Writes a batch, as nearly all are, or finds out why not.
@@ -195,19 +212,35 @@ fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
+/// A shard's number, or how many there are: at most 64.
+fn shard_number(number: u16) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
+}
+
 fn most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
 impl LedgerStore for PgLedgerStore {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
+    async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
         let write = async {
             let mut tx = SystemTx::begin(&self.database, system).await?;
+            let settle = sqlx::query_scalar(SETTLE).bind(shard_number(shard.count()));
+            let count: i16 = settle.fetch_one(tx.connection()?).await?;
+            if count != shard_number(shard.count()) {
+                tx.rollback().await?;
+                return Err(Error::Unsupported(
+                    "the ledger was begun with another number of shards: set `shards` to that in `stanchion.audit_shards`",
+                ));
+            }
             let query = sqlx::query_scalar(OPEN).bind(writers == Writers::Exclusive);
+            let query = query.bind(shard_number(shard.index()));
             let fence: i64 = query.fetch_one(tx.connection()?).await?;
             tx.commit().await?;
-            u64::try_from(fence).map(Fence::from_number).map_err(|error| Error::corrupt("fence", error))
+            u64::try_from(fence)
+                .map(|number| Fence::of(shard, number))
+                .map_err(|error| Error::corrupt("fence", error))
         };
         self.database.run("open", write).await
     }
@@ -262,19 +295,11 @@ impl LedgerStore for PgLedgerStore {
     }
 
     async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let read = async {
-            let rows = self.part(READ, chain, from, limit).await?;
-            rows.iter().map(row).collect()
-        };
-        self.database.run("read", read).await
+        self.database.run("read", self.part(READ, chain, from, limit, entries)).await
     }
 
     async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
-        let read = async {
-            let rows = self.part(SEALS, chain, from, limit).await?;
-            rows.iter().map(seal).collect()
-        };
-        self.database.run("seals", read).await
+        self.database.run("seals", self.part(SEALS, chain, from, limit, seals)).await
     }
 
     async fn query(

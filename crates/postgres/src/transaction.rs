@@ -1,4 +1,4 @@
-#[cfg(feature = "ratelimit")]
+#[cfg(any(feature = "ratelimit", feature = "rbac"))]
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection};
 use stanchion_core::{Scope, SystemScope};
@@ -108,7 +108,7 @@ impl TenantTx<'static> {
     }
 
     /// Reads in a transaction of its own, all in one message.
-    #[cfg(feature = "ratelimit")]
+    #[cfg(any(feature = "ratelimit", feature = "rbac"))]
     pub(crate) async fn read(database: &Database, scope: Scope, question: &str) -> Result<Vec<PgRow>, Error> {
         let whole = format!("{}; {}; {question}; COMMIT", Access::Read.begin(), enter(scope_id(scope)?));
         let (guarded, rows) = database.begin(&whole).await?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use stanchion_audit::{Config, Draft, Ledger, Verdict, Writers};
+use stanchion_audit::{Config, Draft, Error, Ledger, Sequencer, Shard, Verdict, Writers};
 use stanchion_core::{
     Actor, BoxFuture, Category, Clock, Event, IdGen as _, KeyRing, Scope, Secret, SeededRandom, SystemClock,
     SystemRandom, Timer, Timestamp,
@@ -18,6 +18,18 @@ use tokio::task::JoinSet;
 
 /// So often is one batch cut off, and then let through: on a busy machine who cuts is faster than who commits, and none ever would be.
 const IN_A_ROW: usize = 3;
+
+const CONFIG: Config = Config {
+    capacity: 65_536,
+    share: 16_384,
+    batch: 1_000,
+    linger_ms: 2,
+    retry_min_ms: 1,
+    retry_max_ms: 20,
+    commit_timeout_ms: 1_000,
+    writers: Writers::Shared,
+    shards: 1,
+};
 
 /// Timers of the runtime: what waits here waits for a database.
 #[derive(Debug)]
@@ -32,18 +44,22 @@ impl Timer for RealTimer {
 
 /// A ledger whose sequencer runs, as one replica has it.
 fn replica(database: Database, tasks: &mut JoinSet<()>) -> Ledger {
+    let config = Config { writers: Writers::Shared, ..CONFIG };
+    let (ledger, sequencer) = ledger(database, config);
+    tasks.spawn(async move { sequencer.run().await.unwrap() });
+    ledger
+}
+
+fn ledger(database: Database, config: Config) -> (Ledger, Sequencer) {
     let keys = KeyRing::new([(1, Secret::new([7; 32]))]).unwrap();
-    let config = Config { retry_min_ms: 1, retry_max_ms: 20, writers: Writers::Shared, ..Config::default() };
-    let (ledger, sequencer) = Ledger::new(
+    Ledger::new(
         Arc::new(PgLedgerStore::new(database)),
         keys,
         Arc::new(SystemClock),
         Arc::new(RealTimer),
         Arc::new(SystemRandom::default()),
         config,
-    );
-    tasks.spawn(async move { sequencer.run().await.unwrap() });
-    ledger
+    )
 }
 
 fn tenant(number: u64) -> Scope {
@@ -147,4 +163,48 @@ async fn cut(admin: &mut PgConnection) -> usize {
                WHERE datname = current_database() AND usename = $1 AND state <> 'idle'";
     let ended: Vec<bool> = sqlx::query_scalar(all).bind(testing::LOGIN).fetch_all(admin).await.unwrap();
     ended.len()
+}
+
+/// Two servers claim one shard: the later has it, the earlier stops there and goes on in the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_another_writer_takes_is_lost_alone_and_forks_nowhere() {
+    let url = testing::fresh_url().await;
+    let config = Config { writers: Writers::Exclusive, shards: 2, ..CONFIG };
+    let database = || Database::new(&url, testing::config());
+    let scope_in = |index| (1..).map(tenant).find(|scope| Shard::of(*scope, 2).index() == index).unwrap();
+    let (taken, kept) = (scope_in(0), scope_in(1));
+
+    let mut tasks = JoinSet::new();
+    let (first, sequencer) = ledger(database(), config);
+    for one in sequencer.split() {
+        tasks.spawn(one.run());
+    }
+    let append = async |ledger: &Ledger, scope| {
+        ledger.append(scope, Draft::Event(event(scope))).await.map(|at| at.seq)
+    };
+    assert_eq!(append(&first, taken).await.unwrap(), 1);
+    assert_eq!(append(&first, kept).await.unwrap(), 1);
+
+    let (second, sequencer) = ledger(database(), config);
+    let mut of_second = sequencer.split();
+    tasks.spawn(of_second.remove(0).run());
+    assert_eq!(append(&second, taken).await.unwrap(), 2);
+    assert!(matches!(append(&first, taken).await, Err(Error::Fenced)));
+    assert!(matches!(append(&first, taken).await, Err(Error::Closed)), "it is over there");
+    assert_eq!(append(&second, taken).await.unwrap(), 3);
+    assert_eq!(append(&first, kept).await.unwrap(), 2);
+    for (scope, entries) in [(taken, 3), (kept, 2)] {
+        let found = second.verify(scope).await.unwrap();
+        let [(_, Verdict::Intact { entries: seen, .. })] = found.chains[..] else { panic!("{found:?}") };
+        assert_eq!(seen, entries);
+    }
+
+    let (third, sequencer) = ledger(database(), Config { shards: 3, ..config });
+    assert!(matches!(sequencer.run().await, Err(Error::Store(_))), "shards are settled");
+    assert!(matches!(append(&third, taken).await, Err(Error::Closed)));
+    first.close();
+    second.close();
+    drop(of_second);
+    let ends = tasks.join_all().await;
+    assert_eq!(ends.iter().filter(|end| matches!(end, Err(Error::Fenced))).count(), 1);
 }

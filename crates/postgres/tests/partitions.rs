@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 use stanchion_audit::{
     AppendOutcome, ChainId, Content, CutOutcome, Head, LedgerStore as _, Query, RetentionClass, Row, Sealer,
-    Signer, Verdict, Writers, verify_chain,
+    Shard, Signer, Verdict, Writers, verify_chain,
 };
 use stanchion_core::{
     Actor, Category, Clock as _, Event, IdGen as _, KeyRing, Scope, Secret, SeededRandom, SystemClock,
@@ -43,7 +43,7 @@ fn content(scope: Scope, at: Timestamp) -> (ChainId, Arc<Content>) {
 
 /// Writes so many entries of each scope at an instant.
 async fn write(store: &PgLedgerStore, scopes: &[Scope], count: usize, at: Timestamp) -> Vec<Row> {
-    let fence = store.open(SYSTEM, Writers::Shared).await.unwrap();
+    let fence = store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.unwrap();
     let chains: Vec<ChainId> = scopes.iter().map(|scope| chain(*scope)).collect();
     let mut sealer = Sealer::new(Arc::new(Signer::new(&keys())));
     for (chain, head) in chains.iter().zip(store.heads(SYSTEM, &chains).await.unwrap()) {
@@ -66,6 +66,9 @@ async fn verified(store: &PgLedgerStore, scope: Scope) -> u64 {
     }
     verified
 }
+
+/// Entries share rows.
+const ENTRIES: &str = "SELECT coalesce(sum(octet_length(leaf) / 32), 0)::bigint FROM stanchion.audit_entry";
 
 async fn number(admin: &mut PgConnection, query: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(admin).await.unwrap()
@@ -138,7 +141,7 @@ async fn a_month_is_dropped_when_what_is_kept_of_it_is_carried_over() {
     assert_eq!(store.reclaim(SYSTEM).await.unwrap(), 0);
     let kept = parts(&mut admin).await;
     assert_eq!(kept[..2], ["0", "202002"]);
-    assert_eq!(number(&mut admin, "SELECT count(*) FROM stanchion.audit_entry").await, 2 + 6);
+    assert_eq!(number(&mut admin, ENTRIES).await, 2 + 6);
     assert_eq!(number(&mut admin, "SELECT count(*) FROM stanchion.audit_id").await, 2 + 6);
     assert_eq!((verified(&store, held).await, verified(&store, gone).await), (5, 0));
     for row in rows.iter().filter(|row| row.chain.scope == held) {
@@ -233,4 +236,52 @@ async fn what_was_written_before_is_carried_over() {
     write(&store, &[scope], 2, JANUARY.plus(MONTH * 5)).await;
     assert_eq!(verified(&store, scope).await, 10);
     assert_eq!(parts(&mut admin).await[..3], ["202001", "202002", "202006"]);
+}
+
+/// Entries of a chain that one batch brings are in few rows; reading from the middle of a row and cutting there go by the entry.
+#[tokio::test]
+async fn entries_share_rows_and_are_read_and_cut_one_by_one() {
+    let url = testing::fresh_admin_url().await;
+    let mut admin = testing::connect(&url).await;
+    let store = PgLedgerStore::new(Database::new(&url.with_login(testing::LOGIN), testing::config()));
+    let (scope, other) = (tenant(1), tenant(2));
+    let rows: Vec<Row> = write(&store, &[scope, other], 40, JANUARY)
+        .await
+        .into_iter()
+        .filter(|row| row.chain.scope == scope)
+        .collect();
+    let shared = number(&mut admin, "SELECT count(*) FROM stanchion.audit_entry").await;
+    assert!(shared < 40, "{shared} rows for 80 entries");
+    assert_eq!(number(&mut admin, ENTRIES).await, 80);
+    let beside = "SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0)::bigint FROM pg_class AS c WHERE c.relname ~ '^audit_entry_'";
+    assert_eq!(number(&mut admin, beside).await, 0, "a row fits into a page");
+
+    for from in [1, 2, 7, 13, 39, 40, 41] {
+        let wanted: Vec<Row> = rows.iter().filter(|row| row.seq >= from).take(5).cloned().collect();
+        assert_eq!(store.read(chain(scope), from, 5).await.unwrap(), wanted, "from {from}");
+    }
+    let newest = store.query(scope, &Query::default(), None, 7).await.unwrap();
+    assert_eq!(newest.iter().map(|row| row.seq).collect::<Vec<_>>(), [40, 39, 38, 37, 36, 35, 34]);
+    for row in &rows {
+        assert_eq!(store.get(scope, row.content.id).await.unwrap().as_ref(), Some(row));
+    }
+
+    let cut = store.cut(SYSTEM, chain(scope), &Head::EMPTY, head_of(&rows[12])).await.unwrap();
+    assert_eq!(cut, CutOutcome::Cut);
+    assert_eq!(store.read(chain(scope), 1, 100).await.unwrap(), rows[13..]);
+    assert_eq!(store.get(scope, rows[12].content.id).await.unwrap(), None);
+    assert_eq!(store.query(scope, &Query::default(), None, 100).await.unwrap().len(), 27);
+    assert_eq!(verified(&store, scope).await, 27);
+
+    // One row for each entry is as good: that is how they were written before.
+    testing::run(
+        &mut admin,
+        "WITH gone AS (DELETE FROM stanchion.audit_entry AS packed WHERE more IS NOT NULL RETURNING packed)
+         INSERT INTO stanchion.audit_entry SELECT e.* FROM gone CROSS JOIN LATERAL stanchion.audit_unpack(gone.packed) AS e",
+    )
+    .await;
+    assert_eq!(number(&mut admin, "SELECT count(*) FROM stanchion.audit_entry").await, 80);
+    assert_eq!(store.read(chain(scope), 1, 100).await.unwrap(), rows[13..]);
+    write(&store, &[scope], 20, JANUARY.plus(MONTH)).await;
+    assert_eq!((verified(&store, scope).await, verified(&store, other).await), (47, 40));
 }

@@ -76,7 +76,7 @@ async fn the_work_goes_on_elsewhere_when_its_connection_breaks() {
 fn put(expected: u64, name: &str) -> Change<RbacChange> {
     Change {
         expected: Revision::from_number(expected),
-        changes: vec![RbacChange::PutRole(Role::new(name.parse().unwrap(), name.parse().unwrap()))],
+        changes: vec![RbacChange::put(Role::new(name.parse().unwrap(), name.parse().unwrap()))],
         at: Timestamp::EPOCH,
         actor: Author::system("test").actor,
         events: Vec::new(),

@@ -69,7 +69,7 @@ impl World {
                 .with_permissions(own.map(|number| permission(number).parse().unwrap()));
             if is_last(number) { role } else { role.with_includes([role_id(number + 1)]) }
         };
-        let mut parts: Vec<RbacChange> = (0..ROLES).map(|number| RbacChange::PutRole(role(number))).collect();
+        let mut parts: Vec<RbacChange> = (0..ROLES).map(|number| RbacChange::put(role(number))).collect();
 
         let words = (ROLES * PERMISSIONS_OF_ROLE).div_ceil(64);
         let mut roles = vec![vec![0_u64; words]; ROLES];
@@ -87,8 +87,7 @@ impl World {
             let held = std::array::from_fn(|_| below(ROLES / depth) * depth);
             let subject = SubjectRef::user(format!("user-{user}")).unwrap();
             parts.extend(
-                held.iter()
-                    .map(|role| RbacChange::PutAssignment(Assignment::new(subject.clone(), role_id(*role)))),
+                held.iter().map(|role| RbacChange::put(Assignment::new(subject.clone(), role_id(*role)))),
             );
             users.insert(format!("user-{user}"), held);
         }

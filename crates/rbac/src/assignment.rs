@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use stanchion_core::{Actor, SubjectRef, Timestamp};
 
-use crate::{Note, Permission, RoleId};
+use crate::{Note, Permission, ResourceSelector, RoleId};
 
 /// A role that a subject holds within a scope, from one instant to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,9 @@ pub struct Assignment {
     pub subject: SubjectRef,
     /// The role: one of the scope's own, or one of the platform's.
     pub role: RoleId,
+    /// On which resources; all in the scope, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceSelector>,
     /// The first instant at which it counts; always, if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -30,7 +33,22 @@ impl Assignment {
     /// Gives a role to a subject, for good.
     #[must_use]
     pub const fn new(subject: SubjectRef, role: RoleId) -> Self {
-        Self { subject, role, not_before: None, expires_at: None, reason: None, granted_by: None }
+        Self {
+            subject,
+            role,
+            resource: None,
+            not_before: None,
+            expires_at: None,
+            reason: None,
+            granted_by: None,
+        }
+    }
+
+    /// Lets it count on some resources only.
+    #[must_use]
+    pub fn on(mut self, resource: ResourceSelector) -> Self {
+        self.resource = Some(resource);
+        self
     }
 
     /// Lets it count from `at` on.
@@ -67,6 +85,9 @@ pub struct Denial {
     pub subject: SubjectRef,
     /// What it may not do; wildcards count.
     pub permission: Permission,
+    /// On which resources; all in the scope, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceSelector>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Note>,
@@ -76,7 +97,14 @@ impl Denial {
     /// Denies a permission to a subject.
     #[must_use]
     pub const fn new(subject: SubjectRef, permission: Permission) -> Self {
-        Self { subject, permission, reason: None }
+        Self { subject, permission, resource: None, reason: None }
+    }
+
+    /// Denies it on some resources only.
+    #[must_use]
+    pub fn on(mut self, resource: ResourceSelector) -> Self {
+        self.resource = Some(resource);
+        self
     }
 
     /// Says why.

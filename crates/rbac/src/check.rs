@@ -1,144 +1,352 @@
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use stanchion_core::{Revision, Timestamp};
 
-use crate::compiled::{Compiled, Granting, Inactive, reaches};
-use crate::holdings::{Grant, Holdings, Span};
+use crate::compiled::Granting;
+use crate::facts::{About, Facts, Reach};
+use crate::holdings::{HeldGrant, Holdings, Span, Terms};
+use crate::status::{RuleNames, Status, Why};
 use crate::view::{At, Place, View};
-use crate::{Decision, Explanation, Permission, Reason, RoleId};
+use crate::walk::Walk;
+use crate::{Decision, Permission, PermissionScope, Reason, RoleId, Session};
 
-impl Decision {
-    pub(crate) const fn denied(reason: Reason, revision: Revision) -> Self {
-        Self { allowed: false, reason, role: None, revision, valid_until: None }
-    }
+/// What came of deciding from what is in memory.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    Decided(Decision),
+    /// The answer depends on what the resource does not say, and that can be loaded.
+    Pending,
+}
+
+/// What a subject has, by itself and by its groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Having<'a> {
+    pub(crate) own: &'a Holdings,
+    /// What its groups have, and when it belongs to each.
+    pub(crate) groups: &'a [(Span, Holdings)],
+    pub(crate) session: Option<&'a Session>,
 }
 
 impl Holdings {
-    /// Decides from what is in memory; `wanted` is exact.
-    pub(crate) fn decide(&self, wanted: &Permission, now: Timestamp) -> Decision {
+    /// Decides from roles alone, for a subject that [has nothing else](Holdings::is_plain). `None` if it takes a closer look.
+    pub(crate) fn decide_plainly(&self, wanted: &Permission, is_known: bool) -> Option<Decision> {
         let view = &*self.view;
         let revision = view.own.revision.min(self.revision);
-        if self.denials().iter().any(|denied| denied.covers_name(wanted)) {
-            return Decision::denied(Reason::DeniedExplicitly, revision);
-        }
         let granting = GrantingRoles::new(view, wanted);
-        let (mut granted, mut pending, mut expired) = (None::<Grant>, None::<Grant>, None);
-        if self.all_for_good() {
-            let place = self.places().iter().find(|place| granting.contains(**place));
-            granted = place.map(|place| Grant { place: *place, span: Span::FOR_GOOD });
-        } else {
-            for grant in self.grants().filter(|grant| granting.contains(grant.place)) {
-                if now < grant.span.from {
-                    pending = pending.into_iter().chain([grant]).min_by_key(|grant| grant.span.from);
-                } else if now < grant.span.until {
-                    granted = granted.into_iter().chain([grant]).max_by_key(|grant| grant.span.until);
-                } else {
-                    expired = Some(grant);
-                }
-            }
+        if let Some(place) = self.places().iter().find(|place| granting.contains(**place)) {
+            let role = view.role(*place).map(|role| role.id.clone());
+            return Some(Decision { role, ..Decision::granted(revision) });
         }
-        let role = |grant: Grant| view.role(grant.place).map(|role| role.id.clone());
-        if let Some(grant) = granted {
-            let until = grant.span.until;
-            let valid_until = (until < Timestamp::MAX).then_some(until);
-            return Decision {
-                allowed: true,
-                reason: Reason::Granted,
-                role: role(grant),
-                revision,
-                valid_until,
-            };
+        if !granting.is_unconditional() && self.places().iter().any(|place| granting.may_contain(*place)) {
+            return None;
         }
-        let (reason, grant) = if let Some(grant) = pending {
-            (Reason::AssignmentNotYetValid, Some(grant))
-        } else if let Some(grant) = expired {
-            (Reason::AssignmentExpired, Some(grant))
-        } else if let Some(grant) = self.switched_off(wanted) {
-            (Reason::RoleInactive, Some(grant))
-        } else if self.is_empty() {
+        let (reason, place) = if let Some(place) = self.switched_off(wanted) {
+            (Reason::RoleInactive, Some(place))
+        } else if self.is_empty() && !is_known {
             (Reason::UnknownSubject, None)
         } else {
             (Reason::NoMatchingRole, None)
         };
-        let valid_until = pending.map(|grant| grant.span.from);
-        Decision { role: grant.and_then(role), valid_until, ..Decision::denied(reason, revision) }
+        let role = place.and_then(|place| view.role(place)).map(|role| role.id.clone());
+        Some(Decision { role, ..Decision::denied(reason, revision) })
+    }
+
+    /// The revision up to which what it was decided by is known.
+    pub(crate) fn known_until(&self) -> Revision {
+        self.view.own.revision.min(self.revision)
     }
 
     /// Finds a role that is held and would permit it if it were not switched off.
-    fn switched_off(&self, wanted: &Permission) -> Option<Grant> {
+    fn switched_off(&self, wanted: &Permission) -> Option<Place> {
         let view = &*self.view;
-        let would_permit = |grant: &Grant| {
-            view.role(grant.place).is_some_and(|role| !role.active)
-                && view.way(grant.place, wanted, Inactive::Followed).is_some()
+        let would_permit = |place: &&Place| {
+            view.role(**place).is_some_and(|role| !role.active) && view.names(**place, wanted)
         };
-        if view.some_inactive() { self.grants().find(would_permit) } else { None }
-    }
-
-    /// Decides, and shows the evidence.
-    pub(crate) fn explain(&self, wanted: &Permission, now: Timestamp) -> Explanation {
-        let (view, decision) = (&*self.view, self.decide(wanted, now));
-        let (mut path, mut matched, mut candidates) = (Vec::new(), None, Vec::new());
-        match (&decision.reason, &decision.role) {
-            (Reason::Granted, Some(role)) => {
-                if let Some((way, permission)) = view.way(view.place(role), wanted, Inactive::PassedOver) {
-                    (path, matched) = (way, Some(permission));
-                }
-            }
-            (Reason::DeniedExplicitly, _) => {
-                matched = self.denials().iter().find(|denied| denied.covers_name(wanted)).cloned();
-            }
-            _ => candidates = view.candidates(wanted),
-        }
-        Explanation { decision, path, matched, candidates }
+        if view.some_inactive() { self.places().iter().find(would_permit).copied() } else { None }
     }
 }
 
-impl View {
-    /// Finds the shortest way from a role to a permission that covers what is wanted.
-    fn way(&self, from: Place, wanted: &Permission, inactive: Inactive) -> Option<(Vec<RoleId>, Permission)> {
-        match (from.at(), &self.platform) {
-            (At::Own(number), platform) => {
-                let closure = self.own.closure(number, inactive);
-                if let Some(found) = way_inside(&self.own, &closure.inside, wanted) {
-                    return Some(found);
+impl<'a> Having<'a> {
+    /// The subject's own and those of its groups, with when they count.
+    pub(crate) fn all(self) -> impl Iterator<Item = (Span, &'a Holdings)> {
+        let groups = self.groups.iter().map(|(span, holdings)| (*span, holdings));
+        std::iter::once((Span::FOR_GOOD, self.own)).chain(groups)
+    }
+
+    pub(crate) fn revision(self) -> Revision {
+        let held = self.all().map(|(_, holdings)| holdings.revision).min();
+        self.own.view.own.revision.min(held.unwrap_or(Revision::ZERO))
+    }
+
+    pub(crate) fn active(self) -> Option<&'a BTreeSet<RoleId>> {
+        self.session.map(|session| &session.active)
+    }
+
+    /// Decides with all that there is. Whoever [is known](crate::SubjectDirectory) need not hold anything to be.
+    pub(crate) fn decide(self, facts: &Facts<'_>, is_known: bool) -> Verdict {
+        let reach = facts.reach();
+        let is_plain =
+            self.own.is_plain() && self.session.is_none() && reach.needed <= PermissionScope::Tenant;
+        if is_plain && let Some(decision) = self.own.decide_plainly(facts.wanted, is_known) {
+            return Verdict::Decided(decision);
+        }
+        let revision = self.revision();
+        let barred = self.barred(facts, &reach);
+        if barred.perhaps && barred.until.is_none() && facts.loadable {
+            return Verdict::Pending;
+        }
+        if let Some(until) = barred.until.or(barred.perhaps.then_some(barred.perhaps_until)) {
+            let denied = Decision::denied(Reason::DeniedExplicitly, revision);
+            return Verdict::Decided(Decision { valid_until: instant(until), ..denied });
+        }
+        let mut nearest = Nearest::new(facts.now);
+        self.look_at_roles(facts, reach, &mut nearest);
+        if !nearest.is_granted_for_good() {
+            for (span, held) in self.all() {
+                for grant in
+                    held.permissions().iter().filter(|grant| grant.permission.covers_name(facts.wanted))
+                {
+                    let (status, awaited) = (grant.status(facts, &reach), grant.awaits_approval);
+                    nearest.take(facts, None, status, &grant.terms, span, awaited);
                 }
-                let platform = platform.as_ref()?;
-                closure.outward.iter().find_map(|(role, place)| {
-                    let below = platform.closure(platform.number(role)?, inactive);
-                    let (rest, permission) = way_inside(platform, &below.inside, wanted)?;
-                    let mut way = way_to(&self.own, &closure.inside, *place);
-                    way.extend(rest);
-                    Some((way, permission))
-                })
             }
-            (At::Platform(number), Some(platform)) => {
-                way_inside(platform, &platform.closure(number, inactive).inside, wanted)
+        }
+        if nearest.granted.is_none() && facts.loadable && facts.missed.get() {
+            return Verdict::Pending;
+        }
+        let mut decision = nearest.decision(self, facts, revision, is_known);
+        if decision.allowed {
+            let ends = self.session.map_or(Timestamp::MAX, |session| session.expires_at).min(barred.from);
+            decision.valid_until = instant(decision.valid_until.unwrap_or(Timestamp::MAX).min(ends));
+        }
+        Verdict::Decided(decision)
+    }
+
+    fn look_at_roles<'f>(self, facts: &'f Facts<'f>, reach: Reach, nearest: &mut Nearest)
+    where
+        'a: 'f,
+    {
+        let view = &*self.own.view;
+        let granting = GrantingRoles::new(view, facts.wanted);
+        let plain = self.session.is_none() && reach.needed <= PermissionScope::Tenant;
+        let mut walk = None;
+        for (span, held) in self.all() {
+            for (place, terms) in held.roles() {
+                let status = if plain && granting.contains(place) {
+                    Status::MET
+                } else if granting.may_contain(place) {
+                    let walk = walk.get_or_insert_with(|| Walk::new(view, facts, reach, self.active()));
+                    let status = walk.status(place);
+                    if status.is_nothing() && self.session.is_some() {
+                        let mut without = Walk::new(view, facts, reach, None);
+                        if without.status(place).is_met() {
+                            nearest.offer(Reason::RoleNotInSession, Some(place), RuleNames::default(), None);
+                        }
+                    }
+                    status
+                } else {
+                    continue;
+                };
+                nearest.take(facts, Some(place), status, terms, span, false);
+                if nearest.is_granted_for_good() {
+                    return;
+                }
             }
-            _ => None,
         }
     }
 
-    fn candidates(&self, wanted: &Permission) -> Vec<RoleId> {
-        let granting = GrantingRoles::new(self, wanted);
-        let id = |compiled: &Compiled, number| compiled.role(number).map(|role| role.id.clone());
-        let own = granting.own.numbers().into_iter().filter_map(|number| id(&self.own, number));
-        let through = self.own.outgoing().filter(|number| granting.contains(Place::own(*number)));
-        let through = through.filter_map(|number| id(&self.own, number));
-        let platform = self.platform.iter().zip(granting.platform()).flat_map(|(platform, granting)| {
-            let numbers = granting.numbers().into_iter();
-            // A role of the platform whose name the tenant uses for its own cannot be assigned here.
-            numbers.filter_map(|number| id(platform, number)).filter(|role| self.own.number(role).is_none())
-        });
-        let mut all: Vec<RoleId> = own.chain(through).chain(platform).collect();
-        all.sort_unstable();
-        all.dedup();
-        all.truncate(Explanation::MAX_CANDIDATES);
-        all
+    /// Looks which denials stand.
+    pub(crate) fn barred(self, facts: &Facts<'_>, reach: &Reach) -> Barred {
+        let mut barred =
+            Barred { until: None, perhaps: false, perhaps_until: Timestamp::MIN, from: Timestamp::MAX };
+        for (span, held) in self.all().filter(|(span, _)| facts.now < span.until) {
+            for denial in held.denials().iter().filter(|denial| denial.permission.covers_name(facts.wanted)) {
+                let about = facts.denied_by(denial.permission.scope(), denial.resource.as_ref(), reach);
+                match about {
+                    About::Other => {}
+                    _ if facts.now < span.from => barred.from = barred.from.min(span.from),
+                    About::It => barred.until = barred.until.max(Some(span.until)),
+                    About::Perhaps => {
+                        barred.perhaps = true;
+                        barred.perhaps_until = barred.perhaps_until.max(span.until);
+                    }
+                }
+            }
+        }
+        if barred.perhaps
+            && let Some(until) = &mut barred.until
+        {
+            *until = (*until).max(barred.perhaps_until);
+        }
+        barred
     }
+}
+
+/// Which denials stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Barred {
+    /// Until when one stands that is about the resource.
+    pub(crate) until: Option<Timestamp>,
+    /// Whether one stands that may be about the resource, and until when.
+    pub(crate) perhaps: bool,
+    pub(crate) perhaps_until: Timestamp,
+    /// From when on another will stand.
+    pub(crate) from: Timestamp,
+}
+
+impl HeldGrant {
+    /// Tells how near it is to permitting what it names.
+    pub(crate) fn status<'b>(&'b self, facts: &Facts<'b>, reach: &Reach) -> Status<'b> {
+        let scope = self.permission.scope();
+        if scope >= reach.needed {
+            return facts.all_hold(&self.constraints);
+        }
+        match reach.unknown().find(|(unknown, _)| scope >= *unknown) {
+            Some((_, attribute)) if facts.resource.is_some() => facts.miss(attribute),
+            _ => Status { why: Why::Narrow, ..Status::MET },
+        }
+    }
+}
+
+/// The best there is so far.
+#[derive(Debug)]
+pub(crate) struct Nearest {
+    now: Timestamp,
+    granted: Option<(Option<Place>, Timestamp, RuleNames)>,
+    refused: Option<Refusal>,
+    /// The first instant at which time alone may bring a grant.
+    from: Timestamp,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    place: Option<Place>,
+    rules: RuleNames,
+    missing: Option<Box<str>>,
+    from: Timestamp,
+}
+
+impl Nearest {
+    const fn new(now: Timestamp) -> Self {
+        Self { now, granted: None, refused: None, from: Timestamp::MAX }
+    }
+
+    fn is_granted_for_good(&self) -> bool {
+        self.granted.as_ref().is_some_and(|(_, until, _)| *until == Timestamp::MAX)
+    }
+
+    /// Takes in a role or grant, what it does for what is wanted, and when and where it counts.
+    fn take(
+        &mut self,
+        facts: &Facts<'_>,
+        place: Option<Place>,
+        status: Status<'_>,
+        terms: &Terms,
+        member: Span,
+        awaits_approval: bool,
+    ) {
+        if status.is_nothing() {
+            return;
+        }
+        let span = terms.span.and(member);
+        let reason = if !facts.is_selected(terms.resource.as_ref()) {
+            Reason::OtherResource
+        } else {
+            match status.why {
+                Why::Nothing => return,
+                Why::Narrow => Reason::ReachTooNarrow,
+                Why::Missing(_) => Reason::AttributeMissing,
+                _ if awaits_approval => Reason::ApprovalAwaited,
+                _ if self.now >= span.until => Reason::AssignmentExpired,
+                Why::Unmet => {
+                    // Time may bring both what it demands and the day from which it is held.
+                    let from = if self.now < span.from { status.at.max(span.from) } else { status.at };
+                    if from < span.until {
+                        self.from = self.from.min(from);
+                    }
+                    Reason::ConstraintUnmet
+                }
+                Why::Met if self.now < span.from => {
+                    if span.from < span.until {
+                        self.from = self.from.min(span.from);
+                    }
+                    Reason::AssignmentNotYetValid
+                }
+                Why::Met => {
+                    let until = span.until.min(status.at);
+                    if self.granted.as_ref().is_none_or(|(_, other, _)| *other < until) {
+                        self.granted = Some((place, until, status.rules));
+                    }
+                    return;
+                }
+            }
+        };
+        let missing = match (reason, status.why) {
+            (Reason::AttributeMissing, Why::Missing(attribute)) => Some(attribute.text().as_str().into()),
+            _ => None,
+        };
+        let rules = if reason == Reason::ConstraintUnmet { status.rules } else { RuleNames::default() };
+        let refusal = Refusal { reason, place, rules, missing, from: span.from };
+        self.refuse(refusal);
+    }
+
+    fn offer(&mut self, reason: Reason, place: Option<Place>, rules: RuleNames, missing: Option<Box<str>>) {
+        self.refuse(Refusal { reason, place, rules, missing, from: Timestamp::MAX });
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        let nearer = self.refused.as_ref().is_none_or(|other| {
+            let (ours, theirs) = (refusal.reason.distance(), other.reason.distance());
+            ours < theirs
+                || ours == theirs
+                    && (refusal.reason != Reason::AssignmentNotYetValid || refusal.from < other.from)
+        });
+        if nearer {
+            self.refused = Some(refusal);
+        }
+    }
+
+    fn decision(
+        mut self,
+        having: Having<'_>,
+        facts: &Facts<'_>,
+        revision: Revision,
+        is_known: bool,
+    ) -> Decision {
+        let view = &*having.own.view;
+        let role =
+            |place: Option<Place>| place.and_then(|place| view.role(place)).map(|role| role.id.clone());
+        if let Some((place, until, rules)) = self.granted {
+            let granted = Decision::granted(revision);
+            return Decision { role: role(place), rules, valid_until: instant(until), ..granted };
+        }
+        let counting = having.all().filter(|(span, _)| span.contains(self.now));
+        if let Some(place) = counting.map(|(_, held)| held).find_map(|held| held.switched_off(facts.wanted)) {
+            self.offer(Reason::RoleInactive, Some(place), RuleNames::default(), None);
+        }
+        let valid_until = instant(self.from);
+        match self.refused {
+            Some(Refusal { reason, place, rules, missing, .. }) => Decision {
+                role: role(place),
+                rules,
+                missing,
+                valid_until,
+                ..Decision::denied(reason, revision)
+            },
+            None if having.own.is_empty() && !is_known => Decision::denied(Reason::UnknownSubject, revision),
+            None => Decision { valid_until, ..Decision::denied(Reason::NoMatchingRole, revision) },
+        }
+    }
+}
+
+fn instant(at: Timestamp) -> Option<Timestamp> {
+    (at < Timestamp::MAX).then_some(at)
 }
 
 /// The roles that permit what was asked, of the scope and of the platform.
-struct GrantingRoles<'a> {
+pub(crate) struct GrantingRoles<'a> {
     view: &'a View,
     wanted: &'a Permission,
     own: Granting<'a>,
@@ -147,7 +355,7 @@ struct GrantingRoles<'a> {
 }
 
 impl<'a> GrantingRoles<'a> {
-    fn new(view: &'a View, wanted: &'a Permission) -> Self {
+    pub(crate) fn new(view: &'a View, wanted: &'a Permission) -> Self {
         Self { view, wanted, own: view.own.granting(wanted), platform: OnceCell::new() }
     }
 
@@ -156,35 +364,54 @@ impl<'a> GrantingRoles<'a> {
         *self.platform.get_or_init(find)
     }
 
-    fn contains(&self, place: Place) -> bool {
+    /// Tells whether a role permits it whatever the resource is.
+    pub(crate) fn contains(&self, place: Place) -> bool {
         let by_platform = |number| self.platform().is_some_and(|granting| granting.contains(number));
         match place.at() {
             At::Own(number) => {
                 self.own.contains(number)
-                    || self.view.outward(number).iter().any(|number| by_platform(*number))
+                    || self.view.outward(number).0.iter().any(|number| by_platform(*number))
             }
             At::Platform(number) => by_platform(number),
             At::Nowhere => false,
         }
     }
-}
 
-type Step = (u32, Option<usize>);
+    /// Tells whether a role permits it, be it under a condition.
+    pub(crate) fn may_contain(&self, place: Place) -> bool {
+        let by_platform = |number| self.platform().is_some_and(|granting| granting.may_contain(number));
+        match place.at() {
+            At::Own(number) => {
+                self.own.may_contain(number)
+                    || self.view.outward(number).1.iter().any(|number| by_platform(*number))
+            }
+            At::Platform(number) => by_platform(number),
+            At::Nowhere => false,
+        }
+    }
 
-fn way_inside(compiled: &Compiled, steps: &[Step], wanted: &Permission) -> Option<(Vec<RoleId>, Permission)> {
-    steps.iter().enumerate().find_map(|(place, (number, _))| {
-        let mut permissions = compiled.role(*number)?.permissions.iter();
-        let permission =
-            permissions.find(|permission| reaches(permission) && permission.covers_name(wanted))?.clone();
-        Some((way_to(compiled, steps, place), permission))
-    })
-}
+    /// Tells whether no role permits it under a condition only.
+    fn is_unconditional(&self) -> bool {
+        self.own.is_unconditional()
+            && self.view.crosses_plainly
+            && self.platform().is_none_or(Granting::is_unconditional)
+    }
 
-/// The way from the first step to the one at `place`.
-fn way_to(compiled: &Compiled, steps: &[Step], place: usize) -> Vec<RoleId> {
-    let back = std::iter::successors(steps.get(place), |(_, from)| from.and_then(|place| steps.get(place)));
-    let mut way: Vec<RoleId> =
-        back.filter_map(|(number, _)| compiled.role(*number)).map(|role| role.id.clone()).collect();
-    way.reverse();
-    way
+    /// The roles that permit what the walk is about, at most so many, in the order of their names.
+    pub(crate) fn names(&self, mut walk: Walk<'_>, most: usize) -> Vec<RoleId> {
+        let view = self.view;
+        let all = (0..).map_while(|number| Some((Place::own(number), view.own.role(number)?)));
+        let platform = view.platform.iter().flat_map(|platform| {
+            (0..).map_while(|number| Some((Place::platform(number), platform.role(number)?)))
+        });
+        // A role of the platform whose name the tenant uses for its own cannot be assigned here.
+        let platform = platform.filter(|(_, role)| view.own.number(&role.id).is_none());
+        let may = all.chain(platform).filter(|(place, role)| role.active && self.may_contain(*place));
+        let all = may.filter(|(place, _)| walk.status(*place).is_met());
+        let mut names: Vec<RoleId> = all.map(|(_, role)| role.id.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(most);
+        names
+    }
 }

@@ -10,6 +10,7 @@ mod fixture;
 mod model;
 mod pages;
 mod races;
+mod records;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use fixture::{
     SYSTEM, assign, assignment, at, change, denial, deny, event, id, put_role, role, tenant, user,
 };
 
-use crate::{Assignment, AssignmentFilter, MemoryRbacStore, RbacChange};
+use crate::{Assignment, Denial, MemoryRbacStore, RbacChange, RecordFilter, RecordKey, RecordKind, Role};
 
 macro_rules! suite {
     ($dollar:tt $($(#[$doc:meta])* $case:ident: $fixture:ident => $body:block)+) => {
@@ -57,10 +58,10 @@ suite! { $
             assert!(records.denials.is_empty());
             assert_eq!(fixture.store.get_role(scope, &id("admin")).await.expect("reads"), None);
             let page = PageRequest::default();
-            assert!(fixture.store.list_roles(scope, &page).await.expect("reads").items.is_empty());
-            let filter = AssignmentFilter::default();
-            assert!(fixture.store.list_assignments(scope, &filter, &page).await.expect("reads").items.is_empty());
-            assert!(fixture.store.list_denials(scope, None, &page).await.expect("reads").items.is_empty());
+            for kind in RecordKind::ALL {
+                let filter = RecordFilter::all(kind);
+                assert!(fixture.store.list(scope, &filter, &page).await.expect("reads").items.is_empty());
+            }
         }
     }
 
@@ -72,16 +73,15 @@ suite! { $
         written.name = "Administrator – 管理者".parse().expect("a name");
         written.description = Some("line one\n\"line\" two \\ 'three' 😀".parse().expect("a note"));
         (written.active, written.system) = (false, true);
-        fixture.apply(tenant(1), 0, vec![RbacChange::PutRole(written.clone())]).await;
+        fixture.apply(tenant(1), 0, vec![RbacChange::put(written.clone())]).await;
         let created = Versioned::created(written.clone(), Revision::from_number(1), at(0));
         assert_eq!(fixture.store.get_role(tenant(1), &id("admin")).await.expect("reads"), Some(created.clone()));
         assert_eq!(fixture.store.load(tenant(1)).await.expect("reads").roles, vec![created.clone()]);
 
         let plain = role("admin");
-        fixture.apply(tenant(1), 1, vec![RbacChange::PutRole(plain.clone())]).await;
+        fixture.apply(tenant(1), 1, vec![RbacChange::put(plain.clone())]).await;
         let replaced = created.replaced(plain, Revision::from_number(2), at(1));
-        let page = fixture.store.list_roles(tenant(1), &PageRequest::default()).await.expect("reads");
-        assert_eq!(page.items, [replaced]);
+        assert_eq!(fixture.list::<Role>(tenant(1)).await, [replaced]);
     }
 
     /// An assignment is read back as it was written, to the microsecond; a second one of the role replaces it.
@@ -91,13 +91,13 @@ suite! { $
             .expiring(Timestamp::from_micros(at(9).micros() + 123_456))
             .because("on call, 'til Monday \u{1f319}".parse().expect("a note"));
         held.granted_by = Some(Author::system("seed").actor);
-        fixture.apply(tenant(1), 0, vec![RbacChange::PutAssignment(held.clone())]).await;
+        fixture.apply(tenant(1), 0, vec![RbacChange::put(held.clone())]).await;
         let created = Versioned::created(held, Revision::from_number(1), at(0));
         let records = fixture.store.subject(tenant(1), &user("alice")).await.expect("reads");
         assert_eq!((records.revision, records.assignments), (Revision::from_number(1), vec![created.clone()]));
 
         let again = assignment("alice", "admin").expiring(Timestamp::MAX);
-        fixture.apply(tenant(1), 1, vec![RbacChange::PutAssignment(again.clone())]).await;
+        fixture.apply(tenant(1), 1, vec![RbacChange::put(again.clone())]).await;
         let replaced = created.replaced(again, Revision::from_number(2), at(1));
         let records = fixture.store.subject(tenant(1), &user("alice")).await.expect("reads");
         assert_eq!(records.assignments, [replaced]);
@@ -106,8 +106,8 @@ suite! { $
     /// A denial is read back as it was written; a second one of the permission replaces it.
     a_denial_reads_back: fixture => {
         let because = |text: &str| denial("alice", "document:*:own").because(text.parse().expect("a note"));
-        fixture.apply(tenant(1), 0, vec![RbacChange::PutDenial(because("under investigation"))]).await;
-        fixture.apply(tenant(1), 1, vec![RbacChange::PutDenial(because("guilty")), deny("alice", "document:*")]).await;
+        fixture.apply(tenant(1), 0, vec![RbacChange::put(because("under investigation"))]).await;
+        fixture.apply(tenant(1), 1, vec![RbacChange::put(because("guilty")), deny("alice", "document:*")]).await;
         let records = fixture.store.subject(tenant(1), &user("alice")).await.expect("reads");
         let created = Versioned::created(because("under investigation"), Revision::from_number(1), at(0));
         let second = Versioned::created(denial("alice", "document:*"), Revision::from_number(2), at(1));
@@ -118,10 +118,10 @@ suite! { $
     /// Users, services and groups of one name are three subjects, and what a subject holds comes in the order of the roles.
     subjects_are_told_apart: fixture => {
         let of = |text: &str| Assignment::new(text.parse().expect("a subject"), id("admin"));
-        let parts = ["user:a", "service:a", "user:aa", "user:A"].map(|text| RbacChange::PutAssignment(of(text)));
+        let parts = ["user:a", "service:a", "user:aa", "user:A"].map(|text| RbacChange::put(of(text)));
         let more = ["b", "a.b", "a-b", "a_b", "a", "0"].map(|role| assign("many", role));
         fixture.apply(tenant(1), 0, parts.into_iter().chain(more).collect()).await;
-        let gone = RbacChange::DeleteAssignment { subject: user("a"), role: id("admin") };
+        let gone = RbacChange::Delete(RecordKey::Assignment { subject: user("a"), role: id("admin"), resource: None });
         fixture.apply(tenant(1), 1, vec![gone]).await;
         assert_eq!(fixture.held(tenant(1), "a").await, [""; 0]);
         assert_eq!(fixture.held(tenant(1), "A").await, ["admin"]);
@@ -140,9 +140,9 @@ suite! { $
         fixture.apply(scope, 0, kept.into_iter().chain(gone).collect()).await;
         let permission = "x:y".parse().expect("a permission");
         fixture.apply(scope, 1, vec![
-            RbacChange::DeleteRole(id("a")),
-            RbacChange::DeleteAssignment { subject: user("alice"), role: id("a") },
-            RbacChange::DeleteDenial { subject: user("alice"), permission },
+            RbacChange::Delete(RecordKey::Role(id("a"))),
+            RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("a"), resource: None }),
+            RbacChange::Delete(RecordKey::Denial { subject: user("alice"), permission, resource: None }),
         ]).await;
         assert_eq!(fixture.roles(scope).await, ["b"]);
         assert_eq!(fixture.held(scope, "alice").await, ["b", "not x:z"]);
@@ -155,9 +155,9 @@ suite! { $
         fixture.apply(scope, 0, vec![put_role("a"), assign("alice", "a"), deny("alice", "x:y")]).await;
         let permission = "x:y".parse().expect("a permission");
         let gone = vec![
-            RbacChange::DeleteRole(id("a")),
-            RbacChange::DeleteAssignment { subject: user("alice"), role: id("a") },
-            RbacChange::DeleteDenial { subject: user("alice"), permission },
+            RbacChange::Delete(RecordKey::Role(id("a"))),
+            RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("a"), resource: None }),
+            RbacChange::Delete(RecordKey::Denial { subject: user("alice"), permission, resource: None }),
         ];
         assert_eq!(fixture.apply(scope, 1, gone.clone()).await, 2);
         assert_eq!(fixture.roles(scope).await, [""; 0]);
@@ -174,11 +174,11 @@ suite! { $
     parts_are_written_in_order: fixture => {
         let parts = vec![
             put_role("a"),
-            RbacChange::DeleteRole(id("a")),
-            RbacChange::DeleteRole(id("b")),
+            RbacChange::Delete(RecordKey::Role(id("a"))),
+            RbacChange::Delete(RecordKey::Role(id("b"))),
             put_role("b"),
             assign("alice", "x"),
-            RbacChange::DeleteAssignment { subject: user("alice"), role: id("x") },
+            RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("x"), resource: None }),
             assign("alice", "y"),
         ];
         assert_eq!(fixture.apply(tenant(1), 0, parts).await, 1);
@@ -223,14 +223,13 @@ suite! { $
             assert_eq!(fixture.roles(scope).await, vec![own.clone()]);
             assert_eq!(fixture.held(scope, "alice").await, [own.clone(), format!("not {own}:do")]);
             assert_eq!(fixture.store.get_role(scope, &id(&other)).await.expect("reads"), None);
-            let filter = AssignmentFilter::of_subject(user("alice"));
-            let page = fixture.store.list_assignments(scope, &filter, &PageRequest::default()).await;
-            assert_eq!(page.expect("reads").items.len(), 1);
-            let page = fixture.store.list_denials(scope, None, &PageRequest::default()).await.expect("reads");
+            let filter = RecordFilter::all(RecordKind::Assignment).of_subject(user("alice"));
+            let page = fixture.store.list(scope, &filter, &PageRequest::default()).await.expect("reads");
             assert_eq!(page.items.len(), 1);
+            assert_eq!(fixture.list::<Denial>(scope).await.len(), 1);
         }
-        let gone = RbacChange::DeleteAssignment { subject: user("alice"), role: id("role-1") };
-        fixture.apply(tenant(2), 1, vec![gone, RbacChange::DeleteRole(id("role-1"))]).await;
+        let gone = RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("role-1"), resource: None });
+        fixture.apply(tenant(2), 1, vec![gone, RbacChange::Delete(RecordKey::Role(id("role-1")))]).await;
         assert_eq!(fixture.roles(tenant(1)).await, ["role-1"]);
         assert_eq!(fixture.held(tenant(1), "alice").await.len(), 2);
         let other = fixture.store.subject(tenant(2), &user("bob")).await.expect("reads");
@@ -252,6 +251,36 @@ suite! { $
         pages::denials_are_paged(&fixture).await;
     }
 
+    /// The pages of every kind cover all that are picked once, by whatever is picked, in the order of their keys.
+    every_kind_is_paged: fixture => {
+        pages::every_kind_is_paged(&fixture).await;
+    }
+
+    /// A record of whatever kind is read back with all that it holds, replaced with all of that, and removed.
+    every_kind_reads_back: fixture => {
+        records::every_kind_reads_back(&fixture).await;
+    }
+
+    /// Records that differ only in the resource they are about are two.
+    resources_are_told_apart: fixture => {
+        records::resources_are_told_apart(&fixture).await;
+    }
+
+    /// What a member holds tells the groups it is in, and what a group holds tells none of its members.
+    members_know_their_groups: fixture => {
+        records::members_know_their_groups(&fixture).await;
+    }
+
+    /// The feed has a key for each kind of record, whether it was written or removed.
+    the_feed_names_every_kind: fixture => {
+        records::the_feed_names_every_kind(&fixture).await;
+    }
+
+    /// A change of many thousand parts is written as if one by one.
+    a_change_of_many_parts_is_written_whole: fixture => {
+        records::a_change_of_many_parts_is_written_whole(&fixture).await;
+    }
+
     /// The feed names the keys of each change, scope by scope in the order of the revisions, and leaves none out between two pages.
     the_feed_names_what_changed: fixture => {
         let start = fixture.store.changes(SYSTEM, None, 10).await.expect("reads");
@@ -260,9 +289,9 @@ suite! { $
         fixture.apply(tenant(1), 0, vec![put_role("a"), assign("alice", "a")]).await;
         fixture.apply(Scope::Platform, 0, vec![deny("bob", "x:y"), put_role("b")]).await;
         fixture.apply(tenant(1), 1, vec![
-            RbacChange::DeleteRole(id("a")),
-            RbacChange::DeleteAssignment { subject: user("alice"), role: id("a") },
-            RbacChange::DeleteDenial { subject: user("carol"), permission },
+            RbacChange::Delete(RecordKey::Role(id("a"))),
+            RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("a"), resource: None }),
+            RbacChange::Delete(RecordKey::Denial { subject: user("carol"), permission, resource: None }),
         ]).await;
         let expected = [
             (tenant(1), 1, vec!["role:a", "subject:user:alice"]),
@@ -313,14 +342,14 @@ suite! { $
 
     /// The tenants that use a role of the platform are found: they assign or include its name and have no such role of their own.
     tenants_using_a_role_are_found: fixture => {
-        let including = |name: &str, included: &str| RbacChange::PutRole(role(name).with_includes([id(included)]));
+        let including = |name: &str, included: &str| RbacChange::put(role(name).with_includes([id(included)]));
         fixture.apply(Scope::Platform, 0, vec![put_role("auditor"), including("chief", "auditor"), assign("op", "auditor")]).await;
         fixture.apply(tenant(1), 0, vec![assign("alice", "auditor")]).await;
         fixture.apply(tenant(2), 0, vec![including("lead", "auditor")]).await;
         fixture.apply(tenant(3), 0, vec![put_role("auditor"), assign("alice", "auditor")]).await;
         fixture.apply(tenant(4), 0, vec![assign("alice", "auditors"), put_role("lead")]).await;
         fixture.apply(tenant(5), 0, vec![assign("alice", "auditor")]).await;
-        let gone = RbacChange::DeleteAssignment { subject: user("alice"), role: id("auditor") };
+        let gone = RbacChange::Delete(RecordKey::Assignment { subject: user("alice"), role: id("auditor"), resource: None });
         fixture.apply(tenant(5), 1, vec![gone]).await;
         let mut expected: Vec<TenantId> = [tenant(1), tenant(2)].into_iter().filter_map(Scope::tenant).collect();
         expected.sort_unstable();

@@ -3,14 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::DefaultHashBuilder;
-use stanchion_core::{Clock, IdGen, Revision, Scope, StoreError, SubjectRef, Timestamp};
+use stanchion_core::{Clock, EventSink, IdGen, Scope, SessionId, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Cache;
 
 use crate::compiled::Compiled;
 use crate::holdings::Holdings;
+use crate::statistics::Counters;
 use crate::subject_key::{BorrowedKey, Key, SubjectKey};
 use crate::view::View;
-use crate::{CheckRequest, Config, Decision, Error, Explanation, RbacStore, Reason};
+use crate::{Config, RbacStore, ResourceAttributes, Session, SubjectDirectory};
 
 /// Decides who may do what, and keeps what it decides by.
 ///
@@ -25,6 +26,11 @@ pub struct Engine {
     pub(crate) config: Config,
     pub(crate) views: Cache<Scope, Arc<View>>,
     pub(crate) subjects: Cache<SubjectKey, Holdings>,
+    pub(crate) sessions: Cache<(Scope, SessionId), Option<Arc<Session>>>,
+    pub(crate) directory: Option<Arc<dyn SubjectDirectory>>,
+    pub(crate) attributes: Option<Arc<dyn ResourceAttributes>>,
+    pub(crate) sink: Option<Arc<dyn EventSink>>,
+    pub(crate) counters: Counters,
     /// How often the roles of scopes were let go: the platform's first, then the tenants', several to a stamp. What was found in roles
     /// with an older stamp is to be found anew.
     stamps: Vec<AtomicU64>,
@@ -53,6 +59,11 @@ impl Engine {
             ids,
             views: Cache::new(config.cached_scopes),
             subjects: Cache::new(config.cached_subjects),
+            sessions: Cache::new(config.cached_sessions),
+            directory: None,
+            attributes: None,
+            sink: None,
+            counters: Counters::default(),
             config,
             stamps: (0..=STAMPS).map(|_| AtomicU64::new(0)).collect(),
             forgotten: AtomicU64::new(0),
@@ -66,54 +77,33 @@ impl Engine {
         (self.views.len(), self.subjects.len())
     }
 
-    /// Decides at once from what is in memory; `None` when something has to be read first, which [`Engine::check`] does.
-    ///
-    /// In this order: what is not exact is denied; an explicit denial wins; a role that counts now and permits it grants it; all else
-    /// is denied.
+    /// Asks a directory who is known and active, and what else is known of subjects.
     #[must_use]
-    pub fn try_check(&self, request: &CheckRequest<'_>) -> Option<Decision> {
-        if !request.permission.is_exact() {
-            return Some(Decision::denied(Reason::PermissionNotExact, Revision::ZERO));
-        }
-        let now = self.clock.now();
-        let key = self.key(request.scope, request.subject);
-        let decide = |holdings: &Holdings| {
-            self.is_current(request.scope, &holdings.view).then(|| holdings.decide(request.permission, now))
-        };
-        self.subjects.with::<dyn Key, _>(&key, now, decide)?
+    pub fn with_directory(mut self, directory: Arc<dyn SubjectDirectory>) -> Self {
+        self.directory = Some(directory);
+        self
     }
 
-    /// Decides, reading first what is not in memory.
-    ///
-    /// # Errors
-    /// [`Error::Store`] when the store cannot be read. That is no answer: whoever asked has to refuse.
-    pub async fn check(&self, request: &CheckRequest<'_>) -> Result<Decision, Error> {
-        if let Some(decision) = self.try_check(request) {
-            return Ok(decision);
-        }
-        let holdings = self.holdings(request).await?;
-        Ok(holdings.decide(request.permission, self.clock.now()))
+    /// Has what a caller does not say of a resource looked up where it matters.
+    #[must_use]
+    pub fn with_attributes(mut self, attributes: Arc<dyn ResourceAttributes>) -> Self {
+        self.attributes = Some(attributes);
+        self
     }
 
-    /// Decides as [`Engine::check`] does, and shows by what.
-    ///
-    /// # Errors
-    /// As [`Engine::check`].
-    pub async fn explain(&self, request: &CheckRequest<'_>) -> Result<Explanation, Error> {
-        if !request.permission.is_exact() {
-            let decision = Decision::denied(Reason::PermissionNotExact, Revision::ZERO);
-            return Ok(Explanation { decision, path: Vec::new(), matched: None, candidates: Vec::new() });
-        }
-        let holdings = self.holdings(request).await?;
-        Ok(holdings.explain(request.permission, self.clock.now()))
+    /// Tells of decisions: of every refusal, and of as many permits as [`DecisionRecords`](crate::DecisionRecords) says.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.sink = Some(sink);
+        self
     }
 
-    async fn holdings(&self, request: &CheckRequest<'_>) -> Result<Holdings, StoreError> {
-        let view = self.view(request.scope).await?;
-        let key = self.key(request.scope, request.subject).to_owned();
+    pub(crate) async fn holdings(&self, scope: Scope, subject: &SubjectRef) -> Result<Holdings, StoreError> {
+        let view = self.view(scope).await?;
+        let key = self.key(scope, subject).to_owned();
         let load = || async {
             let expires_at = self.expires_at().min(view.expires_at);
-            let records = self.store.subject(request.scope, request.subject).await?;
+            let records = self.store.subject(scope, subject).await?;
             Ok::<_, StoreError>((Holdings::new(&records, &view), expires_at))
         };
         let holdings = self.subjects.get_or_load(&key, &*self.clock, load).await?;
@@ -130,7 +120,25 @@ impl Engine {
         Ok(found)
     }
 
-    async fn view(&self, scope: Scope) -> Result<Arc<View>, StoreError> {
+    /// Finds a session, if there is one.
+    pub(crate) async fn session_to_decide_by(
+        &self,
+        scope: Scope,
+        id: SessionId,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let load = || async {
+            let expires_at = self.expires_at();
+            let session = self.store.get_session(scope, id).await?;
+            Ok::<_, StoreError>((session.map(|session| Arc::new(session.value)), expires_at))
+        };
+        self.sessions.get_or_load(&(scope, id), &*self.clock, load).await
+    }
+
+    pub(crate) fn forget_session(&self, scope: Scope, id: SessionId) {
+        self.sessions.remove(&(scope, id));
+    }
+
+    pub(crate) async fn view(&self, scope: Scope) -> Result<Arc<View>, StoreError> {
         let load = || self.load_view(scope);
         let view = self.views.get_or_load(&scope, &*self.clock, load).await?;
         if self.is_current(scope, &view) {
@@ -203,6 +211,7 @@ impl Engine {
     pub(crate) fn forget_everything_of(&self, scope: Scope) {
         self.forget_roles(scope);
         self.subjects.remove_if(|key, _| key.scope() == scope);
+        self.sessions.remove_if(|(of, _), _| *of == scope);
     }
 
     pub(crate) fn key<'a>(&self, scope: Scope, subject: &'a SubjectRef) -> BorrowedKey<'a> {
@@ -210,7 +219,7 @@ impl Engine {
     }
 
     /// Tells whether neither the scope's roles nor the platform's were let go since the view was taken.
-    fn is_current(&self, scope: Scope, view: &View) -> bool {
+    pub(crate) fn is_current(&self, scope: Scope, view: &View) -> bool {
         view.stamps == (self.stamp(scope), self.stamp(Scope::Platform))
     }
 

@@ -1,6 +1,6 @@
-use stanchion_core::{Revision, StoreError, SubjectKind};
+use stanchion_core::{Revision, Scope, SessionId, StoreError, SubjectKind, SubjectRef};
 
-use crate::{Permission, RoleId};
+use crate::{Permission, ResourceSelector, RoleId, SeparationId};
 
 /// Why an operation did not happen. A denied check is no error, it is a [`Decision`](crate::Decision).
 #[derive(Clone, Debug, thiserror::Error)]
@@ -61,12 +61,150 @@ pub enum Error {
     /// A tenant cannot permit or deny what reaches beyond it.
     #[error("`{0}` reaches beyond the tenant")]
     BeyondTenant(Permission),
-    /// Roles are not assigned or denied to subjects of this kind.
-    #[error("a {} cannot hold roles", .0.as_str())]
-    UnfitSubject(SubjectKind),
-    /// The assignment would never count.
-    #[error("the assignment would never count: {0}")]
-    NeverValid(&'static str),
+    /// What is asked for is not for subjects of this kind.
+    #[error("a {} {what}", .kind.as_str())]
+    UnfitSubject {
+        /// The kind.
+        kind: SubjectKind,
+        /// What it cannot do, and what can.
+        what: &'static str,
+    },
+    /// What was to be written would never count.
+    #[error("the {what} would never count: {why}")]
+    NeverValid {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The role asks for one that is neither one of the scope's nor one of the platform's, or for itself.
+    #[error("role `{role}` requires `{required}`, which {why}")]
+    UnfitRequirement {
+        /// The role that was to be written.
+        role: RoleId,
+        /// What it names.
+        required: RoleId,
+        /// Why that does not do.
+        why: &'static str,
+    },
+    /// A part of a record breaks a rule of its own.
+    #[error("{what} {rule}")]
+    Invalid {
+        /// Which part of which record.
+        what: String,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// The subject does not hold a role that has to be held first.
+    #[error("role `{role}` requires `{required}`, which {subject} does not hold: assign `{required}` first")]
+    MissingPrerequisite {
+        /// Who.
+        subject: SubjectRef,
+        /// The role that asks for another.
+        role: RoleId,
+        /// The role that is asked for.
+        required: RoleId,
+    },
+    /// More subjects would hold a role than may.
+    #[error("role `{role}` may be held by {limit} at most, and {holders} would hold it: {}", .by.join(", "))]
+    TooManyHolders {
+        /// The role.
+        role: RoleId,
+        /// How many may hold it.
+        limit: u32,
+        /// How many would.
+        holders: usize,
+        /// Who, some of them.
+        by: Vec<String>,
+    },
+    /// Roles that are to be kept apart would come together.
+    #[error("separation `{separation}` allows {at_most} of its roles: {}", .by.join("; "))]
+    Separated {
+        /// The separation.
+        separation: SeparationId,
+        /// How many of its roles one may have.
+        at_most: u32,
+        /// Who would have which, some of them: `user:alice would have approver, clerk`.
+        by: Vec<String>,
+    },
+    /// A denial stands that takes away what was to be granted.
+    #[error("{subject} is denied `{permission}`{}: {advice}", on(.resource.as_ref()))]
+    DenialStands {
+        /// Who is denied it: whom it was to be granted to, or a group of theirs.
+        subject: SubjectRef,
+        /// What.
+        permission: Permission,
+        /// On which resources.
+        resource: Option<ResourceSelector>,
+        /// What can be done.
+        advice: &'static str,
+    },
+    /// A grant in an emergency has no reason.
+    #[error("a grant in an emergency needs a `reason`: say what has happened")]
+    ReasonMissing,
+    /// It would last too long.
+    #[error("{what} may last {max_minutes} minutes at most: let it end earlier")]
+    TooLong {
+        /// What.
+        what: &'static str,
+        /// How long it may last.
+        max_minutes: u32,
+    },
+    /// There is no such grant that waits for approval.
+    #[error("{subject} has no grant of `{permission}` that waits for approval")]
+    NothingToApprove {
+        /// Who was to have it.
+        subject: SubjectRef,
+        /// What.
+        permission: Permission,
+    },
+    /// Who wants to approve the grant has part in it.
+    #[error("{who} {part}: somebody else has to approve the grant")]
+    UnfitApprover {
+        /// Who.
+        who: String,
+        /// What part: granted it, or would have it.
+        part: &'static str,
+    },
+    /// The subject does not hold the role that it wants to use.
+    #[error("{subject} does not hold role `{role}` now, so it cannot be active in a session of theirs")]
+    RoleNotHeld {
+        /// Who.
+        subject: SubjectRef,
+        /// The role.
+        role: RoleId,
+    },
+    /// There is no such session, or it has ended.
+    #[error("there is no session {0}, or it has ended: create one")]
+    UnknownSession(SessionId),
+    /// The author would give what they do not have.
+    #[error("{author} does not have `{permission}` itself and so cannot give it{}", elevation(*.to_self))]
+    SelfElevation {
+        /// Who.
+        author: SubjectRef,
+        /// What it would give, the first of it.
+        permission: Permission,
+        /// Whether it would give it to itself.
+        to_self: bool,
+    },
+    /// Nobody would be left who can administer the scope.
+    #[error("{} is the last administrator of {scope}: make another one first, one that has {} without an end", .subject, quoted(.permissions))]
+    LastAdministrator {
+        /// The last one.
+        subject: SubjectRef,
+        /// Of what.
+        scope: Scope,
+        /// What makes an administrator.
+        permissions: Vec<Permission>,
+    },
+    /// A line of an import could not be taken. What stood before it may have been.
+    #[error("line {line}: {why}")]
+    Import {
+        /// Which line.
+        line: u64,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
     /// The role was changed since the caller read it, or exists where the caller expected none.
     #[error("the role was changed since it was read: it is at revision {actual}, not {expected}")]
     Stale {
@@ -75,6 +213,9 @@ pub enum Error {
         /// The revision it is at; zero for none.
         actual: Revision,
     },
+    /// A list cannot be filtered by a permission with a wildcard or a scope.
+    #[error("`{0}` has a wildcard or a scope; name one action on one type of resource")]
+    NotExact(Permission),
     /// A setting lies outside its range.
     #[error("`{setting}` must be {rule}")]
     InvalidConfig {
@@ -83,6 +224,18 @@ pub enum Error {
         /// What it has to be.
         rule: &'static str,
     },
+}
+
+fn on(resource: Option<&ResourceSelector>) -> String {
+    resource.map(|resource| format!(" on {resource}")).unwrap_or_default()
+}
+
+const fn elevation(to_self: bool) -> &'static str {
+    if to_self { " to itself: let somebody else do it" } else { "; whoever has the permission to grant can" }
+}
+
+fn quoted(permissions: &[Permission]) -> String {
+    permissions.iter().map(|permission| format!("`{permission}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn arrows(path: &[RoleId]) -> String {

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use stanchion_core::{FeedEntry, Scope, StoreError, SubjectRef, Timestamp};
+use stanchion_core::{FeedEntry, Scope, SessionId, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Follow;
 
 use crate::Engine;
@@ -20,6 +20,7 @@ impl Follow for Engine {
 
     async fn reset(&self) -> Result<(), StoreError> {
         self.subjects.clear();
+        self.sessions.clear();
         self.views.clear();
         self.forget_roles(Scope::Platform);
         Ok(())
@@ -29,6 +30,7 @@ impl Follow for Engine {
         let until = as_of.plus(self.config.max_stale());
         self.views.trust_until(until);
         self.subjects.trust_until(until);
+        self.sessions.trust_until(until);
     }
 }
 
@@ -49,6 +51,12 @@ impl Engine {
                     self.forget_subject(scope, &subject);
                 }
             }
+            Some(("session", session)) => match session.parse::<SessionId>() {
+                Ok(session) => self.forget_session(scope, session),
+                Err(_) => self.forget_everything_of(scope),
+            },
+            // Separations are looked at when something is written.
+            Some(("separation", _)) => {}
             // A kind of record that this version does not know: everything of the scope may depend on it.
             _ => self.forget_everything_of(scope),
         }

@@ -20,13 +20,31 @@ pub(crate) enum Home {
 type Node<'a> = (Home, &'a RoleId);
 
 impl<'a> Graph<'a> {
-    pub(crate) fn with(state: &'a State, role: &'a Role) -> Self {
+    pub(crate) fn of(state: &'a State) -> Self {
         let includes = |roles: &'a BTreeMap<RoleId, stanchion_core::Versioned<Role>>| {
             roles.iter().map(|(id, role)| (id, &role.value.includes)).collect::<BTreeMap<_, _>>()
         };
-        let mut own = includes(&state.roles);
-        own.insert(&role.id, &role.includes);
-        Self { own, platform: includes(&state.platform) }
+        Self { own: includes(&state.roles), platform: includes(&state.platform) }
+    }
+
+    pub(crate) fn with(state: &'a State, role: &'a Role) -> Self {
+        let mut graph = Self::of(state);
+        graph.own.insert(&role.id, &role.includes);
+        graph
+    }
+
+    /// Returns a role and all that it includes, by the names that they have in the scope. One of the platform's whose name means
+    /// another role here is left out; what it includes is not.
+    pub(crate) fn closure(&self, role: &RoleId) -> BTreeSet<RoleId> {
+        let mut seen: BTreeSet<Node<'a>> = BTreeSet::new();
+        let mut next: Vec<Node<'a>> = self.find(Home::Own, role).into_iter().collect();
+        while let Some(node) = next.pop() {
+            if seen.insert(node) {
+                next.extend(self.includes(node));
+            }
+        }
+        let here = seen.into_iter().filter(|node| self.find(Home::Own, node.1) == Some(*node));
+        here.map(|(_, id)| id.clone()).collect()
     }
 
     /// Finds the role that a role at `home` means by a name: the nearest, and from the platform never a tenant's.
@@ -135,7 +153,7 @@ mod tests {
         let versioned = |(id, includes): &(&str, &[&str])| {
             Versioned::created(role(id, includes), Revision::ZERO, Timestamp::EPOCH)
         };
-        Snapshot::new(Revision::ZERO, roles.iter().map(versioned).collect())
+        Snapshot::new(Revision::ZERO, roles.iter().map(versioned).collect(), Vec::new())
     }
 
     #[test]

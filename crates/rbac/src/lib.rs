@@ -5,6 +5,11 @@
 //! permission from a subject whatever roles it holds. The [`Engine`] answers [checks](CheckRequest) from memory, with the reason, the
 //! role that decided and the instant until which the answer holds, and [explains](Engine::explain) them with the way through the roles.
 //!
+//! Besides roles there are [grants](Grant) of single permissions, also for an emergency; [groups](Membership); [sessions](Session) in
+//! which only some roles are active; and [separations](Separation) of duties that nobody has together. A role may leave out what it
+//! inherits, bound how far it reaches, and ask for [constraints](Constraint): the owner only, office hours, a region. How far a
+//! permission has to reach follows from the [`Resource`] in question and what is [known](SubjectDirectory) of the subject.
+//!
 //! Everything belongs to one scope: a tenant or the platform. Roles of the platform may be assigned and included in every tenant,
 //! never the reverse, and a role held in one scope counts in no other. What is not granted is denied.
 //!
@@ -48,36 +53,74 @@
 //! ```
 
 mod admin;
+mod ask;
 mod assignment;
 mod check;
 mod compiled;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod constraint;
 mod decision;
+mod directory;
 mod engine;
 mod error;
+mod explain;
+mod facts;
 mod follow;
+mod grant;
 mod graph;
 mod holdings;
+mod membership;
 mod memory;
 mod note;
 mod permission;
+mod plan;
+mod preset;
+mod preview;
+mod query;
+mod record;
+mod registry;
+mod resource;
 mod role;
 mod role_set;
 mod rules;
+mod selector;
+mod separation;
+mod session;
+mod statistics;
+mod status;
 mod store;
 mod subject_key;
+mod survey;
 mod view;
+mod walk;
 mod write;
 
+pub use admin::{OverDenial, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
-pub use config::{Config, Limits};
-pub use decision::{CheckRequest, Decision, Explanation, Reason};
+pub use config::{Config, DecisionRecords, Emergency, Guards, Limits, Sessions};
+pub use constraint::{Constraint, Equality, Operand, ResourcePattern, Rule};
+pub use decision::{CheckRequest, Decision, Explanation, Missing, Reason};
+pub use directory::{MemorySubjectDirectory, ResourceAttributes, SubjectDirectory, SubjectProfile};
 pub use engine::Engine;
 pub use error::Error;
+pub use grant::{Approval, Grant};
+pub use membership::Membership;
 pub use memory::MemoryRbacStore;
 pub use note::Note;
 pub use permission::{Permission, PermissionScope};
+pub use plan::{Columns, Expression, Field, Filter, Plan, Sql, UnmappedColumn};
+pub use preset::{Preset, UnknownPreset};
+pub use preview::{Access, Preview};
+pub use query::{EffectivePermission, EffectivePermissions, WhoCan};
+pub use record::{IsRecord, Record, RecordKey, RecordKind};
+pub use registry::{InvalidRegistry, KnownAction, KnownResource, Registry, UnknownPart, UnknownPermission};
+pub use resource::{AttributeName, Resource, ResourceType, Value};
 pub use role::{Role, RoleId};
-pub use store::{AssignmentFilter, RbacChange, RbacStore, Snapshot, SubjectRecords};
+pub use selector::ResourceSelector;
+pub use separation::{Duty, Separation, SeparationId};
+pub use session::Session;
+pub use statistics::{Attempt, AttemptFilter, Statistics};
+pub use status::RuleNames;
+pub use store::{RbacChange, RbacStore, RbacStoreExt, RecordFilter, Snapshot, SubjectRecords};

@@ -1,19 +1,21 @@
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, SubjectRef, SystemScope,
-    TenantId, Timestamp, Versioned,
+    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef,
+    SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore, Records};
 
 use crate::{
-    Assignment, AssignmentFilter, Denial, RbacChange, RbacStore, Role, RoleId, Snapshot, SubjectRecords,
+    Assignment, Denial, Grant, Membership, RbacChange, RbacStore, Record, RecordFilter, RecordKey,
+    RecordKind, ResourceSelector, Role, RoleId, Separation, SeparationId, Session, Snapshot, SubjectRecords,
 };
 
-/// Roles, assignments and denials in memory: the reference that every other adapter equals. They are gone with the process.
+/// Who may do what, in memory: the reference that every other adapter equals. They are gone with the process.
 #[derive(Debug)]
 pub struct MemoryRbacStore {
     records: Records<Data>,
@@ -22,14 +24,28 @@ pub struct MemoryRbacStore {
 #[derive(Debug, Default)]
 struct Data {
     roles: BTreeMap<RoleId, Versioned<Role>>,
+    separations: BTreeMap<SeparationId, Versioned<Separation>>,
+    sessions: BTreeMap<SessionId, Versioned<Session>>,
     /// By the subject's text, which is the order of the lists.
     subjects: BTreeMap<Arc<str>, Subject>,
+    /// By the group's text and the member's.
+    memberships: BTreeMap<(Arc<str>, Arc<str>), Versioned<Membership>>,
 }
 
+/// What is about one subject.
 #[derive(Debug, Default)]
 struct Subject {
     assignments: Sorted<Assignment>,
+    /// What few have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    grants: Sorted<Grant>,
     denials: Sorted<Denial>,
+    /// The groups that it belongs to.
+    groups: BTreeSet<Arc<str>>,
 }
 
 /// A few records in the order of a key of theirs: in a vector, since nearly all subjects have only a few.
@@ -43,8 +59,8 @@ impl<T> Default for Sorted<T> {
 }
 
 impl<T: Clone> Sorted<T> {
-    fn put<K: Ord + ?Sized>(&mut self, value: T, key: impl Fn(&T) -> &K, revision: Revision, at: Timestamp) {
-        match self.0.binary_search_by(|record| key(&record.value).cmp(key(&value))) {
+    fn put(&mut self, value: T, order: impl Fn(&T, &T) -> Ordering, revision: Revision, at: Timestamp) {
+        match self.0.binary_search_by(|record| order(&record.value, &value)) {
             Ok(place) => {
                 if let Some(record) = self.0.get_mut(place) {
                     *record = record.replaced(value, revision, at);
@@ -64,6 +80,27 @@ impl<T: Clone> Sorted<T> {
     }
 }
 
+/// The order of the texts of keys that agree in their subject.
+fn in_order(a: (&str, Option<&ResourceSelector>), b: (&str, Option<&ResourceSelector>)) -> Ordering {
+    let text = |resource: Option<&ResourceSelector>| resource.map(ToString::to_string);
+    // A name has no letter before the blank that may follow it.
+    a.0.cmp(b.0).then_with(|| text(a.1).cmp(&text(b.1)))
+}
+
+fn put<K: Ord, T>(
+    records: &mut BTreeMap<K, Versioned<T>>,
+    key: K,
+    value: T,
+    revision: Revision,
+    at: Timestamp,
+) {
+    let written = match records.get(&key) {
+        Some(before) => before.replaced(value, revision, at),
+        None => Versioned::created(value, revision, at),
+    };
+    records.insert(key, written);
+}
+
 impl MemoryRbacStore {
     /// Makes an empty store. Without an outbox the events of changes are discarded.
     #[must_use]
@@ -75,29 +112,76 @@ impl MemoryRbacStore {
 impl Data {
     fn write(&mut self, part: RbacChange, revision: Revision, at: Timestamp) {
         match part {
-            RbacChange::PutRole(role) => {
-                let id = role.id.clone();
-                let written = match self.roles.get(&id) {
-                    Some(before) => before.replaced(role, revision, at),
-                    None => Versioned::created(role, revision, at),
+            RbacChange::Put(record) => self.put(record, revision, at),
+            RbacChange::Delete(key) => self.delete(&key),
+        }
+    }
+
+    fn put(&mut self, record: Record, revision: Revision, at: Timestamp) {
+        match record {
+            Record::Role(role) => put(&mut self.roles, role.id.clone(), role, revision, at),
+            Record::Separation(separation) => {
+                put(&mut self.separations, separation.id.clone(), separation, revision, at);
+            }
+            Record::Session(session) => put(&mut self.sessions, session.id, session, revision, at),
+            Record::Assignment(assignment) => {
+                let of = |held: &Assignment| (held.role.shared(), held.resource.clone());
+                let order = |a: &Assignment, b: &Assignment| {
+                    let ((a, on_a), (b, on_b)) = (of(a), of(b));
+                    in_order((&a, on_a.as_ref()), (&b, on_b.as_ref()))
                 };
-                self.roles.insert(id, written);
+                self.subject(&assignment.subject).assignments.put(assignment, order, revision, at);
             }
-            RbacChange::DeleteRole(id) => drop(self.roles.remove(&id)),
-            RbacChange::PutAssignment(assignment) => {
-                let records = &mut self.subject(&assignment.subject).assignments;
-                records.put(assignment, |assignment| assignment.role.as_str(), revision, at);
+            Record::Grant(grant) => {
+                let order = |a: &Grant, b: &Grant| {
+                    in_order(
+                        (a.permission.as_str(), a.resource.as_ref()),
+                        (b.permission.as_str(), b.resource.as_ref()),
+                    )
+                };
+                self.more(&grant.subject).grants.put(grant, order, revision, at);
             }
-            RbacChange::DeleteAssignment { subject, role } => {
-                self.change(&subject, |records| records.assignments.delete(|held| held.role == role));
+            Record::Denial(denial) => {
+                let order = |a: &Denial, b: &Denial| {
+                    in_order(
+                        (a.permission.as_str(), a.resource.as_ref()),
+                        (b.permission.as_str(), b.resource.as_ref()),
+                    )
+                };
+                self.more(&denial.subject).denials.put(denial, order, revision, at);
             }
-            RbacChange::PutDenial(denial) => {
-                let records = &mut self.subject(&denial.subject).denials;
-                records.put(denial, |denial| denial.permission.as_str(), revision, at);
+            Record::Membership(membership) => {
+                let group: Arc<str> = membership.group.to_string().into();
+                let member: Arc<str> = membership.member.to_string().into();
+                self.more(&membership.member).groups.insert(Arc::clone(&group));
+                put(&mut self.memberships, (group, member), membership, revision, at);
             }
-            RbacChange::DeleteDenial { subject, permission } => {
-                let is = |denial: &Denial| denial.permission == permission;
-                self.change(&subject, |records| records.denials.delete(is));
+        }
+    }
+
+    fn delete(&mut self, key: &RecordKey) {
+        match key {
+            RecordKey::Role(id) => drop(self.roles.remove(id)),
+            RecordKey::Separation(id) => drop(self.separations.remove(id)),
+            RecordKey::Session(id) => drop(self.sessions.remove(id)),
+            RecordKey::Assignment { subject, role, resource } => {
+                let is = |held: &Assignment| held.role == *role && held.resource == *resource;
+                self.change(subject, |records| records.assignments.delete(is));
+            }
+            RecordKey::Grant { subject, permission, resource } => {
+                let is = |grant: &Grant| grant.permission == *permission && grant.resource == *resource;
+                self.change_more(subject, |more| more.grants.delete(is));
+            }
+            RecordKey::Denial { subject, permission, resource } => {
+                let is = |denial: &Denial| denial.permission == *permission && denial.resource == *resource;
+                self.change_more(subject, |more| more.denials.delete(is));
+            }
+            RecordKey::Membership { group, member } => {
+                let (group_key, member_key) = (group.to_string(), member.to_string());
+                self.memberships.remove(&(group_key.as_str().into(), member_key.into()));
+                self.change_more(member, |more| {
+                    more.groups.remove(group_key.as_str());
+                });
             }
         }
     }
@@ -106,36 +190,79 @@ impl Data {
         self.subjects.entry(subject.to_string().into()).or_default()
     }
 
+    fn more(&mut self, subject: &SubjectRef) -> &mut More {
+        self.subject(subject).more.get_or_insert_default()
+    }
+
     /// Changes what a subject has, if it is known, and forgets it when nothing is left.
     fn change(&mut self, subject: &SubjectRef, change: impl FnOnce(&mut Subject)) {
         let key = subject.to_string();
         if let Some(records) = self.subjects.get_mut(key.as_str()) {
             change(records);
-            if records.assignments.0.is_empty() && records.denials.0.is_empty() {
+            if records.assignments.0.is_empty() && records.more.is_none() {
                 self.subjects.remove(key.as_str());
             }
         }
     }
 
-    /// Cuts a page out of some records of some subjects, by the key "subject, blank, rest".
-    fn page<'a, T: Clone + 'a>(
-        &'a self,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-        records: impl Fn(&'a Subject) -> &'a [Versioned<T>],
-        picks: impl Fn(&T) -> bool,
-        key: impl Fn(&T) -> String,
-    ) -> Page<Versioned<T>> {
+    fn change_more(&mut self, subject: &SubjectRef, change: impl FnOnce(&mut More)) {
+        self.change(subject, |records| {
+            let Some(more) = &mut records.more else { return };
+            change(more);
+            if more.grants.0.is_empty() && more.denials.0.is_empty() && more.groups.is_empty() {
+                records.more = None;
+            }
+        });
+    }
+
+    fn of_subject(&self, subject: &SubjectRef, revision: Revision) -> SubjectRecords {
+        let mut found = SubjectRecords::none(revision);
+        let key = subject.to_string();
+        if let Some((key, records)) = self.subjects.get_key_value(key.as_str()) {
+            found.assignments.clone_from(&records.assignments.0);
+            if let Some(more) = &records.more {
+                found.grants.clone_from(&more.grants.0);
+                found.denials.clone_from(&more.denials.0);
+                let memberships = more.groups.iter();
+                let memberships = memberships
+                    .filter_map(|group| self.memberships.get(&(Arc::clone(group), Arc::clone(key))));
+                found.memberships = memberships.cloned().collect();
+            }
+        }
+        found
+    }
+
+    /// Cuts a page out of all records of a kind.
+    fn page(&self, filter: &RecordFilter, page: &PageRequest) -> Page<Versioned<Record>> {
+        match filter.kind {
+            RecordKind::Role => cut(self.roles.values(), filter, page),
+            RecordKind::Separation => cut(self.separations.values(), filter, page),
+            RecordKind::Session => cut(self.sessions.values(), filter, page),
+            RecordKind::Membership => cut(self.memberships.values(), filter, page),
+            RecordKind::Assignment => {
+                cut(self.subjects(filter, page).flat_map(|subject| &subject.assignments.0), filter, page)
+            }
+            RecordKind::Grant => {
+                let grants = self.subjects(filter, page).filter_map(|subject| subject.more.as_ref());
+                cut(grants.flat_map(|more| &more.grants.0), filter, page)
+            }
+            RecordKind::Denial => {
+                let denials = self.subjects(filter, page).filter_map(|subject| subject.more.as_ref());
+                cut(denials.flat_map(|more| &more.denials.0), filter, page)
+            }
+        }
+    }
+
+    /// The subjects among which those are whose records a page may show.
+    fn subjects(&self, filter: &RecordFilter, page: &PageRequest) -> impl Iterator<Item = &Subject> {
         // Subjects are of letters beyond the blank, so those before the one of the page key hold nothing that comes after it.
         let from = page.key().map(|key| key.split(|letter| letter <= ' ').next().unwrap_or_default());
-        let only = subject.map(ToString::to_string);
+        let only = filter.subject.as_ref().map(ToString::to_string);
         let (from, to) = match &only {
             Some(only) => (Bound::Included(only.as_str()), Bound::Included(only.as_str())),
             None => (from.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded),
         };
-        let subjects = self.subjects.range::<str, _>((from, to));
-        let all = subjects.flat_map(|(_, subject)| records(subject)).filter(|record| picks(&record.value));
-        Page::cut(all, page, |record| key(&record.value))
+        self.subjects.range::<str, _>((from, to)).map(|(_, subject)| subject)
     }
 
     fn uses(&self, role: &RoleId) -> bool {
@@ -148,62 +275,56 @@ impl Data {
     }
 }
 
+/// Cuts a page out of records in the order of their keys.
+fn cut<'a, T: Clone + Into<Record> + 'a>(
+    all: impl Iterator<Item = &'a Versioned<T>>,
+    filter: &RecordFilter,
+    page: &PageRequest,
+) -> Page<Versioned<Record>> {
+    let records = all.map(|record| record.clone().map(Into::into));
+    let is_after = |record: &Versioned<Record>| {
+        page.key().is_none_or(|after| record.value.key().to_string().as_str() > after)
+    };
+    let mut rest = records.filter(|record| filter.picks(&record.value) && is_after(record));
+    let items: Vec<Versioned<Record>> = rest.by_ref().take(page.limit()).collect();
+    let next =
+        if rest.next().is_some() { items.last().map(|last| last.value.key().to_string()) } else { None };
+    Page { items, next }
+}
+
 #[async_trait]
 impl RbacStore for MemoryRbacStore {
     async fn load(&self, scope: Scope) -> Result<Snapshot, StoreError> {
-        let read = |revision, data: &Data| Snapshot::new(revision, data.roles.values().cloned().collect());
+        let read = |revision, data: &Data| {
+            let (roles, separations) = (data.roles.values(), data.separations.values());
+            Snapshot::new(revision, roles.cloned().collect(), separations.cloned().collect())
+        };
         Ok(self.records.read(scope, read))
     }
 
     async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError> {
-        let key = subject.to_string();
-        Ok(self.records.read(scope, |revision, data| match data.subjects.get(key.as_str()) {
-            Some(Subject { assignments, denials }) => {
-                SubjectRecords::new(revision, assignments.0.clone(), denials.0.clone())
-            }
-            None => SubjectRecords::new(revision, Vec::new(), Vec::new()),
-        }))
+        Ok(self.records.read(scope, |revision, data| data.of_subject(subject, revision)))
     }
 
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         Ok(self.records.read(scope, |_, data| data.roles.get(id).cloned()))
     }
 
-    async fn list_roles(
+    async fn get_session(
         &self,
         scope: Scope,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Role>>, StoreError> {
-        let from = page.key().map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self.records.read(scope, |_, data| {
-            let rest = data.roles.range::<str, _>((from, Bound::Unbounded)).map(|(_, role)| role);
-            Page::cut(rest, page, |role| role.value.id.to_string())
-        }))
+        id: SessionId,
+    ) -> Result<Option<Versioned<Session>>, StoreError> {
+        Ok(self.records.read(scope, |_, data| data.sessions.get(&id).cloned()))
     }
 
-    async fn list_assignments(
+    async fn list(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, StoreError> {
-        let picks = |assignment: &Assignment| filter.picks(assignment);
-        let key = |assignment: &Assignment| format!("{} {}", assignment.subject, assignment.role);
-        Ok(self.records.read(scope, |_, data| {
-            data.page(filter.subject.as_ref(), page, |subject| &subject.assignments.0, picks, key)
-        }))
-    }
-
-    async fn list_denials(
-        &self,
-        scope: Scope,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, StoreError> {
-        let key = |denial: &Denial| format!("{} {}", denial.subject, denial.permission);
-        Ok(self
-            .records
-            .read(scope, |_, data| data.page(subject, page, |subject| &subject.denials.0, |_| true, key)))
+    ) -> Result<Page<Versioned<Record>>, StoreError> {
+        Ok(self.records.read(scope, |_, data| data.page(filter, page)))
     }
 
     async fn tenants_using(

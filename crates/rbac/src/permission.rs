@@ -53,6 +53,29 @@ impl PermissionScope {
     }
 }
 
+stanchion_core::text_schema!(PermissionScope, "own, team, department, tenant or platform");
+
+impl FromStr for PermissionScope {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::from_name(text).ok_or_else(|| InvalidId::new("permission scope", SCOPE, text))
+    }
+}
+
+impl Serialize for PermissionScope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PermissionScope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for PermissionScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -116,6 +139,14 @@ impl Permission {
         Ok(Self { text, colon, end, scope, exact, hash })
     }
 
+    /// Permits everything in the scope it is held in: `*:*`.
+    #[must_use]
+    pub fn everything() -> Self {
+        let text: Arc<str> = "*:*".into();
+        let hash = hash_of(&text);
+        Self { text, colon: 1, end: 3, scope: PermissionScope::Tenant, exact: false, hash }
+    }
+
     /// Borrows the text, in its one form.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -164,6 +195,23 @@ impl Permission {
         segment_covers(self.resource(), other.resource()) && segment_covers(self.action(), other.action())
     }
 
+    /// The same, but reaching no further than `ceiling`.
+    pub(crate) fn at_most(&self, ceiling: PermissionScope) -> Self {
+        if self.scope <= ceiling {
+            return self.clone();
+        }
+        Self::new(&format!("{}:{}", self.name(), ceiling.as_str())).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Tells whether something may have a name that both cover.
+    pub(crate) fn overlaps_name(&self, other: &Self) -> bool {
+        let overlap = |a: &str, b: &str| match (a.strip_suffix('*'), b.strip_suffix('*')) {
+            (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
+            _ => segment_covers(a, b) || segment_covers(b, a),
+        };
+        overlap(self.resource(), other.resource()) && overlap(self.action(), other.action())
+    }
+
     /// Resource and action, without the scope.
     pub(crate) fn name(&self) -> &str {
         self.text.get(..self.end.into()).unwrap_or_default()
@@ -187,7 +235,7 @@ pub(crate) fn hash_of(text: &str) -> u64 {
     hasher.finish()
 }
 
-fn is_segment(text: &str) -> bool {
+pub(crate) fn is_segment(text: &str) -> bool {
     let stem = text.strip_suffix('*').unwrap_or(text);
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
     let begins_well =
@@ -195,7 +243,7 @@ fn is_segment(text: &str) -> bool {
     (1..=64).contains(&text.len()) && begins_well && stem.bytes().all(allowed)
 }
 
-fn segment_covers(wide: &str, narrow: &str) -> bool {
+pub(crate) fn segment_covers(wide: &str, narrow: &str) -> bool {
     match wide.strip_suffix('*') {
         Some(prefix) => narrow.strip_suffix('*').unwrap_or(narrow).starts_with(prefix),
         None => wide == narrow,
@@ -275,6 +323,7 @@ mod tests {
     #[test]
     fn every_spelling_has_one_text() {
         for (written, read) in [
+            ("*", Permission::everything().as_str()),
             ("*", "*:*"),
             ("*:*:*", "*:*"),
             ("document:read:tenant", "document:read"),

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stanchion_core::{DisplayName, slug_id};
+use stanchion_core::{DisplayName, Slug, Text, slug_id};
 
-use crate::{Note, Permission};
+use crate::{Constraint, Note, Permission, PermissionScope};
 
 slug_id!(
     /// A role, by the name it is assigned and included under.
@@ -31,6 +31,24 @@ pub struct Role {
     /// The roles whose permissions it has as well, with all that those include: the senior role includes the junior one.
     #[serde(default)]
     pub includes: BTreeSet<RoleId>,
+    /// What it does not permit although a role that it includes does. What it permits by itself, it permits all the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub excludes: BTreeSet<Permission>,
+    /// How far it reaches at most, by whatever it includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<PermissionScope>,
+    /// What has to hold for it to count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
+    /// The roles that whoever is to hold it has to hold already.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<RoleId>,
+    /// How many subjects may hold it, by whatever role of this scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_holders: Option<u32>,
+    /// What else is to be kept with it; it decides nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<Slug, Text>,
     /// Whether it conveys anything. An inactive role gives nothing of its own, and nothing of what it includes.
     #[serde(default = "active")]
     pub active: bool,
@@ -53,6 +71,12 @@ impl Role {
             description: None,
             permissions: BTreeSet::new(),
             includes: BTreeSet::new(),
+            excludes: BTreeSet::new(),
+            ceiling: None,
+            constraints: Vec::new(),
+            requires: BTreeSet::new(),
+            max_holders: None,
+            metadata: BTreeMap::new(),
             active: true,
             system: false,
         }
@@ -69,6 +93,41 @@ impl Role {
     #[must_use]
     pub fn with_includes(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
         self.includes.extend(roles);
+        self
+    }
+
+    /// Leaves out some of what it would have by the roles that it includes.
+    #[must_use]
+    pub fn with_excludes(mut self, permissions: impl IntoIterator<Item = Permission>) -> Self {
+        self.excludes.extend(permissions);
+        self
+    }
+
+    /// Bounds how far it reaches.
+    #[must_use]
+    pub const fn reaching(mut self, ceiling: PermissionScope) -> Self {
+        self.ceiling = Some(ceiling);
+        self
+    }
+
+    /// Asks for roles that whoever is to hold it has to hold already.
+    #[must_use]
+    pub fn requiring(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
+        self.requires.extend(roles);
+        self
+    }
+
+    /// Bounds how many may hold it.
+    #[must_use]
+    pub const fn held_by_at_most(mut self, holders: u32) -> Self {
+        self.max_holders = Some(holders);
+        self
+    }
+
+    /// Lets it count only where something holds.
+    #[must_use]
+    pub fn constrained(mut self, constraint: Constraint) -> Self {
+        self.constraints.push(constraint);
         self
     }
 }

@@ -7,6 +7,10 @@ pub(crate) enum RoleSet {
 }
 
 impl RoleSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Few(roles) if roles.is_empty())
+    }
+
     pub(crate) fn contains(&self, role: u32) -> bool {
         match self {
             Self::Few(roles) if roles.len() <= 8 => roles.contains(&role),

@@ -2,50 +2,39 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Change, Page, PageRequest, Revision, Scope, StoreError, SubjectRef, SystemScope, Versioned,
+    Change, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef, SystemScope, TenantId,
+    Versioned,
 };
 use stanchion_replica::ChangeFeed;
 
-use crate::{Assignment, Denial, Permission, Role, RoleId};
+use crate::{
+    Assignment, Denial, Grant, IsRecord, Membership, Record, RecordKey, RecordKind, Role, RoleId, Separation,
+    Session,
+};
 
-/// One write of a [`Change`] to a scope's roles, assignments and denials. An adapter refuses what it does not know as `Unsupported`.
+/// One write of a [`Change`] to a scope's records. An adapter refuses what it does not know as `Unsupported`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RbacChange {
-    /// Writes a role, in place of the one with this id if there is one.
-    PutRole(Role),
-    /// Removes a role if it is there.
-    DeleteRole(RoleId),
-    /// Writes an assignment, in place of the one of this role to this subject if there is one.
-    PutAssignment(Assignment),
-    /// Removes an assignment if it is there.
-    DeleteAssignment {
-        /// Who held the role.
-        subject: SubjectRef,
-        /// The role.
-        role: RoleId,
-    },
-    /// Writes a denial, in place of the one of this permission to this subject if there is one.
-    PutDenial(Denial),
-    /// Removes a denial if it is there.
-    DeleteDenial {
-        /// Who was denied it.
-        subject: SubjectRef,
-        /// The permission.
-        permission: Permission,
-    },
+    /// Writes a record, in place of the one of its key if there is one.
+    Put(Record),
+    /// Removes the record of a key if it is there.
+    Delete(RecordKey),
 }
 
 impl RbacChange {
-    /// Returns what the feed calls it: `role:admin`, or `subject:user:alice` for what that subject holds or is denied.
+    /// Writes a record.
+    #[must_use]
+    pub fn put(record: impl Into<Record>) -> Self {
+        Self::Put(record.into())
+    }
+
+    /// Returns what the feed [calls it](RecordKey::feed).
     #[must_use]
     pub fn key(&self) -> Arc<str> {
         match self {
-            Self::PutRole(Role { id, .. }) | Self::DeleteRole(id) => format!("role:{id}").into(),
-            Self::PutAssignment(Assignment { subject, .. })
-            | Self::DeleteAssignment { subject, .. }
-            | Self::PutDenial(Denial { subject, .. })
-            | Self::DeleteDenial { subject, .. } => format!("subject:{subject}").into(),
+            Self::Put(record) => record.key().feed(),
+            Self::Delete(key) => key.feed(),
         }
     }
 }
@@ -58,73 +47,114 @@ pub struct Snapshot {
     pub revision: Revision,
     /// All roles of the scope, in the order of their ids.
     pub roles: Vec<Versioned<Role>>,
+    /// All separations of the scope, in the order of their ids.
+    pub separations: Vec<Versioned<Separation>>,
 }
 
 impl Snapshot {
     /// Takes what was read at one revision.
     #[must_use]
-    pub const fn new(revision: Revision, roles: Vec<Versioned<Role>>) -> Self {
-        Self { revision, roles }
+    pub const fn new(
+        revision: Revision,
+        roles: Vec<Versioned<Role>>,
+        separations: Vec<Versioned<Separation>>,
+    ) -> Self {
+        Self { revision, roles, separations }
     }
 }
 
-/// What a check of one subject needs besides the roles.
+/// What a check of one subject needs besides the roles. Each list is in the order of its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubjectRecords {
     /// The revision they were read at.
     pub revision: Revision,
-    /// The roles it holds, past and future ones included, in the order of the roles' ids.
+    /// The roles it holds, past and future ones included.
     pub assignments: Vec<Versioned<Assignment>>,
-    /// What it is denied, in the order of the permissions' texts.
+    /// The permissions it has besides, past and future ones included.
+    pub grants: Vec<Versioned<Grant>>,
+    /// What it is denied.
     pub denials: Vec<Versioned<Denial>>,
+    /// The groups it belongs to, past and future ones included; whose members it has, if it is a group, they do not tell.
+    pub memberships: Vec<Versioned<Membership>>,
 }
 
 impl SubjectRecords {
-    /// Takes what was read at one revision.
+    /// Says that nothing is there at a revision.
     #[must_use]
-    pub const fn new(
-        revision: Revision,
-        assignments: Vec<Versioned<Assignment>>,
-        denials: Vec<Versioned<Denial>>,
-    ) -> Self {
-        Self { revision, assignments, denials }
+    pub const fn none(revision: Revision) -> Self {
+        Self {
+            revision,
+            assignments: Vec::new(),
+            grants: Vec::new(),
+            denials: Vec::new(),
+            memberships: Vec::new(),
+        }
     }
 }
 
-/// Which assignments to list; what is `None` does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which records to list; what is `None` does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AssignmentFilter {
-    /// Only those of this subject.
+pub struct RecordFilter {
+    /// Of which kind.
+    pub kind: RecordKind,
+    /// Only those of this subject; of memberships, those in which it is the member. Roles and separations have none.
     pub subject: Option<SubjectRef>,
-    /// Only those of this role.
+    /// Only assignments of this role.
     pub role: Option<RoleId>,
+    /// Only memberships in this group.
+    pub group: Option<SubjectRef>,
 }
 
-impl AssignmentFilter {
-    /// Picks what a subject holds.
+impl RecordFilter {
+    /// Picks all of a kind.
     #[must_use]
-    pub const fn of_subject(subject: SubjectRef) -> Self {
-        Self { subject: Some(subject), role: None }
+    pub const fn all(kind: RecordKind) -> Self {
+        Self { kind, subject: None, role: None, group: None }
     }
 
-    /// Picks who holds a role.
+    /// Picks only those of a subject.
     #[must_use]
-    pub const fn of_role(role: RoleId) -> Self {
-        Self { subject: None, role: Some(role) }
+    pub fn of_subject(mut self, subject: SubjectRef) -> Self {
+        self.subject = Some(subject);
+        self
     }
 
-    /// Tells whether an assignment is picked.
+    /// Picks only assignments of a role.
     #[must_use]
-    pub fn picks(&self, assignment: &Assignment) -> bool {
-        self.subject.as_ref().is_none_or(|subject| *subject == assignment.subject)
-            && self.role.as_ref().is_none_or(|role| *role == assignment.role)
+    pub fn of_role(mut self, role: RoleId) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Picks only memberships in a group.
+    #[must_use]
+    pub fn of_group(mut self, group: SubjectRef) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Tells whether a record is picked.
+    #[must_use]
+    pub fn picks(&self, record: &Record) -> bool {
+        let (subject, role, group) = match record {
+            Record::Role(_) | Record::Separation(_) => (None, None, None),
+            Record::Assignment(Assignment { subject, role, .. }) => (Some(subject), Some(role), None),
+            Record::Grant(Grant { subject, .. })
+            | Record::Denial(Denial { subject, .. })
+            | Record::Session(Session { subject, .. }) => (Some(subject), None, None),
+            Record::Membership(Membership { group, member, .. }) => (Some(member), None, Some(group)),
+        };
+        record.kind() == self.kind
+            && (self.subject.is_none() || self.subject.as_ref() == subject)
+            && (self.role.is_none() || self.role.as_ref() == role)
+            && (self.group.is_none() || self.group.as_ref() == group)
     }
 }
 
-/// Where roles, assignments and denials are kept. Those of one scope share one revision, and no method reaches into another scope
-/// but [`tenants_using`](RbacStore::tenants_using).
+/// Where the records are kept that decide who may do what. Those of one scope share one revision, and no method reaches into another
+/// scope but [`tenants_using`](RbacStore::tenants_using).
 ///
 /// 1. A scope without a change is empty at revision zero. Each change makes the scope's next revision and no other's.
 /// 2. `apply` is one atomic unit: all of the change and its events, or nothing. It succeeds only if the scope is still at the revision
@@ -133,21 +163,21 @@ impl AssignmentFilter {
 ///    of the change, the time of their first write stays until they are removed. Removing what is not there is no error.
 /// 4. `load` and `subject` read at one revision, the one they tell; nobody sees half a change. A read that begins after a change was
 ///    applied sees that change.
-/// 5. Lists are in the byte order of their sort keys: for roles the id, for assignments the subject, a blank and the role, for denials the
-///    subject, a blank and the permission. The pages cover everything once, unless it changes meanwhile. Any text may come as a page
-///    key.
+/// 5. Lists are in the byte order of the texts of their [keys](RecordKey). The pages cover everything once, unless it changes
+///    meanwhile. Any text may come as a page key.
 /// 6. The feed names [the keys](RbacChange::key) of each change, in the order of its parts.
-/// 7. The adapter checks no rule: whether a role exists, is in use or includes itself is for the engine to see to.
+/// 7. The adapter checks no rule: whether a role exists, is in use or includes itself is for the engine to see to. Expired records stay
+///    until they are removed.
 #[async_trait]
 pub trait RbacStore: ChangeFeed {
-    /// Reads all roles of a scope.
+    /// Reads all roles and separations of a scope.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read, `Corrupt` when a record breaks the format. The same holds for the
     /// other reads.
     async fn load(&self, scope: Scope) -> Result<Snapshot, StoreError>;
 
-    /// Reads what one subject holds and is denied. Of a subject that was never heard of that is nothing.
+    /// Reads what one subject holds, has, is denied and belongs to. Of a subject that was never heard of that is nothing.
     ///
     /// # Errors
     /// As [`RbacStore::load`].
@@ -159,34 +189,26 @@ pub trait RbacStore: ChangeFeed {
     /// As [`RbacStore::load`].
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError>;
 
-    /// Lists the roles of this scope.
+    /// Finds a session of this scope.
     ///
     /// # Errors
     /// As [`RbacStore::load`].
-    async fn list_roles(&self, scope: Scope, page: &PageRequest)
-    -> Result<Page<Versioned<Role>>, StoreError>;
-
-    /// Lists assignments.
-    ///
-    /// # Errors
-    /// As [`RbacStore::load`].
-    async fn list_assignments(
+    async fn get_session(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, StoreError>;
+        id: SessionId,
+    ) -> Result<Option<Versioned<Session>>, StoreError>;
 
-    /// Lists denials, of one subject or of all.
+    /// Lists records of one kind.
     ///
     /// # Errors
     /// As [`RbacStore::load`].
-    async fn list_denials(
+    async fn list(
         &self,
         scope: Scope,
-        subject: Option<&SubjectRef>,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, StoreError>;
+    ) -> Result<Page<Versioned<Record>>, StoreError>;
 
     /// Finds at most `limit` tenants, in the order of their ids, that assign or include the platform's role of this name: those in
     /// which the name is assigned or included, and which have no role of their own by that name.
@@ -198,7 +220,7 @@ pub trait RbacStore: ChangeFeed {
         system: SystemScope,
         role: &RoleId,
         limit: usize,
-    ) -> Result<Vec<stanchion_core::TenantId>, StoreError>;
+    ) -> Result<Vec<TenantId>, StoreError>;
 
     /// Writes a change and returns the revision it made.
     ///
@@ -206,3 +228,27 @@ pub trait RbacStore: ChangeFeed {
     /// `Conflict` when the scope has moved on; `Unavailable`, or `Timeout` when the change may have been written.
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError>;
 }
+
+/// What can be asked of every [`RbacStore`].
+#[async_trait]
+pub trait RbacStoreExt: RbacStore {
+    /// Lists records of the kind that is wanted, whatever kind the filter names.
+    ///
+    /// # Errors
+    /// As [`RbacStore::list`].
+    async fn list_of<T: IsRecord + Send>(
+        &self,
+        scope: Scope,
+        filter: &RecordFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Versioned<T>>, StoreError> {
+        let filter = RecordFilter { kind: T::KIND, ..filter.clone() };
+        let Page { items, next } = self.list(scope, &filter, page).await?;
+        Ok(Page {
+            items: items.into_iter().filter_map(|record| record.filter_map(T::from_record)).collect(),
+            next,
+        })
+    }
+}
+
+impl<S: RbacStore + ?Sized> RbacStoreExt for S {}

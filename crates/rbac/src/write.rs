@@ -3,7 +3,7 @@ use stanchion_core::{
     SubjectRef, Timestamp, Versioned,
 };
 
-use crate::{Engine, Error, RbacChange, RoleId};
+use crate::{Engine, Error, RbacChange, RecordKey, RoleId};
 
 /// What one try of a write has found.
 pub(crate) struct Prepared<T> {
@@ -11,8 +11,9 @@ pub(crate) struct Prepared<T> {
     pub(crate) expected: Revision,
     /// What stands there now.
     pub(crate) before: Option<Versioned<T>>,
-    /// The write and its event; none, if there is nothing to do.
-    pub(crate) change: Option<(RbacChange, Event)>,
+    /// The writes and their events; none, if there is nothing to do.
+    pub(crate) changes: Vec<RbacChange>,
+    pub(crate) events: Vec<Event>,
 }
 
 /// What a write has done.
@@ -44,30 +45,33 @@ impl Engine {
         let mut attempt = 1;
         loop {
             let at = self.clock.now();
-            let Prepared { expected, before, change } = prepare(at).await?;
-            let Some((change, event)) = change else {
-                return Ok(Written { before, revision: expected, at });
+            let written = match prepare(at).await {
+                Ok(Prepared { expected, before, changes, .. }) if changes.is_empty() => {
+                    return Ok(Written { before, revision: expected, at });
+                }
+                Ok(Prepared { expected, before, changes, events }) => {
+                    let change = Change { expected, changes, at, actor: author.actor.clone(), events };
+                    let written = self.commit(scope, change).await;
+                    written.map(|revision| Written { before, revision, at }).map_err(Error::from)
+                }
+                Err(error) => Err(error),
             };
-            let change = Change {
-                expected,
-                changes: vec![change],
-                at,
-                actor: author.actor.clone(),
-                events: vec![event],
-            };
-            match self.commit(scope, change).await {
-                Ok(revision) => return Ok(Written { before, revision, at }),
-                Err(error)
+            match written {
+                Err(Error::Store(error))
                     if error.kind() == StoreErrorKind::Conflict && attempt < self.config.write_attempts =>
                 {
                     attempt += 1;
                 }
-                Err(error) => return Err(error.into()),
+                written => return written,
             }
         }
     }
 
-    async fn commit(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
+    pub(crate) async fn commit(
+        &self,
+        scope: Scope,
+        change: Change<RbacChange>,
+    ) -> Result<Revision, StoreError> {
         // Whatever the outcome, and also when the caller goes away: the change may have been written.
         let _outdated = Outdated { engine: self, scope, parts: change.changes.clone() };
         self.store.apply(scope, change).await
@@ -101,15 +105,19 @@ struct Outdated<'a> {
 impl Drop for Outdated<'_> {
     fn drop(&mut self) {
         for part in &self.parts {
-            match part {
-                RbacChange::PutRole(_) | RbacChange::DeleteRole(_) => self.engine.forget_roles(self.scope),
-                RbacChange::PutAssignment(assignment) => {
-                    self.engine.forget_subject(self.scope, &assignment.subject);
+            let key = match part {
+                RbacChange::Put(record) => record.key(),
+                RbacChange::Delete(key) => key.clone(),
+            };
+            match key {
+                RecordKey::Role(_) | RecordKey::Separation(_) => self.engine.forget_roles(self.scope),
+                RecordKey::Assignment { subject, .. }
+                | RecordKey::Grant { subject, .. }
+                | RecordKey::Denial { subject, .. }
+                | RecordKey::Membership { member: subject, .. } => {
+                    self.engine.forget_subject(self.scope, &subject);
                 }
-                RbacChange::PutDenial(denial) => self.engine.forget_subject(self.scope, &denial.subject),
-                RbacChange::DeleteAssignment { subject, .. } | RbacChange::DeleteDenial { subject, .. } => {
-                    self.engine.forget_subject(self.scope, subject);
-                }
+                RecordKey::Session(id) => self.engine.forget_session(self.scope, id),
             }
         }
     }

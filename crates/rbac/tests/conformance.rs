@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, StoreError, StoreErrorKind, SubjectRef,
-    SystemScope, TenantId, Versioned,
+    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, SessionId, StoreError, StoreErrorKind,
+    SubjectRef, SystemScope, TenantId, Versioned,
 };
 use stanchion_rbac::conformance::{self, Fixture};
 use stanchion_rbac::{
-    Assignment, AssignmentFilter, Denial, MemoryRbacStore, RbacChange, RbacStore, Role, RoleId, Snapshot,
+    MemoryRbacStore, RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot,
     SubjectRecords,
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore};
@@ -47,30 +47,21 @@ impl RbacStore for ChecksThenWrites {
         self.0.get_role(scope, id).await
     }
 
-    async fn list_roles(
+    async fn get_session(
         &self,
         scope: Scope,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Role>>, StoreError> {
-        self.0.list_roles(scope, page).await
+        id: SessionId,
+    ) -> Result<Option<Versioned<Session>>, StoreError> {
+        self.0.get_session(scope, id).await
     }
 
-    async fn list_assignments(
+    async fn list(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, StoreError> {
-        self.0.list_assignments(scope, filter, page).await
-    }
-
-    async fn list_denials(
-        &self,
-        scope: Scope,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, StoreError> {
-        self.0.list_denials(scope, subject, page).await
+    ) -> Result<Page<Versioned<Record>>, StoreError> {
+        self.0.list(scope, filter, page).await
     }
 
     async fn tenants_using(

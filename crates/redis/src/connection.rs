@@ -24,6 +24,9 @@ pub(crate) struct Servers {
     started: Instant,
     connect_timeout: Duration,
     response_timeout: Duration,
+    /// The nodes of a Cluster, any of which tells what is published on any other; and whose turn it is.
+    #[cfg(feature = "rbac")]
+    nodes: (Vec<String>, std::sync::atomic::AtomicUsize),
 }
 
 enum Source {
@@ -51,6 +54,10 @@ pub(crate) enum Failure {
     Resting,
     #[error("the server answered something else: {0}")]
     Unexpected(String),
+    #[cfg_attr(
+        not(feature = "ratelimit"),
+        expect(dead_code, reason = "counters alone can be asked too much")
+    )]
     #[error("{0}")]
     Unsupported(&'static str),
 }
@@ -106,6 +113,8 @@ impl Servers {
     pub(crate) fn new(urls: &str, config: &Config) -> Result<Self, InvalidConfig> {
         config.validate().map_err(|problems| InvalidConfig(problems.join("; ")))?;
         let urls: Vec<&str> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+        #[cfg(feature = "rbac")]
+        let nodes = urls.clone();
         let invalid = |what: &str| {
             InvalidConfig(format!(
                 "{what}: write redis://user:password@host:6379, several with commas between"
@@ -138,6 +147,8 @@ impl Servers {
                 Source::Cluster(Box::new(client))
             }
         };
+        #[cfg(feature = "rbac")]
+        let nodes = nodes.into_iter().map(str::to_owned).collect();
         let breaker = BreakerConfig { failures: config.failures, ..BreakerConfig::default() };
         Ok(Self {
             source,
@@ -147,7 +158,32 @@ impl Servers {
             started: Instant::now(),
             connect_timeout,
             response_timeout,
+            #[cfg(feature = "rbac")]
+            nodes: (nodes, std::sync::atomic::AtomicUsize::default()),
         })
+    }
+
+    /// Connects to be told what is published on a channel.
+    #[cfg(feature = "rbac")]
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, Failure> {
+        let connecting = async {
+            let client = match &self.source {
+                Source::Single(client) => Client::clone(client),
+                Source::Sentinel(client) => client.lock().await.async_get_client().await?,
+                Source::Cluster(_) => {
+                    let (nodes, turn) = &self.nodes;
+                    let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let node = nodes.iter().cycle().nth(turn.checked_rem(nodes.len()).unwrap_or(0));
+                    Client::open(node.map_or("", String::as_str))?
+                }
+            };
+            let mut subscriber = client.get_async_pubsub().await?;
+            subscriber.subscribe(channel).await?;
+            Ok(subscriber)
+        };
+        timeout(self.connect_timeout, connecting)
+            .await
+            .unwrap_or(Err(Failure::Unconnected(self.connect_timeout)))
     }
 
     /// Asks the servers one thing.

@@ -58,12 +58,26 @@
 //! opens, and calls fail at once; one at a time looks whether the server is back. What then becomes of a request is for each rule to
 //! say (`on_backend_failure`).
 
+//!
+//! # News of changes
+//!
+//! With the feature `rbac` a [`Wake`] carries between replicas that something has changed, and [`WakingRbacStore`] is a store of
+//! roles whose followers it wakes. What has changed is not said there: followers read it where it is kept, and look by themselves as well.
+
 mod config;
-#[cfg(feature = "ratelimit")]
+#[cfg(any(feature = "ratelimit", feature = "rbac"))]
 mod connection;
 #[cfg(feature = "ratelimit")]
 mod ratelimit;
+#[cfg(feature = "rbac")]
+mod rbac;
+#[cfg(feature = "rbac")]
+mod wake;
 
 pub use config::{Config, InvalidConfig, Topology};
 #[cfg(feature = "ratelimit")]
 pub use ratelimit::{CheckError, RedisCounterStore};
+#[cfg(feature = "rbac")]
+pub use rbac::WakingRbacStore;
+#[cfg(feature = "rbac")]
+pub use wake::{Wake, WokenFeed};

@@ -4,6 +4,7 @@ mod actions;
 mod anchors;
 mod archive;
 mod document;
+mod evolve;
 mod problem;
 mod read;
 mod rules;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stanchion_api::{EnvoyConfig, ExportsConfig};
+use stanchion_api::{EnvoyConfig, ExportsConfig, FollowersConfig};
 use stanchion_audit as audit;
 use stanchion_billing_metering::{self as metering, Catalog, Meter, RateCard};
 use stanchion_core::{KeyRing, KeyVersion, Secret, Text};
@@ -34,11 +35,14 @@ use crate::environment::Environment;
 use crate::log::LogConfig;
 
 pub use actions::{ActionConfig, SchemaConfig};
-pub use anchors::{AnchorsConfig, WitnessConfig};
+pub use anchors::{AnchorBucketConfig, AnchorsConfig, WitnessConfig};
 pub use archive::ArchiveConfig;
+pub use evolve::EvolveConfig;
 pub use problem::{Place, Problem};
 pub use secret::SecretRef;
-pub use storage::{Backend, Counters, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig};
+pub use storage::{
+    Backend, Counters, Invalidation, MemoryConfig, PostgresConfig, RedisConfig, StorageConfig,
+};
 
 /// Everything an operator sets, as one TOML file says it. What is left out has a safe default.
 ///
@@ -192,6 +196,8 @@ pub struct AuditConfig {
     /// The secrets that entries are signed with, by version; the highest signs, all verify. Left out, one is made at each start, which
     /// is of use in memory only.
     pub signing_keys: KeyVersions,
+    /// Whether the signing key evolves.
+    pub evolve: EvolveConfig,
     /// How entries are queued and committed.
     pub ledger: audit::Config,
     /// What the names of the logs begin with, in their checkpoints: 1 to 200 bytes, without spaces and plus signs, such as
@@ -209,6 +215,8 @@ pub struct AuditConfig {
     pub checkpoints: audit::CheckpointConfig,
     /// Exports that are made into files.
     pub exports: ExportsConfig,
+    /// How many may wait for what is recorded.
+    pub followers: FollowersConfig,
     /// What becomes of reported events whose action is not known: `accept` or `refuse`.
     pub unknown_actions: audit::UnknownActions,
     /// Actions that are known beside those that always are.
@@ -225,6 +233,7 @@ impl Default for AuditConfig {
     fn default() -> Self {
         Self {
             signing_keys: KeyVersions::default(),
+            evolve: EvolveConfig::default(),
             ledger: audit::Config::default(),
             deployment: "stanchion".into(),
             checkpoint_keys: KeyVersions::default(),
@@ -232,6 +241,7 @@ impl Default for AuditConfig {
             protect: audit::ProtectConfig::default(),
             checkpoints: audit::CheckpointConfig::default(),
             exports: ExportsConfig::default(),
+            followers: FollowersConfig::default(),
             unknown_actions: audit::UnknownActions::default(),
             actions: Vec::new(),
             retention: audit::RetentionConfig::default(),

@@ -94,8 +94,8 @@ impl Server {
         listeners: Listeners,
     ) -> Result<Self, Failure> {
         let Listeners { gateway, gateway_address, admin, admin_address, envoy } = listeners;
-        let (platform, work) = Platform::open(&config, path, environment).await?;
-        platform.begin().await?;
+        let (platform, mut work) = Platform::open(&config, path, environment).await?;
+        platform.begin(&mut work).await?;
         let mut workers = Workers::default();
         platform.start(work, &mut workers);
         load::warn_if_unmeasured(&config);
@@ -186,8 +186,10 @@ impl Server {
         self.workers.stop(worker::RELAY);
         // Wherever they are stopped, they go on from there.
         self.workers.stop(worker::KEEPER);
+        self.workers.stop(worker::EVOLVER);
         self.workers.stop(worker::EXPORTS);
-        self.ended(&[worker::SUMMARIES, worker::RELAY, worker::EXPORTS, worker::KEEPER], SLACK).await?;
+        let ended = [worker::SUMMARIES, worker::RELAY, worker::EXPORTS, worker::KEEPER, worker::EVOLVER];
+        self.ended(&ended, SLACK).await?;
         self.platform.pipeline.flush_summaries();
         let relayed = self.platform.relay_the_rest().await;
         relayed.map_err(|error| {

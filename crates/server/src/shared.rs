@@ -26,6 +26,13 @@ pub(crate) fn start(
     });
     workers.spawn(worker::BUS, listening);
 
+    if let Some(wake) = shared.wake.clone() {
+        workers.spawn(
+            worker::WAKE,
+            wake.run(|error| complain("changed roles are not told of by Redis; they are looked for", error)),
+        );
+    }
+
     let database = shared.database.clone();
     workers.spawn(worker::RELAY, async move {
         let relay = || relay.run(relay_trouble);

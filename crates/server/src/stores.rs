@@ -14,7 +14,7 @@ use stanchion_postgres::{
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
 use stanchion_rbac::{MemoryRbacStore, RbacStore};
-use stanchion_redis::CheckError;
+use stanchion_redis::{CheckError, Wake, WakingRbacStore};
 use stanchion_replica::{MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{MemoryTenantStore, TenantStore};
 
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) usage: Arc<PgUsageStore>,
     pub(crate) ledger: Arc<PgLedgerStore>,
+    /// What tells of changed roles besides the database.
+    pub(crate) wake: Option<Wake>,
 }
 
 impl Stores {
@@ -71,7 +73,8 @@ impl Stores {
                     }
                     Counters::Redis => counters_in_redis(&config.storage, path, environment).await?,
                 };
-                Ok(Self::in_postgres(database, counters))
+                let wake = wake(&config.storage, path, environment)?;
+                Ok(Self::in_postgres(database, counters, wake))
             }
         }
     }
@@ -96,13 +99,18 @@ impl Stores {
         }
     }
 
-    fn in_postgres(database: Database, counters: Arc<dyn CounterStore>) -> Self {
+    fn in_postgres(database: Database, counters: Arc<dyn CounterStore>, wake: Option<Wake>) -> Self {
+        let roles: Arc<dyn RbacStore> = Arc::new(PgRbacStore::new(database.clone()));
+        let roles = match &wake {
+            Some(wake) => Arc::new(WakingRbacStore::new(roles, wake.clone())),
+            None => roles,
+        };
         let usage = Arc::new(PgUsageStore::new(database.clone()));
         let ledger = Arc::new(PgLedgerStore::new(database.clone()));
         Self {
             tenants: Arc::new(PgTenantStore::new(database.clone())),
             keys: Arc::new(PgKeyStore::new(database.clone())),
-            roles: Arc::new(PgRbacStore::new(database.clone())),
+            roles,
             rules: Arc::new(PgRuleStore::new(database.clone())),
             counters,
             ledger: Arc::clone(&ledger) as _,
@@ -111,7 +119,7 @@ impl Stores {
             holds: Arc::new(PgHoldStore::new(database.clone())),
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
-            shared: Some(Shared { database, usage, ledger }),
+            shared: Some(Shared { database, usage, ledger, wake }),
         }
     }
 }
@@ -126,11 +134,8 @@ async fn counters_in_redis(
     path: &Path,
     environment: &Environment,
 ) -> Result<Arc<dyn CounterStore>, Failure> {
-    let invalid = |why: String| {
-        Failure::new(Exit::Input, "`storage.redis` does not say where Redis is").with_lines([why])
-    };
-    let reference = storage.redis.urls.as_ref().ok_or_else(|| invalid("`urls` is missing".to_owned()))?;
-    let counters = reference.redis(&storage.redis.servers, environment, directory(path)).map_err(invalid)?;
+    let reference = storage.redis.urls.as_ref().ok_or_else(|| no_redis("`urls` is missing".to_owned()))?;
+    let counters = reference.redis(&storage.redis.servers, environment, directory(path)).map_err(no_redis)?;
     match counters.check().await {
         Ok(()) => {}
         Err(error @ CheckError::Unreachable(_)) => {
@@ -141,6 +146,19 @@ async fn counters_in_redis(
         }
     }
     Ok(Arc::new(counters))
+}
+
+fn no_redis(why: String) -> Failure {
+    Failure::new(Exit::Input, "`storage.redis` does not say where Redis is").with_lines([why])
+}
+
+/// Sets up what tells of changed roles besides the database, if anything is to.
+fn wake(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Option<Wake>, Failure> {
+    if !storage.wakes_by_redis() {
+        return Ok(None);
+    }
+    let reference = storage.redis.urls.as_ref().ok_or_else(|| no_redis("`urls` is missing".to_owned()))?;
+    reference.wake(&storage.redis.servers, environment, directory(path)).map(Some).map_err(no_redis)
 }
 
 fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> Result<Url, Failure> {

@@ -1,4 +1,5 @@
 mod anchors;
+mod evolve;
 mod keys;
 mod lifecycle;
 mod protection;
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stanchion_api::{
-    ApiState, EnvoyRateLimits, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, Refresh,
+    ApiState, EnvoyRateLimits, ExportJobs, Followers, ListenerCounts, ListenerSource, Part, Readiness,
+    Refresh,
 };
 use stanchion_audit::{
-    Actions, Anchor, CheckpointSigner, Checkpointer, Keeper, Ledger, Process, Projector, Protection, Prover,
-    PublishConfig, Sequencer,
+    Actions, Anchor, CheckpointSigner, Checkpointer, Evolver, Keeper, Ledger, Process, Projector, Protection,
+    Prover, PublishConfig, Sequencer,
 };
 use stanchion_billing_metering::{self as metering, Recorder};
 use stanchion_core::{Clock, KeyRing, StoreError, SystemClock, SystemRandom, Text, Timer};
@@ -76,6 +78,15 @@ pub(crate) struct Work {
     projector: Projector,
     recorder: Recorder,
     followers: Vec<(&'static str, Follower)>,
+    evolving: Evolves,
+}
+
+/// How far the signing key's evolution is begun, if it evolves.
+#[derive(Debug)]
+enum Evolves {
+    Not,
+    Found(evolve::Evolving),
+    Begun(Box<Evolver>),
 }
 
 /// What the listeners count.
@@ -91,6 +102,7 @@ pub(crate) mod worker {
     pub(crate) const SEQUENCER: &str = "audit sequencer";
     pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
     pub(crate) const EXPORTS: &str = "audit exports";
+    pub(crate) const EVOLVER: &str = "signing key evolution";
     pub(crate) const PROTECTION_KEYS: &str = "protection keys";
     pub(crate) const KEEPER: &str = "audit keeper";
     pub(crate) const PUBLISHER: &str = "audit publisher";
@@ -98,6 +110,7 @@ pub(crate) mod worker {
     pub(crate) const RECORDER: &str = "usage recorder";
     pub(crate) const RELAY: &str = "outbox relay";
     pub(crate) const BUS: &str = "change bus";
+    pub(crate) const WAKE: &str = "change wake";
     pub(crate) const SWEEPER: &str = "sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
     pub(crate) const LEASES: &str = "limits' leases";
@@ -123,7 +136,7 @@ impl Platform {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer::default());
         let random = Arc::new(SystemRandom::default());
-        let keys = Keys::resolve(config, path, environment, &*random)?;
+        let keys = Keys::resolve(config, path, environment, &*random, clock.now())?;
         let actions = config.actions(path).map_err(|problems| {
             let lines = problems.into_iter().map(|(_, problem)| problem);
             invalid("an action of `audit.actions` is not valid").with_lines(lines)
@@ -162,7 +175,7 @@ impl Platform {
             .map_err(|error| invalid("the ledger cannot be signed for").because(&error))?;
         let (prover, checkpointer) =
             audit.checkpoints(Arc::clone(&stores.trees), signer, config.audit.checkpoints);
-        let anchors = anchors::anchors(config, path, &clock)?;
+        let anchors = anchors::anchors(config, path, environment, &clock)?;
         let prover = prover.with_anchors(anchors.clone());
         let protection = protection::open(config, keys.protection, &stores, &clock, &timer, &random);
         audit.protect(protection.clone());
@@ -251,7 +264,8 @@ impl Platform {
             leased,
             freshness: all,
         };
-        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers }))
+        let evolving = keys.evolving.map_or(Evolves::Not, Evolves::Found);
+        Ok((platform, Work { sequencer, checkpointer, projector, recorder, followers, evolving }))
     }
 
     /// Returns what proves the audit ledger.
@@ -327,6 +341,7 @@ impl Platform {
             prover: self.prover.clone(),
             actions: Arc::clone(&self.actions),
             exports: self.exports.clone(),
+            followers: Followers::new(config.audit.followers),
             protection: self.protection.clone(),
             keeper: self.keeper.clone(),
             clock: Arc::clone(&self.clock),
@@ -356,13 +371,18 @@ impl Platform {
 
     /// Starts what has to run beside the requests.
     pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, checkpointer, projector, recorder, followers } = work;
+        let Work { sequencer, checkpointer, projector, recorder, followers, evolving } = work;
+        if let Evolves::Begun(evolver) = evolving {
+            workers.spawn(worker::EVOLVER, evolver.run());
+        }
         let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
-        workers.spawn(worker::SEQUENCER, async move {
-            if let Err(error) = sequencer.run().await {
-                tracing::error!(%error, "the audit ledger was taken by another writer");
-            }
-        });
+        for sequencer in sequencer.split() {
+            workers.spawn(worker::SEQUENCER, async move {
+                if let Err(error) = sequencer.run().await {
+                    tracing::error!(%error, "a shard of the audit ledger takes no more: another writer has it, or the shards are others");
+                }
+            });
+        }
         let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
         workers.spawn(worker::CHECKPOINTER, checkpointer.run());
         let projector = projector.on_failure(|error| complain("the audit search is behind", error));

@@ -9,7 +9,9 @@
 //! * [`grpc_response`] answers a gRPC call as its clients expect it;
 //! * [`GovernLayer`] asks a [`Gate`] before each request and tells its [`Permit`] how the exchange ended, exactly once, also when the
 //!   client went away;
-//! * `RateLimitLayer`, with the feature `ratelimit`, asks rate limits and nothing else.
+//! * `RateLimitLayer`, with the feature `ratelimit`, asks rate limits and nothing else;
+//! * `RequirePermission`, with the feature `rbac`, asks for one permission and nothing else; with `axum` besides, `Permitted` asks for
+//!   one in front of a single handler.
 //!
 //! ```
 //! use stanchion_core::{Problem, ProblemCode};
@@ -61,6 +63,39 @@
 //! that a client can write is believed: `X-Forwarded-For` and `RateLimitLayer::proxy_header` count on connections from proxies that
 //! [`ClientAddress`] trusts, and on no others. `examples/rate_limit.rs` is a whole application.
 
+//!
+//! # Permissions in your own service
+//!
+//! ```
+//! # #[cfg(all(feature = "axum", feature = "rbac"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use axum::Router;
+//! use axum::routing::{delete, get};
+//! use stanchion_core::{SystemClock, SystemRandom};
+//! use stanchion_rbac::{Config, Engine, MemoryRbacStore};
+//! use stanchion_tower::{Permitted, RequirePermission, required_permission};
+//!
+//! required_permission!(DeleteReport = "report:delete");
+//!
+//! async fn delete_report(permitted: Permitted<DeleteReport>) -> String {
+//!     format!("deleted by {}", permitted.principal.subject)
+//! }
+//!
+//! let (store, ids) = (Arc::new(MemoryRbacStore::new(None)), Arc::new(SystemRandom::default()));
+//! let engine = Arc::new(Engine::new(store, Arc::new(SystemClock), ids, Config::default()));
+//! let application: Router = Router::new()
+//!     .route("/reports", get(|| async { "all of them" }).layer(RequirePermission::new(engine.clone(), "report:read".parse()?)))
+//!     .route("/reports/{id}", delete(delete_report))
+//!     .with_state(engine);
+//! # let _ = application;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "axum", feature = "rbac")))]
+//! # fn main() {}
+//! ```
+
 mod body;
 mod client;
 mod gate;
@@ -69,6 +104,8 @@ mod hygiene;
 mod layer;
 #[cfg(feature = "ratelimit")]
 mod limit;
+#[cfg(feature = "rbac")]
+mod permission;
 mod problem;
 mod rate_limit;
 
@@ -86,5 +123,12 @@ pub use limit::{
     CountedRequest, Ended, LimitedBody, Observe, RateLimit, RateLimitLayer, Stages, add_challenge,
     limit_problem,
 };
+#[cfg(feature = "rbac")]
+pub use permission::{PermissionRequired, RequirePermission};
+#[cfg(all(feature = "axum", feature = "rbac"))]
+pub use permission::{Permitted, RequiredPermission};
 pub use problem::{problem_body, problem_response};
 pub use rate_limit::{Dialect, Dialects, InvalidDialects, QuotaUnit, RateLimitFields, RateLimitPolicy};
+#[cfg(all(feature = "axum", feature = "rbac"))]
+#[doc(hidden)]
+pub use {stanchion_core::InvalidId, stanchion_rbac::Permission};

@@ -125,6 +125,15 @@ impl PostgresServer {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port).parse().expect("a URL")
     }
 
+    /// Gives each of the ledger's entries a row of its own, so that statements can alter one by its number.
+    pub(crate) fn unpack_entries(&self) {
+        self.run(
+            "WITH gone AS (DELETE FROM stanchion.audit_entry AS packed WHERE more IS NOT NULL RETURNING packed)
+             INSERT INTO stanchion.audit_entry
+             SELECT e.* FROM gone CROSS JOIN LATERAL stanchion.audit_unpack(gone.packed) AS e",
+        );
+    }
+
     /// Runs statements as the administrator.
     pub(crate) fn run(&self, statements: &str) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

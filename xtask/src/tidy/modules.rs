@@ -9,12 +9,20 @@ const LONG: usize = 400;
 const EMPTY_NAMES: [&str; 5] = ["utils", "helpers", "common", "manager", "misc"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 /// Files whose tests may sleep, and why.
-const MAY_SLEEP: [(&str, &str); 3] = [
+const MAY_SLEEP: [(&str, &str); 5] = [
     ("tests/it/harness/eventually.rs", "what another process does has no clock that a test could turn"),
     ("crates/redis/tests/outages/eventually.rs", "the same"),
     (
         "crates/postgres/tests/ledger.rs",
         "its timer is the real one: a ledger waits there for a real database",
+    ),
+    (
+        "crates/postgres/tests/replicas.rs",
+        "replicas poll by the clock of the machine, and how long that takes is measured",
+    ),
+    (
+        "crates/redis/tests/wake/main.rs",
+        "replicas poll by the clock of the machine, and how long that takes is measured",
     ),
 ];
 

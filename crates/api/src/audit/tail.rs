@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 use stanchion_audit::{self as audit, Cursor};
+use stanchion_core::ProblemCode;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -15,6 +16,7 @@ use crate::answer::Found;
 use crate::call::{Beside, Call, Parameter, Parameters, Query};
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::followers::NoPlace;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
@@ -38,8 +40,11 @@ pub(crate) fn operations() -> Vec<Operation> {
         .note(
             "Without `after`: the newest entries that match, and the `cursor` after them. With it: the entries after the cursor, in the \
              order of their numbers within each chain, and the next cursor. Nothing is missed and nothing comes twice, also when the \
-             server was restarted or another replica answers. A cursor goes with its filters: with others it does not go back.",
-        ),
+             server was restarted or another replica answers. A cursor goes with its filters: with others it does not go back. Only so many \
+             may wait: of one tenant (429), and of all (503).",
+        )
+        .refusing(ProblemCode::RateLimited)
+        .refusing(ProblemCode::Overloaded),
     ]
 }
 
@@ -104,8 +109,23 @@ async fn follow(
     let (ledger, query) = (&call.engines().audit, super::wanted(&call, &filter));
     let audit::Tailed { entries, cursor, skipped } = match &from.after {
         None => ledger.latest(call.scope, &query, from.limit).await?,
-        Some(cursor) => ledger.follow(call.scope, &query, cursor, from.limit, from.wait).await?,
+        Some(cursor) if from.wait.is_zero() => {
+            ledger.follow(call.scope, &query, cursor, from.limit, from.wait).await?
+        }
+        Some(cursor) => {
+            let _place = call.api.state.followers.enter(call.scope).map_err(full)?;
+            ledger.follow(call.scope, &query, cursor, from.limit, from.wait).await?
+        }
     };
     let items = entries.into_iter().map(Entry::from).collect();
     Ok(Found(Tail { items, cursor: cursor.to_string(), skipped: Integer(skipped) }))
+}
+
+fn full(no_place: NoPlace) -> Failure {
+    let (code, whose) = match no_place {
+        NoPlace::Tenant => (ProblemCode::RateLimited, "of this tenant"),
+        NoPlace::All => (ProblemCode::Overloaded, "on this replica"),
+    };
+    let detail = format!("too many followers {whose} wait for entries; ask again, or with `wait=0`");
+    Failure::new(code, detail).retry_after(5)
 }

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, MemoryLedgerStore,
-    Place, Query, Row, Seal, Writers,
-};
+use stanchion_audit::conformance::{Answer, Intercept};
 use stanchion_core::{
-    Change, EventId, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, Slug, StoreError,
-    StoreErrorKind, SystemScope, TenantId, Versioned,
+    Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Slug, StoreError, StoreErrorKind, SystemScope,
+    TenantId, Versioned,
 };
 use stanchion_replica::ChangeFeed;
 use stanchion_tenancy::{MemoryTenantStore, Tenant, TenantChange, TenantStore};
@@ -72,76 +69,19 @@ impl ChangeFeed for FaultyTenants {
     }
 }
 
-/// A ledger in memory, in which the time of every second entry can be changed.
+/// Has the time of every second entry changed, once it is told to.
 #[derive(Debug)]
-pub(crate) struct TamperedLedger {
-    pub(crate) inner: Arc<MemoryLedgerStore>,
-    pub(crate) tampered: Arc<AtomicBool>,
-}
+pub(crate) struct Tampering(pub(crate) Arc<AtomicBool>);
 
-#[async_trait]
-impl LedgerStore for TamperedLedger {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.inner.open(system, writers).await
-    }
-
-    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
-        self.inner.heads(system, chains).await
-    }
-
-    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
-        self.inner.append(system, batch).await
-    }
-
-    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
-        self.inner.chains(scope).await
-    }
-
-    async fn list(
-        &self,
-        system: SystemScope,
-        after: Option<ChainId>,
-        limit: usize,
-    ) -> Result<Vec<Chain>, StoreError> {
-        self.inner.list(system, after, limit).await
-    }
-
-    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let mut rows = self.inner.read(chain, from, limit).await?;
-        if self.tampered.load(Ordering::SeqCst) {
+impl Intercept for Tampering {
+    fn alter(&self, answer: Answer<'_>) {
+        if let Answer::Rows(rows) = answer
+            && self.0.load(Ordering::SeqCst)
+        {
             for row in rows.iter_mut().filter(|row| row.seq == 2) {
                 row.recorded_at = row.recorded_at.plus(Duration::from_secs(1));
             }
         }
-        Ok(rows)
-    }
-
-    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
-        self.inner.seals(chain, from, limit).await
-    }
-
-    async fn query(
-        &self,
-        scope: Scope,
-        query: &Query,
-        before: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.inner.query(scope, query, before, limit).await
-    }
-
-    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
-        self.inner.get(scope, id).await
-    }
-
-    async fn cut(
-        &self,
-        system: SystemScope,
-        chain: ChainId,
-        from: &Head,
-        base: Head,
-    ) -> Result<CutOutcome, StoreError> {
-        self.inner.cut(system, chain, from, base).await
     }
 }
 

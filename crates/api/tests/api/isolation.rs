@@ -48,6 +48,15 @@ fn request(operation: &str) -> (&'static str, Value) {
         "list_audit_holds" => ("scope=platform", Value::Null),
         "place_audit_hold" => ("", json!({"scope": "platform", "reason": "spite"})),
         "lift_audit_hold" => ("scope=platform&id=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
+        "grant_permission" => ("", json!({"subject": "user:evil", "permission": "report:read"})),
+        "revoke_grant" | "approve_grant" => ("subject=user:admin&permission=report:read", Value::Null),
+        "add_member" => ("", json!({"group": "group:evil", "member": "user:evil"})),
+        "remove_member" => ("group=group:evil&member=user:evil", Value::Null),
+        "put_separation" => ("", json!({"name": "Evil", "duty": "static", "roles": ["admin", "viewer"]})),
+        "create_session" => ("", json!({"subject": "user:admin"})),
+        "list_sessions" => ("subject=user:admin", Value::Null),
+        "activate_role" => ("", json!({"role": "admin"})),
+        "drop_role" => ("role=admin", Value::Null),
         "get_usage" => ("period=2026-11", Value::Null),
         "prove_audit_event" => ("event=0192f0c1-2345-7abc-8def-0123456789ab", Value::Null),
         "prove_audit_growth" => ("class=security&from=1", Value::Null),
@@ -61,6 +70,13 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "delete_role"
         | "list_assignments"
         | "list_denials"
+        | "list_grants"
+        | "list_memberships"
+        | "list_separations"
+        | "get_separation"
+        | "delete_separation"
+        | "get_session"
+        | "delete_session"
         | "list_limits"
         | "get_limit"
         | "delete_limit"
@@ -111,6 +127,9 @@ async fn belongings(world: &World) -> Vec<String> {
         "roles",
         "assignments",
         "denials",
+        "grants",
+        "memberships",
+        "separations",
         "limits",
         "limits/overrides",
         "limits/quarantines",
@@ -131,6 +150,7 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
     world.send(&Ask::put("/v1/roles/secret-role", role).by(admin)).await.expect(201);
     let limit = json!({"key": ["tenant"], "limit": "10", "window": "1m"});
     world.send(&Ask::put("/v1/limits/secret-limit", limit).by(admin)).await.expect(201);
+    world.role(world.acme.scope(), "viewer", &["report:read"]).await;
     let limit = json!({"key": ["user"], "limit": "10", "window": "1m"});
     world.send(&Ask::put("/v1/limits/secret-user-limit", limit).by(admin)).await.expect(201);
     let other = json!({"limit_id": "secret-user-limit", "identifiers": "user:mallory", "limit": "5"});
@@ -139,6 +159,14 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
     world.send(&Ask::post("/v1/limits/quarantines", out).by(admin)).await.expect(201);
     let denial = json!({"subject": "user:mallory", "permission": "key:read"});
     world.send(&Ask::post("/v1/denials", denial).by(admin)).await.expect(201);
+    let grant = json!({"subject": "user:mallory", "permission": "secret:read"});
+    world.send(&Ask::post("/v1/grants", grant).by(admin)).await.expect(201);
+    let member = json!({"group": "group:secret", "member": "user:mallory"});
+    world.send(&Ask::post("/v1/memberships", member).by(admin)).await.expect(201);
+    let apart = json!({"name": "Secret", "duty": "dynamic", "roles": ["secret-role", "admin"]});
+    world.send(&Ask::put("/v1/separations/secret-separation", apart).by(admin)).await.expect(201);
+    let session = Ask::post("/v1/sessions", json!({"subject": "user:mallory"})).by(admin);
+    let session = world.send(&session).await.expect(201)["id"].as_str().unwrap().to_owned();
     let claim = json!({
         "id": "claim", "subject": "user:mallory", "basis": "legal_claims", "until": "2030-01-01T00:00:00Z", "reason": "secret",
     });
@@ -149,6 +177,8 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "tenants" => tenant.clone(),
         "keys" => key.clone(),
         "roles" => "secret-role".to_owned(),
+        "separations" => "secret-separation".to_owned(),
+        "sessions" => session.clone(),
         "limits" => "secret-limit".to_owned(),
         "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
         "audit" => "security/checkpoint".to_owned(),
@@ -229,7 +259,7 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
         }
         let (query, body) = request(&operation);
         let nothing = match path.split('/').nth(2).unwrap() {
-            "keys" => "0192f0c1-2345-7abc-8def-0123456789ab",
+            "keys" | "sessions" => "0192f0c1-2345-7abc-8def-0123456789ab",
             "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ac",
             "audit" => "data_access/checkpoint",
             _ => "nothing-here",

@@ -66,6 +66,27 @@ async fn a_follower_begins_with_the_newest_and_goes_on_after_them() {
 }
 
 #[tokio::test]
+async fn who_would_wait_beyond_the_places_there_are_is_refused_and_may_look() {
+    let world = World::new().await;
+    let scope: stanchion_core::Scope = world.acme.id.to_string().parse().unwrap();
+    let get = |query: &str| Ask::get(format!("/v1/audit/tail?{query}")).by(&world.acme.admin);
+    let (wait, look) = (get("after=&wait=1"), get("after="));
+    let places: Vec<_> = (0..32).map(|_| world.followers.enter(scope).unwrap()).collect();
+    world.send(&wait).await.problem(429, "rate_limited");
+    world.send(&look).await.expect(200);
+    drop(places);
+    let all: Vec<_> = (0..1_024)
+        .map(|number| {
+            let scope = format!("0192f0c1-2345-7abc-8def-00000000{number:04}").parse().unwrap();
+            world.followers.enter(scope).unwrap()
+        })
+        .collect();
+    world.send(&wait).await.problem(503, "overloaded");
+    drop(all);
+    assert!(world.followers.enter(scope).is_ok());
+}
+
+#[tokio::test]
 async fn an_export_as_events_of_ocsf_proves_what_the_other_one_does() {
     let mut world = World::new().await;
     world.cover().await;

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod access_control;
 mod audit;
 mod audit_across;
 mod documents;

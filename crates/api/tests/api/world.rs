@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use stanchion_api::{ApiState, ExportJobs, ListenerCounts, ListenerSource, Part, Readiness, router};
+use stanchion_audit::conformance::Intercepted;
 use stanchion_audit::{self as audit, Ledger, MemoryLedgerStore};
 use stanchion_billing_metering::{
     self as metering, Aggregation, Catalog, Currency, MemoryUsageStore, Meter, Price, RateCard,
@@ -27,7 +28,7 @@ use stanchion_tenancy::{self as tenancy, MemoryTenantStore};
 use stanchion_tower::{ClientAddress, PeerAddress};
 use tower::ServiceExt as _;
 
-use crate::faults::{FaultyTenants, TamperedLedger};
+use crate::faults::{FaultyTenants, Tampering};
 
 pub(crate) const NOW: &str = "2026-11-22T12:00:00Z";
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) pipeline: Pipeline,
     pub(crate) engines: Engines,
     pub(crate) readiness: Readiness,
+    pub(crate) followers: stanchion_api::Followers,
     /// The key of `user:root` of the platform.
     pub(crate) root: String,
     pub(crate) acme: Tenant,
@@ -106,7 +108,7 @@ impl World {
         let ratelimit = ratelimit::Engine::new(rules, counters, now(), id(), ratelimit::Config::default());
         let tampered = Arc::new(AtomicBool::new(false));
         let trees = Arc::new(MemoryLedgerStore::new(10_000));
-        let ledger = TamperedLedger { inner: Arc::clone(&trees), tampered: Arc::clone(&tampered) };
+        let ledger = Intercepted::new(trees.clone(), Tampering(Arc::clone(&tampered)));
         let ledger = Arc::new(ledger);
         let config = audit::Config { linger_ms: 0, ..audit::Config::default() };
         let (audit, sequencer) = Ledger::new(ledger, ring(2), now(), clock.clone(), id(), config);
@@ -137,6 +139,7 @@ impl World {
         let client = ClientAddress::default();
         let pipeline = Pipeline::new(engines.clone(), routes(), client.clone(), now(), clock.clone(), id());
         let counts = || ListenerCounts { open: 1, accepted: 2, failed: 0 };
+        let followers = stanchion_api::Followers::default();
         let router = router(ApiState {
             pipeline: pipeline.clone(),
             prover: prover.clone(),
@@ -149,6 +152,7 @@ impl World {
             ),
             actions: Arc::default(),
             exports: ExportJobs::default(),
+            followers: followers.clone(),
             clock: now(),
             ids: id(),
             page_keys: ring(3),
@@ -175,6 +179,7 @@ impl World {
             pipeline,
             engines,
             readiness,
+            followers,
             root,
             acme,
             globex,

@@ -10,7 +10,7 @@ use stanchion_audit::bundle::{BundleVerdict, Form, verify_bundle};
 use stanchion_audit::tree::{Edge, Tile};
 use stanchion_audit::{
     ChainId, CheckpointConfig, CheckpointSigner, Config, Growth, Head, Ledger, LedgerStore as _,
-    MemoryLedgerStore, Prover, Query, RetentionClass, Sealer, Signer, TreeStore as _, Writers,
+    MemoryLedgerStore, Prover, Query, RetentionClass, Sealer, Shard, Signer, TreeStore as _, Writers,
 };
 use stanchion_core::{Event, ManualClock, Scope, SeededRandom, SystemScope};
 
@@ -70,7 +70,7 @@ async fn filled(entries: usize) -> Prover {
         Ledger::new(store.clone(), keys(), clock.clone(), clock, ids.clone(), Config::default());
     let signer = || CheckpointSigner::new(&keys(), "audit.example.com").expect("a signer");
     let (prover, _) = ledger.checkpoints(store.clone(), signer(), CheckpointConfig::default());
-    let fence = store.open(SYSTEM, Writers::Shared).await.expect("opens");
+    let fence = store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.expect("opens");
     let mut sealer = Sealer::new(Arc::new(Signer::new(&keys())));
     sealer.set_head(CHAIN, Head::EMPTY);
     let (mut edge, mut tiles): (Edge, Vec<Tile>) = (Edge::default(), Vec::new());

@@ -11,8 +11,8 @@ use super::*;
 use crate::tree::Edge;
 use crate::{
     ChainId, Checkpoint, CheckpointConfig, CheckpointSigner, Config, Content, Digest, Growth, Ledger,
-    LedgerStore, MemoryLedgerStore, NoteError, Prover, Query, RetentionClass, Sealer, Signer, TreeStore,
-    VerifierKey, Writers,
+    LedgerStore, MemoryLedgerStore, NoteError, Prover, Query, RetentionClass, Sealer, Shard, Signer,
+    TreeStore, VerifierKey, Writers,
 };
 
 const SYSTEM: SystemScope = SystemScope::new("test");
@@ -28,10 +28,14 @@ fn signer(byte: u8) -> CheckpointSigner {
     CheckpointSigner::new(&ring(byte), "audit.example.com").unwrap()
 }
 
+/// What verifies the ledger's checkpoints; made once, since that takes longer than to verify with it.
+static KEYS: LazyLock<Vec<VerifierKey>> = LazyLock::new(|| keys(9));
+
 fn keys(byte: u8) -> Vec<VerifierKey> {
+    let signer = signer(byte);
     RetentionClass::ALL
         .iter()
-        .flat_map(|class| signer(byte).verifiers(&ChainId { class: *class, ..SECURITY }))
+        .flat_map(|class| signer.verifiers(&ChainId { class: *class, ..SECURITY }))
         .collect()
 }
 
@@ -74,7 +78,7 @@ impl World {
             .collect();
         let head = self.store.heads(SYSTEM, &[chain]).await.unwrap()[0];
         self.sealer.set_head(chain, head);
-        let fence = self.store.open(SYSTEM, Writers::Shared).await.unwrap();
+        let fence = self.store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.unwrap();
         let batch = self.sealer.seal(fence, NOON, contents.iter().map(|(chain, content)| (*chain, content)));
         self.store.append(SYSTEM, &batch).await.unwrap();
     }
@@ -116,7 +120,7 @@ fn opened() -> Query {
 }
 
 fn verdict(file: &[u8]) -> BundleVerdict {
-    verify_bundle(file, &keys(9), Some(&ring(7))).unwrap()
+    verify_bundle(file, &KEYS, Some(&ring(7))).unwrap()
 }
 
 fn proof(file: &[u8]) -> BundleProof {
@@ -127,7 +131,7 @@ fn proof(file: &[u8]) -> BundleProof {
 }
 
 fn is_intact(file: &[u8]) -> bool {
-    matches!(verify_bundle(file, &keys(9), Some(&ring(7))), Ok(BundleVerdict::Intact(_)))
+    matches!(verify_bundle(file, &KEYS, Some(&ring(7))), Ok(BundleVerdict::Intact(_)))
 }
 
 fn lines(file: &[u8]) -> Vec<Vec<u8>> {
@@ -243,7 +247,7 @@ async fn the_first_break_is_told_with_its_place_and_kind() {
     let key = Fault::Checkpoint(NoteError::UnknownKey);
     assert!(matches!(other, BundleVerdict::Unverifiable(found) if found.fault == key), "{other:?}");
     for bad in [&b""[..], b"\n", b"nothing", b"{}\n", &good[1]] {
-        assert!(matches!(verify_bundle(bad, &keys(9), None), Err(BundleError::NoBundle)));
+        assert!(matches!(verify_bundle(bad, &KEYS, None), Err(BundleError::NoBundle)));
     }
     let endless = [good[0].as_slice(), &vec![b'a'; MAX_LINE + 1]].concat();
     assert!(matches!(verdict(&endless), BundleVerdict::Tampered(found) if found.fault == Fault::Malformed));
@@ -321,7 +325,7 @@ async fn entries_that_were_linked_anew_do_not_lead_to_the_root() {
         *line = [serde_json::to_vec(&Line::Entry(entry)).unwrap(), b"\n".to_vec()].concat();
     }
     let file = resealed(&lines);
-    let without_ring = verify_bundle(&*file, &keys(9), None).unwrap();
+    let without_ring = verify_bundle(&*file, &KEYS, None).unwrap();
     assert!(
         matches!(without_ring, BundleVerdict::Tampered(found) if (found.seq, found.fault) == (Some(3), Fault::Root)),
         "{without_ring:?}"
@@ -350,7 +354,7 @@ async fn every_line_that_is_removed_doubled_or_swapped_is_found() {
     let world = small().await;
     for query in [Query::default(), opened()] {
         let good = lines(&world.export(query).await);
-        let BundleVerdict::Intact(known) = verify_bundle(&*good.concat(), &keys(9), None).unwrap() else {
+        let BundleVerdict::Intact(known) = verify_bundle(&*good.concat(), &KEYS, None).unwrap() else {
             panic!("not intact")
         };
         for place in 0..good.len() {
@@ -362,7 +366,7 @@ async fn every_line_that_is_removed_doubled_or_swapped_is_found() {
             let is_end = place + 1 == good.len();
             if !is_end {
                 // Fewer entries of a query are another query's; they do not pass for all of these.
-                let claims = verify_bundle(&*resealed(&removed), &keys(9), None);
+                let claims = verify_bundle(&*resealed(&removed), &KEYS, None);
                 let is_same = claims.is_ok_and(|found| found == BundleVerdict::Intact(known.clone()));
                 assert!(!is_same, "sealed without line {place}");
                 assert!(!is_intact(&resealed(&doubled)), "sealed with line {place} twice");

@@ -2,12 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stanchion_core::{
-    Actor, AuthenticationMethod, Category, Event, Outcome, ResourceRef, Scope, Severity, SubjectRef,
+    Actor, AuthenticationMethod, Category, Event, Outcome, ResourceRef, Scope, Severity, StoreErrorKind,
+    SubjectRef,
 };
 
 use super::fixture::{Fixture, NOON, SYSTEM, prepared, standard};
 use super::model;
-use crate::{AppendOutcome, ChainId, Head, KnownRow, Place, Query, RetentionClass, Row, Seal, Writers};
+use crate::{
+    AppendOutcome, ChainId, Head, KnownRow, Place, Query, RetentionClass, Row, Seal, Shard, Writers,
+};
 
 /// A chain that never had an entry is empty in every way.
 pub async fn empty_store_has_empty_heads(fixture: Fixture) {
@@ -211,7 +214,7 @@ pub async fn scopes_are_kept_apart(fixture: Fixture) {
 /// An exclusive writer ends the writing of all before it, for good.
 pub async fn an_exclusive_writer_shuts_out_those_before(fixture: Fixture) {
     let scope = fixture.scope();
-    let open = async |writers| fixture.store.open(SYSTEM, writers).await.expect("opens");
+    let open = async |writers| fixture.store.open(SYSTEM, Shard::ONLY, writers).await.expect("opens");
     let (shared, first) = (open(Writers::Shared).await, open(Writers::Exclusive).await);
     let second = open(Writers::Exclusive).await;
     let later = open(Writers::Shared).await;
@@ -230,6 +233,39 @@ pub async fn an_exclusive_writer_shuts_out_those_before(fixture: Fixture) {
     let stale = fixture.seal(shared, &fixture.some(scope, 1)).await;
     fixture.write(&fixture.some(scope, 1)).await;
     assert_eq!(fixture.append(&stale).await, AppendOutcome::Fenced);
+}
+
+/// Fences are a shard's own.
+pub async fn an_exclusive_writer_shuts_nobody_out_of_other_shards(fixture: Fixture) {
+    let shards: Vec<Shard> = Shard::all(3).collect();
+    let open = async |shard| fixture.store.open(SYSTEM, shard, Writers::Exclusive).await.expect("opens");
+    let first = open(shards[0]).await;
+    let other = open(shards[2]).await;
+    let second = open(shards[0]).await;
+    let scope = fixture.scope();
+    for (fence, outcome) in [
+        (first, AppendOutcome::Fenced),
+        (other, AppendOutcome::Committed),
+        (second, AppendOutcome::Committed),
+        (other, AppendOutcome::Committed),
+    ] {
+        let batch = fixture.seal(fence, &fixture.some(scope, 1)).await;
+        assert_eq!(fixture.append(&batch).await, outcome);
+    }
+    assert_eq!(fixture.verified(scope).await, 3);
+}
+
+/// Chains go to the sequencers of their shards for good, so there are always as many.
+pub async fn the_number_of_shards_is_settled_by_the_first(fixture: Fixture) {
+    let open = async |count| {
+        let shard = Shard::all(count).last().expect("one at least");
+        fixture.store.open(SYSTEM, shard, Writers::Shared).await.map_err(|error| error.kind())
+    };
+    assert!(open(2).await.is_ok());
+    for other in [1, 3] {
+        assert_eq!(open(other).await, Err(StoreErrorKind::Unsupported));
+    }
+    assert!(open(2).await.is_ok());
 }
 
 /// Writers that share a store go on side by side.

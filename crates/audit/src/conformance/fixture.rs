@@ -7,7 +7,7 @@ use stanchion_core::{
 
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, Content, Fence, Head, LedgerStore, RetentionClass, Row,
-    Sealer, Signer, Verdict, Writers, verify_chain,
+    Sealer, Shard, Signer, Verdict, Writers, verify_chain,
 };
 
 /// A store under test, and what the cases write to it.
@@ -48,7 +48,7 @@ impl Fixture {
     }
 
     pub(super) async fn open(&self) -> Fence {
-        self.store.open(SYSTEM, Writers::Shared).await.expect("opens")
+        self.store.open(SYSTEM, Shard::ONLY, Writers::Shared).await.expect("opens")
     }
 
     /// Seals contents onto the heads as the store tells them.

@@ -7,8 +7,8 @@ use stanchion_core::{Actor, Category, Event, Outcome, Scope, SeededRandom, Sever
 
 use super::fixture::{Fixture, NOON, Prepared, SYSTEM, keys, prepared};
 use crate::{
-    AppendOutcome, ChainId, Content, Fence, MemoryLedgerStore, Place, Query, RetentionClass, Sealer, Signer,
-    Writers,
+    AppendOutcome, ChainId, Content, Fence, MemoryLedgerStore, Place, Query, RetentionClass, Sealer, Shard,
+    Signer, Writers,
 };
 
 /// Runs 200 operations drawn from a seed. Fences differ between stores, so each writer has one of each.
@@ -81,7 +81,8 @@ pub(super) async fn run(fixture: &Fixture, seed: u64) {
 }
 
 async fn open(fixture: &Fixture, reference: &Fixture, writers: Writers) -> (Fence, Fence) {
-    let open = async |fixture: &Fixture| fixture.store.open(SYSTEM, writers).await.expect("opens");
+    let open =
+        async |fixture: &Fixture| fixture.store.open(SYSTEM, Shard::ONLY, writers).await.expect("opens");
     (open(fixture).await, open(reference).await)
 }
 

@@ -90,6 +90,8 @@ async fn a_chain_on_hold_is_never_cut_and_is_once_that_is_lifted_or_over() {
                 let keeper = world.keeper(prover, RetentionConfig::default());
                 assert_eq!(keeper.once().await, RoundEnd::Complete);
                 assert_eq!((world.chain(chain).await.base.seq, keeper.stats().held), (0, 1));
+                let begun = world.records(ledger, scope, "audit.retention_applied").await;
+                assert!(begun.is_empty(), "what is held is not begun: {begun:?}");
                 let kept = keeper.kept(scope).await.unwrap();
                 let kept = kept.iter().find(|kept| kept.chain == chain).unwrap();
                 assert_eq!((kept.holds.len(), kept.archived), (1, Some(256)), "archived all the same");

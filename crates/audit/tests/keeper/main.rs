@@ -5,4 +5,6 @@
 mod archives;
 mod crashes;
 mod cuts;
+mod edges;
+mod rounds;
 mod support;

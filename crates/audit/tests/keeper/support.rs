@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{Either, join, select};
 use stanchion_audit::archive::{ArchiveVerdict, PREFIX, verify_archive};
+use stanchion_audit::conformance::{Call, Intercept, Intercepted, Pending};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, CheckpointConfig, CheckpointSigner, Config, CutOutcome,
-    Draft, Fence, Head, Hold, HoldStore, Keeper, Ledger, LedgerStore, MemoryHoldStore, MemoryLedgerStore,
-    MemoryObjectStore, ObjectName, ObjectStore, Place, Prover, PutOutcome, Query, RetentionClass,
-    RetentionConfig, Row, Seal, VerifierKey, Writers,
+    Chain, ChainId, CheckpointConfig, CheckpointSigner, Config, Draft, Hold, HoldStore, Keeper, Ledger,
+    LedgerStore as _, MemoryHoldStore, MemoryLedgerStore, MemoryObjectStore, ObjectName, ObjectStore, Prover,
+    PutOutcome, Query, RetentionClass, RetentionConfig, VerifierKey,
 };
 use stanchion_core::{
-    Actor, Category, Clock as _, Detail, Event, EventId, IdGen as _, KeyRing, ManualClock, PageRequest,
-    Scope, Secret, SeededRandom, StoreError, SystemScope, Text, Timestamp,
+    Actor, Category, Clock as _, Detail, Event, IdGen as _, KeyRing, ManualClock, PageRequest, Scope, Secret,
+    SeededRandom, StoreError, Text, Timestamp,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -58,67 +58,23 @@ impl Fuse {
     }
 }
 
+#[async_trait]
+impl Intercept for Fuse {
+    async fn around(&self, call: Call<'_>, pending: Pending<'_>) -> Result<(), StoreError> {
+        // What nobody but a keeper does.
+        let is_keepers = matches!(call, Call::List | Call::Cut { .. } | Call::Reclaim);
+        if is_keepers { self.guard(pending).await } else { pending.await }
+    }
+}
+
 /// Stores behind a fuse. What a keeper alone does goes through it.
 #[derive(Debug)]
 pub(crate) struct Stores {
-    pub(crate) ledger: MemoryLedgerStore,
+    /// Chains and trees, which no fuse concerns.
+    pub(crate) ledger: Arc<MemoryLedgerStore>,
     pub(crate) objects: MemoryObjectStore,
     pub(crate) holds: MemoryHoldStore,
-    pub(crate) fuse: Fuse,
-}
-
-#[async_trait]
-impl LedgerStore for Stores {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.ledger.open(system, writers).await
-    }
-    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
-        self.ledger.heads(system, chains).await
-    }
-    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
-        self.ledger.append(system, batch).await
-    }
-    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
-        self.ledger.chains(scope).await
-    }
-    async fn list(
-        &self,
-        system: SystemScope,
-        after: Option<ChainId>,
-        limit: usize,
-    ) -> Result<Vec<Chain>, StoreError> {
-        self.fuse.guard(self.ledger.list(system, after, limit)).await
-    }
-    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.ledger.read(chain, from, limit).await
-    }
-    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
-        self.ledger.seals(chain, from, limit).await
-    }
-    async fn query(
-        &self,
-        scope: Scope,
-        query: &Query,
-        before: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.ledger.query(scope, query, before, limit).await
-    }
-    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
-        self.ledger.get(scope, id).await
-    }
-    async fn cut(
-        &self,
-        system: SystemScope,
-        chain: ChainId,
-        from: &Head,
-        base: Head,
-    ) -> Result<CutOutcome, StoreError> {
-        self.fuse.guard(self.ledger.cut(system, chain, from, base)).await
-    }
-    async fn reclaim(&self, system: SystemScope) -> Result<u64, StoreError> {
-        self.fuse.guard(self.ledger.reclaim(system)).await
-    }
+    pub(crate) fuse: Arc<Fuse>,
 }
 
 #[async_trait]
@@ -172,10 +128,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let stores = Stores {
-            ledger: MemoryLedgerStore::new(100_000),
+            ledger: Arc::new(MemoryLedgerStore::new(100_000)),
             objects: MemoryObjectStore::default(),
             holds: MemoryHoldStore::default(),
-            fuse: Fuse::default(),
+            fuse: Arc::default(),
         };
         let ids = Arc::new(SeededRandom::new(1));
         Self { clock: Arc::new(ManualClock::at(NOON)), stores: Arc::new(stores), ids }
@@ -185,9 +141,9 @@ impl World {
     pub(crate) async fn run<T>(&self, body: impl AsyncFnOnce(&Ledger, &Prover) -> T) -> T {
         let (clock, ids) = (self.clock.clone(), self.ids.clone());
         let config = Config { linger_ms: 0, ..Config::default() };
-        let store = self.stores.clone();
+        let (trees, fuse) = (self.stores.ledger.clone(), self.stores.fuse.clone());
+        let store = Arc::new(Intercepted::new(trees.clone(), fuse));
         let (ledger, sequencer) = Ledger::new(store, keys(1), clock.clone(), clock, ids, config);
-        let trees = Arc::new(Trees(self.stores.clone()));
         let (prover, checkpointer) = ledger.checkpoints(trees, signer(), CheckpointConfig::default());
         let body = async {
             let value = body(&ledger, &prover).await;
@@ -200,22 +156,46 @@ impl World {
         value
     }
 
+    /// Runs a ledger whose entries no checkpoint covers, while `body` runs.
+    pub(crate) async fn run_uncovered<T>(&self, body: impl AsyncFnOnce(&Ledger, &Prover) -> T) -> T {
+        let (clock, ids) = (self.clock.clone(), self.ids.clone());
+        let config = Config { linger_ms: 0, ..Config::default() };
+        let trees = self.stores.ledger.clone();
+        let (ledger, sequencer) = Ledger::new(trees.clone(), keys(1), clock.clone(), clock, ids, config);
+        let (prover, _checkpointer) = ledger.checkpoints(trees, signer(), CheckpointConfig::default());
+        let body = async {
+            let value = body(&ledger, &prover).await;
+            ledger.close();
+            value
+        };
+        let (value, run) = passing_time(&self.clock, join(body, sequencer.run())).await;
+        run.unwrap();
+        value
+    }
+
     /// Appends entries of class `standard`, and waits until all are covered.
     pub(crate) async fn append(&self, ledger: &Ledger, prover: &Prover, scope: Scope, count: usize) {
-        let mut last = 0;
+        self.record(ledger, scope, count, Category::Access).await;
+        self.covered(prover, standard(scope)).await;
+    }
+
+    /// Appends entries of a category, and waits until all are committed.
+    pub(crate) async fn record(&self, ledger: &Ledger, scope: Scope, count: usize, category: Category) {
+        let chain = ChainId { scope, class: RetentionClass::of(category) };
+        let head = async || {
+            let chains = self.stores.ledger.chains(scope).await.unwrap();
+            chains.into_iter().find(|kept| kept.id == chain).map_or(0, |kept| kept.head.seq)
+        };
+        let until = head().await + u64::try_from(count).unwrap();
         for _ in 0..count {
             let now = self.clock.now();
             let id = self.ids.event_id(now);
-            let event = Event::new(id, now, scope, Actor::Anonymous, "thing.done", Category::Access);
-            ledger.submit(scope, Draft::Event(event.with_detail("said", "☃"))).unwrap();
+            let event = Event::new(id, now, scope, Actor::Anonymous, "thing.done", category);
+            ledger.submit(scope, Draft::Event(event.with_detail("said", "\u{2603}"))).unwrap();
         }
-        while last < count {
-            let query = Query { since: Some(self.clock.now().minus(DAY)), ..Query::default() };
-            let query = Query { action: Some("thing.done".into()), ..query };
-            last = ledger.query(scope, &query, &PageRequest::first(1_000)).await.unwrap().items.len();
+        while head().await < until {
             tokio::task::yield_now().await;
         }
-        self.covered(prover, standard(scope)).await;
     }
 
     pub(crate) async fn covered(&self, prover: &Prover, chain: ChainId) {
@@ -303,45 +283,5 @@ async fn passing_time<T>(clock: &ManualClock, work: impl Future<Output = T>) -> 
         if clock.sleepers() > 0 {
             clock.advance(Duration::from_millis(20));
         }
-    }
-}
-
-/// The trees of the stores, which no fuse concerns.
-#[derive(Debug)]
-struct Trees(Arc<Stores>);
-
-#[async_trait]
-impl stanchion_audit::TreeStore for Trees {
-    async fn grow(
-        &self,
-        system: SystemScope,
-        growth: &stanchion_audit::Growth,
-    ) -> Result<stanchion_audit::GrowOutcome, StoreError> {
-        self.0.ledger.grow(system, growth).await
-    }
-    async fn latest(
-        &self,
-        system: SystemScope,
-        chains: &[ChainId],
-    ) -> Result<Vec<Option<stanchion_audit::Checkpoint>>, StoreError> {
-        self.0.ledger.latest(system, chains).await
-    }
-    async fn checkpoints(&self, scope: Scope) -> Result<Vec<stanchion_audit::Checkpoint>, StoreError> {
-        self.0.ledger.checkpoints(scope).await
-    }
-    async fn tiles(
-        &self,
-        chain: ChainId,
-        ids: &[stanchion_audit::tree::TileId],
-    ) -> Result<Vec<Option<stanchion_audit::tree::Tile>>, StoreError> {
-        self.0.ledger.tiles(chain, ids).await
-    }
-    async fn uncovered(
-        &self,
-        system: SystemScope,
-        after: Option<ChainId>,
-        limit: usize,
-    ) -> Result<Vec<ChainId>, StoreError> {
-        self.0.ledger.uncovered(system, after, limit).await
     }
 }

@@ -85,7 +85,7 @@ async fn after_an_unknown_end_the_heads_are_read_again_and_otherwise_never() {
         let mut reads = Vec::new();
         for event in &events {
             ledger.append(event.scope, Draft::Event(event.clone())).await.unwrap();
-            reads.push(store.reads.load(Ordering::SeqCst));
+            reads.push(store.by.reads.load(Ordering::SeqCst));
         }
         reads
     };
@@ -96,7 +96,7 @@ async fn after_an_unknown_end_the_heads_are_read_again_and_otherwise_never() {
 #[tokio::test]
 async fn heads_that_cannot_be_read_are_read_again() {
     let store = Faults::new([Fault::LostReply]);
-    store.heads_fail.store(true, Ordering::SeqCst);
+    store.by.heads_fail.store(true, Ordering::SeqCst);
     let setup = Setup::over(store.clone());
     let (ledger, sequencer) = setup.ledger(CONFIG);
     let events = [setup.event(tenant(1)), setup.event(tenant(2))];

@@ -1,14 +1,13 @@
 //! Starting, stopping, killing, taking over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use futures_util::poll;
 use stanchion_audit::{Config, Draft, Error, Ledger, MemoryLedgerStore, Query, Refused, Verdict, Writers};
 use stanchion_core::{Detail, PageRequest, Severity};
 
-use crate::support::{CONFIG, Restored, Setup, beside, committed, is_closed, late, tenant};
+use crate::support::{CONFIG, Faults, Setup, beside, committed, is_closed, late, tenant};
 
 #[test]
 fn ledger_and_sequencer_move_between_threads() {
@@ -128,18 +127,14 @@ async fn an_exclusive_writer_stops_the_one_before() {
 
 #[tokio::test]
 async fn entries_lost_by_the_store_are_noticed_and_recorded() {
-    let store = Arc::new(Restored {
-        before: MemoryLedgerStore::new(100),
-        after: MemoryLedgerStore::new(100),
-        is_restored: AtomicBool::new(false),
-    });
+    let store = Faults::new([]);
     let setup = Setup::over(store.clone());
     let (ledger, sequencer) = setup.ledger(CONFIG);
     beside(sequencer, async {
         let append = async || ledger.append(tenant(1), late(setup.event(tenant(1)))).await.unwrap();
         append().await;
         let last = append().await;
-        store.is_restored.store(true, Ordering::SeqCst);
+        store.replace(Arc::new(MemoryLedgerStore::new(100)));
         assert_eq!(append().await.seq, 1);
         let query = Query { action: Some("audit.entries_lost".into()), ..Query::default() };
         let found = ledger.query(tenant(1), &query, &PageRequest::default()).await.unwrap().items;

@@ -268,7 +268,7 @@ async fn a_bounded_store_keeps_the_newest_and_they_verify_from_their_base() {
         let verified = ledger.verify(Scope::Platform).await.unwrap();
         assert!(matches!(
             verified.chains[..],
-            [(_, Verdict::Intact { entries: 10, base, head })] if (base.seq, head.seq) == (15, 25)
+            [(_, Verdict::Intact { entries: 10, base, head, .. })] if (base.seq, head.seq) == (15, 25)
         ));
         assert!(ledger.get(Scope::Platform, events[14].id).await.unwrap().is_none());
         assert_eq!(ledger.get(Scope::Platform, events[15].id).await.unwrap().unwrap().seq, 16);
@@ -291,12 +291,12 @@ async fn entries_dropped_while_they_are_verified_are_no_break() {
     let contents: Vec<_> =
         (0..5).map(|_| Arc::new(Content::new(setup.event(tenant(1))).unwrap().1)).collect();
     let batch = sealer.seal(Fence::from_number(9), NOON, contents.iter().map(|content| (chain.id, content)));
-    *store.before_read.lock().unwrap() = Some(batch);
+    *store.by.before_read.lock().unwrap() = Some(batch);
     let verified = ledger.verify(tenant(1)).await.unwrap();
     assert!(
         matches!(
             verified.chains[..],
-            [(_, Verdict::Intact { entries: 10, base, head })] if (base.seq, head.seq) == (5, 15)
+            [(_, Verdict::Intact { entries: 10, base, head, .. })] if (base.seq, head.seq) == (5, 15)
         ),
         "{verified:?}"
     );

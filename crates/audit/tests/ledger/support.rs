@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
+use stanchion_audit::conformance::{Call, Intercept, Intercepted, Pending};
 use stanchion_audit::{
-    AppendBatch, AppendOutcome, Chain, ChainId, Config, CutOutcome, Draft, Error, Fence, Head, Ledger,
-    LedgerStore, MemoryLedgerStore, Place, Query, Row, Seal, Sequencer, Writers,
+    AppendBatch, Config, Draft, Error, Ledger, LedgerStore, MemoryLedgerStore, Sequencer, Writers,
 };
 use stanchion_core::{
-    Actor, Category, Event, EventId, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom,
-    StoreError, StoreErrorKind, SystemScope, TenantId, Timestamp,
+    Actor, Category, Event, IdGen as _, KeyRing, ManualClock, Scope, Secret, SeededRandom, StoreError,
+    StoreErrorKind, SystemScope, TenantId, Timestamp,
 };
 
 pub(crate) const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_000_000);
@@ -28,6 +28,7 @@ pub(crate) const CONFIG: Config = Config {
     retry_max_ms: 1_000,
     commit_timeout_ms: 1_000,
     writers: Writers::Shared,
+    shards: 1,
 };
 
 pub(crate) fn keys() -> KeyRing {
@@ -107,11 +108,12 @@ pub(crate) enum Fault {
     Endless,
 }
 
-/// A store whose appends fail as planned, then work.
+/// Has appends fail as planned, and then work.
 #[derive(Debug)]
 pub(crate) struct Faults {
-    inner: Arc<dyn LedgerStore>,
-    pub(crate) plan: Mutex<VecDeque<Fault>>,
+    /// The store, for what somebody else writes, or comes late.
+    behind: Arc<dyn LedgerStore>,
+    plan: Mutex<VecDeque<Fault>>,
     pub(crate) heads_fail: AtomicBool,
     /// How often heads were read.
     pub(crate) reads: AtomicUsize,
@@ -121,181 +123,71 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn new(plan: impl IntoIterator<Item = Fault>) -> Arc<Self> {
+    pub(crate) fn new(plan: impl IntoIterator<Item = Fault>) -> Arc<Intercepted<Self>> {
         Self::over(MemoryLedgerStore::new(100_000), plan)
     }
 
-    pub(crate) fn over(inner: MemoryLedgerStore, plan: impl IntoIterator<Item = Fault>) -> Arc<Self> {
-        Arc::new(Self {
-            inner: Arc::new(inner),
+    pub(crate) fn over(
+        store: MemoryLedgerStore,
+        plan: impl IntoIterator<Item = Fault>,
+    ) -> Arc<Intercepted<Self>> {
+        let behind: Arc<dyn LedgerStore> = Arc::new(store);
+        let faults = Self {
+            behind: Arc::clone(&behind),
             plan: Mutex::new(plan.into_iter().collect()),
             heads_fail: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
-            delayed: Mutex::new(None),
-            before_read: Mutex::new(None),
-        })
-    }
-}
-
-#[async_trait]
-impl LedgerStore for Faults {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.inner.open(system, writers).await
+            delayed: Mutex::default(),
+            before_read: Mutex::default(),
+        };
+        Arc::new(Intercepted::new(behind, faults))
     }
 
-    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        if self.heads_fail.swap(false, Ordering::SeqCst) {
-            return Err(StoreError::new(StoreErrorKind::Timeout, "faults", "heads"));
-        }
-        let heads = self.inner.heads(system, chains).await;
-        let delayed = self.delayed.lock().unwrap().take();
-        if let Some(batch) = delayed {
-            self.inner.append(system, &batch).await?;
-        }
-        heads
-    }
-
-    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
-        let fault = self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None);
-        let failed = |kind| Err(StoreError::new(kind, "faults", "append"));
-        match fault {
-            Fault::None => self.inner.append(system, batch).await,
-            Fault::Unavailable => failed(StoreErrorKind::Unavailable),
-            Fault::LostRequest => failed(StoreErrorKind::Timeout),
-            Fault::LostReply => {
-                self.inner.append(system, batch).await?;
-                failed(StoreErrorKind::Timeout)
-            }
-            Fault::Delayed => {
-                *self.delayed.lock().unwrap() = Some(batch.clone());
-                failed(StoreErrorKind::Timeout)
-            }
-            Fault::Endless => std::future::pending().await,
-        }
-    }
-
-    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
-        self.inner.chains(scope).await
-    }
-
-    async fn list(
-        &self,
-        system: SystemScope,
-        after: Option<ChainId>,
-        limit: usize,
-    ) -> Result<Vec<Chain>, StoreError> {
-        self.inner.list(system, after, limit).await
-    }
-
-    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let batch = self.before_read.lock().unwrap().take();
+    async fn write(&self, batch: &Mutex<Option<AppendBatch>>) -> Result<(), StoreError> {
+        let batch = batch.lock().unwrap().take();
         if let Some(batch) = batch {
-            self.inner.append(SystemScope::new("test"), &batch).await?;
+            self.behind.append(SystemScope::new("test"), &batch).await?;
         }
-        self.inner.read(chain, from, limit).await
-    }
-
-    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
-        self.inner.seals(chain, from, limit).await
-    }
-
-    async fn query(
-        &self,
-        scope: Scope,
-        query: &Query,
-        before: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.inner.query(scope, query, before, limit).await
-    }
-
-    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
-        self.inner.get(scope, id).await
-    }
-
-    async fn cut(
-        &self,
-        system: SystemScope,
-        chain: ChainId,
-        from: &Head,
-        base: Head,
-    ) -> Result<CutOutcome, StoreError> {
-        self.inner.cut(system, chain, from, base).await
-    }
-}
-
-/// Two stores behind one name; switching shows the second one, as a restored backup would.
-#[derive(Debug)]
-pub(crate) struct Restored {
-    pub(crate) before: MemoryLedgerStore,
-    pub(crate) after: MemoryLedgerStore,
-    pub(crate) is_restored: AtomicBool,
-}
-
-impl Restored {
-    fn current(&self) -> &MemoryLedgerStore {
-        if self.is_restored.load(Ordering::SeqCst) { &self.after } else { &self.before }
+        Ok(())
     }
 }
 
 #[async_trait]
-impl LedgerStore for Restored {
-    async fn open(&self, system: SystemScope, writers: Writers) -> Result<Fence, StoreError> {
-        self.current().open(system, writers).await
-    }
-
-    async fn heads(&self, system: SystemScope, chains: &[ChainId]) -> Result<Vec<Head>, StoreError> {
-        self.current().heads(system, chains).await
-    }
-
-    async fn append(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, StoreError> {
-        self.current().append(system, batch).await
-    }
-
-    async fn chains(&self, scope: Scope) -> Result<Vec<Chain>, StoreError> {
-        self.current().chains(scope).await
-    }
-
-    async fn list(
-        &self,
-        system: SystemScope,
-        after: Option<ChainId>,
-        limit: usize,
-    ) -> Result<Vec<Chain>, StoreError> {
-        self.current().list(system, after, limit).await
-    }
-
-    async fn read(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.current().read(chain, from, limit).await
-    }
-
-    async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError> {
-        self.current().seals(chain, from, limit).await
-    }
-
-    async fn query(
-        &self,
-        scope: Scope,
-        query: &Query,
-        before: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.current().query(scope, query, before, limit).await
-    }
-
-    async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
-        self.current().get(scope, id).await
-    }
-
-    async fn cut(
-        &self,
-        system: SystemScope,
-        chain: ChainId,
-        from: &Head,
-        base: Head,
-    ) -> Result<CutOutcome, StoreError> {
-        self.current().cut(system, chain, from, base).await
+impl Intercept for Faults {
+    async fn around(&self, call: Call<'_>, pending: Pending<'_>) -> Result<(), StoreError> {
+        let failed = |kind| Err(StoreError::new(kind, "faults", "call"));
+        match call {
+            Call::Heads => {
+                self.reads.fetch_add(1, Ordering::SeqCst);
+                if self.heads_fail.swap(false, Ordering::SeqCst) {
+                    return failed(StoreErrorKind::Timeout);
+                }
+                pending.await?;
+                self.write(&self.delayed).await
+            }
+            Call::Read { .. } => {
+                self.write(&self.before_read).await?;
+                pending.await
+            }
+            Call::Append(batch) => {
+                let fault = self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None);
+                match fault {
+                    Fault::None => pending.await,
+                    Fault::Unavailable => failed(StoreErrorKind::Unavailable),
+                    Fault::LostRequest => failed(StoreErrorKind::Timeout),
+                    Fault::LostReply => {
+                        pending.await?;
+                        failed(StoreErrorKind::Timeout)
+                    }
+                    Fault::Delayed => {
+                        *self.delayed.lock().unwrap() = Some(batch.clone());
+                        failed(StoreErrorKind::Timeout)
+                    }
+                    Fault::Endless => std::future::pending().await,
+                }
+            }
+            _ => pending.await,
+        }
     }
 }
 

@@ -72,7 +72,7 @@ enum Side {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(shards: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (admin, ledger, bare) = runtime.block_on(async {
             let url = testing::fresh_admin_url().await;
@@ -85,16 +85,16 @@ impl Bench {
                 Arc::new(SystemClock),
                 Arc::new(RealTimer),
                 Arc::new(SystemRandom::default()),
-                Config::default(),
+                Config { shards, ..Config::default() },
             );
-            tokio::spawn(sequencer.run());
+            sequencer.split().into_iter().for_each(|sequencer| drop(tokio::spawn(sequencer.run())));
             (admin, ledger, bare)
         });
         Self { runtime, admin: Mutex::new(admin), ledger, bare: Mutex::new(bare), given: Given::new() }
     }
 
     /// Compares with so many rows in flight.
-    fn compare(&self, in_flight: usize, each: usize, turns: usize) {
+    fn compare(&self, kind: &str, in_flight: usize, each: usize, turns: usize) {
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
         // The first turn makes connections and plans.
         for turn in 0..=turns {
@@ -117,8 +117,8 @@ impl Bench {
             );
         };
         // The bars on CPU are for 1,024.
-        let suffix = if in_flight == 1_024 { String::new() } else { format!("_{in_flight}") };
-        report(&format!("append_vs_unnest_{in_flight}"), "rows/s", |turn| turn.per_second, f64::max);
+        let suffix = if in_flight == 1_024 { kind.to_owned() } else { format!("_{in_flight}{kind}") };
+        report(&format!("append_vs_unnest_{in_flight}{kind}"), "rows/s", |turn| turn.per_second, f64::max);
         report(&format!("append_server_us{suffix}"), "us", |turn| turn.server_micros, f64::min);
         report(&format!("append_client_us{suffix}"), "us", |turn| turn.client_micros, f64::min);
         report(&format!("append_log{suffix}"), "bytes", |turn| turn.log_bytes, f64::min);
@@ -184,6 +184,11 @@ impl Bench {
         sqlx::query_scalar(bytes).fetch_one(&mut *self.admin.lock().await).await.unwrap()
     }
 
+    fn end(self) {
+        self.ledger.close();
+        self.runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+
     /// Tells what "durable" is worth here.
     fn tell_server(&self) {
         let settings = "SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings \
@@ -210,10 +215,13 @@ fn micros_of(pid: i32) -> f64 {
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let (turns, scale) = if quick { (5, 1) } else { (15, 2) };
-    let bench = Bench::new();
+    let bench = Bench::new(1);
     bench.tell_server();
-    bench.compare(64, 200 * scale, turns);
-    bench.compare(1_024, 40 * scale, turns);
-    bench.ledger.close();
-    bench.runtime.shutdown_timeout(Duration::from_secs(5));
+    bench.compare("", 64, 200 * scale, turns);
+    bench.compare("", 1_024, 40 * scale, turns);
+    bench.end();
+    // Whether two sequencers, each with a connection, make more of two processors.
+    let bench = Bench::new(2);
+    bench.compare("_two_shards", 1_024, 40 * scale, turns);
+    bench.end();
 }

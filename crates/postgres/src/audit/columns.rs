@@ -4,21 +4,22 @@ use chrono::{DateTime, Datelike as _, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
-use stanchion_audit::{AppendBatch, ChainId, Head, HeadMove, Row};
+use stanchion_audit::{AppendBatch, ChainId, Head, HeadMove};
 use stanchion_core::Timestamp;
 use uuid::Uuid;
 
-use super::number;
+use super::pack::Run;
 use super::row::class_number;
+use super::{number, shard_number};
 use crate::Error;
 use crate::records::instant;
 use crate::transaction::scope_id;
 
 const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                    $16, $17, $18, $19, $20, $21, $22, $23)";
+                    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const WRITE: &str = "SELECT stanchion.audit_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                     $16, $17, $18, $19, $20, $21, $22, $23)";
+                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
 
@@ -26,6 +27,22 @@ const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
 pub(super) struct Columns<'a> {
     batch: &'a AppendBatch,
     spans: Spans,
+    ids: Ids,
+    runs: Vec<Run<'a>>,
+}
+
+/// Where the entries of a batch are, by their ids.
+#[derive(Default)]
+struct Ids {
+    scope_id: Vec<Uuid>,
+    event_id: Vec<Uuid>,
+    seq: Vec<i64>,
+    class: Vec<i16>,
+}
+
+/// The rows that a batch is written in.
+#[derive(Default)]
+struct Rows<'r> {
     scope_id: Vec<Uuid>,
     class: Vec<i16>,
     part: Vec<i32>,
@@ -33,10 +50,11 @@ pub(super) struct Columns<'a> {
     recorded_at: Vec<DateTime<Utc>>,
     key_epoch: Vec<i64>,
     event_id: Vec<Uuid>,
-    leaf: Vec<&'a [u8]>,
-    link: Vec<&'a [u8]>,
-    mac: Vec<&'a [u8]>,
-    canonical: Vec<&'a [u8]>,
+    leaf: Vec<&'r [u8]>,
+    link: Vec<&'r [u8]>,
+    mac: Vec<&'r [u8]>,
+    canonical: Vec<&'r [u8]>,
+    more: Vec<Option<&'r [u8]>>,
 }
 
 #[derive(Default)]
@@ -111,50 +129,50 @@ impl<'a> Moves<'a> {
     }
 }
 
+impl Ids {
+    fn of(batch: &AppendBatch) -> Result<Self, Error> {
+        let mut ids = Self::default();
+        for row in batch.rows() {
+            ids.scope_id.push(scope_id(row.chain.scope)?);
+            ids.event_id.push(row.content.id.uuid());
+            ids.seq.push(number(row.seq));
+            ids.class.push(class_number(row.chain.class));
+        }
+        Ok(ids)
+    }
+}
+
+impl<'r> Rows<'r> {
+    fn of(runs: &'r [Run<'_>]) -> Result<Self, Error> {
+        let mut rows = Self::default();
+        for run in runs {
+            let first = run.first;
+            rows.scope_id.push(scope_id(first.chain.scope)?);
+            rows.class.push(class_number(first.chain.class));
+            rows.part.push(part_of(first.recorded_at));
+            rows.seq.push(number(first.seq));
+            rows.recorded_at.push(instant(first.recorded_at));
+            rows.key_epoch.push(first.key_epoch.into());
+            rows.event_id.push(first.content.id.uuid());
+            rows.leaf.push(&run.leaf);
+            rows.link.push(&run.link);
+            rows.mac.push(&run.mac);
+            rows.canonical.push(&run.canonical);
+            rows.more.push(run.more());
+        }
+        Ok(rows)
+    }
+}
+
 impl<'a> Columns<'a> {
     pub(super) fn of(batch: &'a AppendBatch) -> Result<Self, Error> {
-        let mut columns = Self::with_capacity(batch, Spans::of(batch)?);
-        batch.rows().iter().try_for_each(|row| columns.push(row))?;
-        Ok(columns)
-    }
-
-    fn with_capacity(batch: &'a AppendBatch, spans: Spans) -> Self {
-        let rows = batch.rows().len();
-        Self {
-            batch,
-            spans,
-            scope_id: Vec::with_capacity(rows),
-            class: Vec::with_capacity(rows),
-            part: Vec::with_capacity(rows),
-            seq: Vec::with_capacity(rows),
-            recorded_at: Vec::with_capacity(rows),
-            key_epoch: Vec::with_capacity(rows),
-            event_id: Vec::with_capacity(rows),
-            leaf: Vec::with_capacity(rows),
-            link: Vec::with_capacity(rows),
-            mac: Vec::with_capacity(rows),
-            canonical: Vec::with_capacity(rows),
-        }
-    }
-
-    fn push(&mut self, row: &'a Row) -> Result<(), Error> {
-        self.scope_id.push(scope_id(row.chain.scope)?);
-        self.class.push(class_number(row.chain.class));
-        self.part.push(part_of(row.recorded_at));
-        self.seq.push(number(row.seq));
-        self.recorded_at.push(instant(row.recorded_at));
-        self.key_epoch.push(row.key_epoch.into());
-        self.event_id.push(row.content.id.uuid());
-        self.leaf.push(row.content.leaf.bytes());
-        self.link.push(row.link.bytes());
-        self.mac.push(row.mac.bytes());
-        self.canonical.push(&row.content.canonical);
-        Ok(())
+        Ok(Self { batch, spans: Spans::of(batch)?, ids: Ids::of(batch)?, runs: Run::of(batch.rows()) })
     }
 
     /// Makes the partitions that the batch needs and does not find.
     pub(super) async fn add_parts(&self, connection: &mut PgConnection) -> Result<(), Error> {
-        let mut parts: Vec<(i16, i32)> = self.class.iter().copied().zip(self.part.iter().copied()).collect();
+        let part = |run: &Run<'_>| (class_number(run.first.chain.class), part_of(run.first.recorded_at));
+        let mut parts: Vec<(i16, i32)> = self.runs.iter().map(part).collect();
         parts.sort_unstable();
         parts.dedup();
         add_parts(connection, parts).await
@@ -166,17 +184,25 @@ impl<'a> Columns<'a> {
         let mut steps: Vec<&HeadMove> = self.batch.moves().iter().collect();
         steps.sort_unstable_by_key(key);
         let moves = Moves::of(steps)?;
-        Ok(self.query(WRITE, &moves).fetch_one(connection).await?.try_get(0)?)
+        let rows = Rows::of(&self.runs)?;
+        Ok(self.query(WRITE, &moves, &rows).fetch_one(connection).await?.try_get(0)?)
     }
 
     /// Writes the batch, or returns the rows that say why not.
     pub(super) async fn append(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, Error> {
         let moves = Moves::of(self.batch.moves())?;
-        Ok(self.query(APPEND, &moves).fetch_all(connection).await?)
+        let rows = Rows::of(&self.runs)?;
+        Ok(self.query(APPEND, &moves, &rows).fetch_all(connection).await?)
     }
 
-    fn query<'q>(&'q self, call: &'static str, moves: &'q Moves<'_>) -> Query<'q, Postgres, PgArguments> {
+    fn query<'q>(
+        &'q self,
+        call: &'static str,
+        moves: &'q Moves<'_>,
+        rows: &'q Rows<'_>,
+    ) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(call)
+            .bind(shard_number(self.batch.fence().shard()))
             .bind(number(self.batch.fence().number()))
             .bind(&moves.scope_id)
             .bind(&moves.class)
@@ -189,17 +215,22 @@ impl<'a> Columns<'a> {
             .bind(&self.spans.class)
             .bind(&self.spans.part)
             .bind(&self.spans.first_seq)
-            .bind(&self.scope_id)
-            .bind(&self.class)
-            .bind(&self.part)
-            .bind(&self.seq)
-            .bind(&self.recorded_at)
-            .bind(&self.key_epoch)
-            .bind(&self.event_id)
-            .bind(&self.leaf)
-            .bind(&self.link)
-            .bind(&self.mac)
-            .bind(&self.canonical)
+            .bind(&self.ids.scope_id)
+            .bind(&self.ids.event_id)
+            .bind(&self.ids.seq)
+            .bind(&self.ids.class)
+            .bind(&rows.scope_id)
+            .bind(&rows.class)
+            .bind(&rows.part)
+            .bind(&rows.seq)
+            .bind(&rows.recorded_at)
+            .bind(&rows.key_epoch)
+            .bind(&rows.event_id)
+            .bind(&rows.leaf)
+            .bind(&rows.link)
+            .bind(&rows.mac)
+            .bind(&rows.canonical)
+            .bind(&rows.more)
     }
 }
 

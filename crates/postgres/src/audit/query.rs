@@ -11,6 +11,7 @@ use stanchion_audit::{ChainId, Place, Query, RetentionClass, Row};
 use stanchion_core::{Scope, Severity, SystemScope, Timestamp};
 use uuid::Uuid;
 
+use super::pack::entries;
 use super::row::{class_number, escaped, row};
 use super::{PgLedgerStore, most, number, seq};
 use crate::records::instant;
@@ -178,11 +179,13 @@ async fn walk(
             range.high = low.saturating_sub(1);
             break;
         };
+        let (least, greatest) = (u64::try_from(low).unwrap_or(0), u64::try_from(range.high).unwrap_or(0));
         range.high = last.try_get::<i64, _>("seq")?.saturating_sub(1);
-        for entry in &rows {
-            let entry = row(entry)?;
-            if query.matches(&entry) && found.len() < limit {
-                found.push(entry);
+        for packed in &rows {
+            for entry in entries(packed, least, greatest)?.into_iter().rev() {
+                if query.matches(&entry) && found.len() < limit {
+                    found.push(entry);
+                }
             }
         }
     }

@@ -31,13 +31,14 @@ FROM (
     WHERE s.class = $1
 ) AS s GROUP BY s.part HAVING sum(s.last - s.first_seq + 1) > 0 ORDER BY s.part";
 
+/// A row whose last entries are kept is carried over whole; what is below the base in it is read by nobody.
 const CARRY_ENTRIES: &str = "
 INSERT INTO stanchion.audit_entry (
-    scope_id, class, part, seq, recorded_at, key_epoch, event_id, leaf, link, mac, canonical)
-SELECT e.scope_id, e.class, 0, e.seq, e.recorded_at, e.key_epoch, e.event_id, e.leaf, e.link, e.mac, e.canonical
+    scope_id, class, part, seq, recorded_at, key_epoch, event_id, leaf, link, mac, canonical, more)
+SELECT e.scope_id, e.class, 0, e.seq, e.recorded_at, e.key_epoch, e.event_id, e.leaf, e.link, e.mac, e.canonical, e.more
 FROM stanchion.audit_entry AS e
 JOIN stanchion.audit_head AS h ON h.scope_id = e.scope_id AND h.class = e.class
-WHERE e.class = $1 AND e.part = $2 AND e.seq > h.base_seq";
+WHERE e.class = $1 AND e.part = $2 AND e.seq + octet_length(e.leaf) / 32 - 1 > h.base_seq";
 
 const CARRY_SEARCH: &str = "
 INSERT INTO stanchion.audit_search (
@@ -51,14 +52,18 @@ WHERE s.class = $1 AND s.part = $2 AND s.seq > h.base_seq";
 
 const CARRY_SPANS: &str = "
 INSERT INTO stanchion.audit_span (scope_id, class, part, first_seq)
-SELECT scope_id, class, 0, min(seq) FROM stanchion.audit_entry WHERE class = $1 AND part = 0 GROUP BY scope_id, class
+SELECT e.scope_id, e.class, 0, greatest(min(e.seq), min(h.base_seq) + 1)
+FROM stanchion.audit_entry AS e
+JOIN stanchion.audit_head AS h ON h.scope_id = e.scope_id AND h.class = e.class
+WHERE e.class = $1 AND e.part = 0 GROUP BY e.scope_id, e.class
 ON CONFLICT DO NOTHING";
 
 const FORGET_IDS: &str = "
 DELETE FROM stanchion.audit_id AS i
-USING stanchion.audit_entry AS e
-JOIN stanchion.audit_head AS h ON h.scope_id = e.scope_id AND h.class = e.class
-WHERE e.class = $1 AND e.part = $2 AND e.seq <= h.base_seq
+USING stanchion.audit_entry AS packed
+JOIN stanchion.audit_head AS h ON h.scope_id = packed.scope_id AND h.class = packed.class
+CROSS JOIN LATERAL stanchion.audit_unpack(packed) AS e
+WHERE packed.class = $1 AND packed.part = $2 AND packed.seq <= h.base_seq AND e.seq <= h.base_seq
   AND i.scope_id = e.scope_id AND i.event_id = e.event_id AND i.class = e.class AND i.seq = e.seq";
 
 /// The part that a chain is in stays its part, without entries: it may get more.

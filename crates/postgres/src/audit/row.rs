@@ -1,18 +1,16 @@
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use stanchion_audit::{ChainId, Content, Digest, Projection, RetentionClass, Row, Seal, SearchRow, parse};
+use stanchion_audit::{Content, Digest, Projection, RetentionClass, Row, SearchRow, parse};
 use stanchion_core::{
-    Actor, Category, EventId, KeyId, KeyVersion, Outcome, RequestId, ResourceRef, Severity, SubjectRef, Text,
-    Timestamp,
+    Actor, Category, EventId, KeyId, Outcome, RequestId, ResourceRef, Severity, SubjectRef, Text, Timestamp,
 };
 
+use super::pack::entries;
 use super::{digest_of, seq};
 use crate::Error;
 use crate::records::time;
-use crate::transaction::scope_of;
 
 /// What is stored of an actor: its kind, and as far as it has them its id, how it proved itself, and with which key.
 pub(super) struct ActorColumns<'a> {
@@ -116,19 +114,20 @@ fn named<T>(row: &PgRow, column: &'static str, find: impl Fn(&str) -> Option<T>)
     find(name).ok_or_else(|| Error::corrupt(column, name))
 }
 
-/// Reads an entry. Its projection is made from the bytes: the ledger keeps nothing beside them.
+/// Reads an entry that has a row of its own.
 pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
-    let canonical: &[u8] = row.try_get("canonical")?;
-    let content = Content {
-        id: EventId::from_uuid(row.try_get("event_id")?),
-        leaf: digest(row, "leaf")?,
+    let only = entries(row, 0, u64::MAX)?.pop();
+    only.ok_or_else(|| Error::corrupt("leaf", "no entry"))
+}
+
+/// Makes an entry's content. Its projection is made from the bytes: the ledger keeps nothing beside them.
+pub(super) fn content(id: uuid::Uuid, leaf: Digest, canonical: &[u8]) -> Content {
+    Content {
+        id: EventId::from_uuid(id),
+        leaf,
         canonical: canonical.into(),
         projection: parse(canonical).map_or_else(|_| nothing(), Projection::from),
-    };
-    let Seal { seq, recorded_at, link, mac, key_epoch, .. } = seal(row)?;
-    let chain =
-        ChainId { scope: scope_of(row.try_get("scope_id")?), class: class_of(row.try_get("class")?)? };
-    Ok(Row { chain, seq, recorded_at, link, mac, key_epoch, content: Arc::new(content) })
+    }
 }
 
 /// Reads what is kept of an entry for queries, as it stands there.
@@ -163,19 +162,6 @@ fn nothing() -> Projection {
         request: None,
         targets: Vec::new(),
     }
-}
-
-/// Reads what stands of an entry without its content.
-pub(super) fn seal(row: &PgRow) -> Result<Seal, Error> {
-    let key_epoch: i64 = row.try_get("key_epoch")?;
-    Ok(Seal {
-        seq: seq(row, "seq")?,
-        recorded_at: time(row, "recorded_at")?,
-        leaf: digest(row, "leaf")?,
-        link: digest(row, "link")?,
-        mac: digest(row, "mac")?,
-        key_epoch: KeyVersion::try_from(key_epoch).map_err(|error| Error::corrupt("key_epoch", error))?,
-    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use stanchion_audit::{ChainId, Projected, Row, SearchPage, SearchRow};
 use stanchion_core::{RequestId, SystemScope, Text};
 use uuid::Uuid;
 
-use super::row::{ActorColumns, class_number, escaped, lines, row, search_row};
+use super::pack::entries;
+use super::row::{ActorColumns, class_number, escaped, lines, search_row};
 use super::{PgLedgerStore, chain, most, number, seq};
 use crate::records::instant;
 use crate::transaction::scope_id;
@@ -34,7 +35,9 @@ JOIN stanchion.audit_cursor AS c ON c.scope_id = asked.scope_id AND c.class = as
 ORDER BY 1, 2 FOR UPDATE OF c SKIP LOCKED";
 
 const FOLLOWING: &str = "
-SELECT e.* FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS held (scope_id, class, seq)
+SELECT e.*, greatest(held.seq, h.base_seq) + 1 AS low
+FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS held (scope_id, class, seq)
+JOIN stanchion.audit_head AS h ON h.scope_id = held.scope_id AND h.class = held.class
 CROSS JOIN LATERAL stanchion.audit_read(held.scope_id, held.class, held.seq + 1, 9223372036854775807, $4) AS e";
 
 const KEEP: &str = "
@@ -224,16 +227,19 @@ async fn follow(connection: &mut PgConnection, held: &[PgRow], limit: usize) -> 
     let query = sqlx::query(FOLLOWING).bind(&cursors.0).bind(&cursors.1).bind(&cursors.2).bind(most(each));
     let found = query.fetch_all(&mut *connection).await?;
     let (mut columns, mut ends) = (Columns::default(), HashMap::<(Uuid, i16), i64>::new());
+    let mut followed = 0_u64;
     for found in &found {
-        let entry = row(found)?;
-        // Of bytes that are no event there is nothing to be found by; verification tells of them.
-        if let Ok(made) = SearchRow::of(entry.chain.scope, entry.seq, &entry.content) {
-            columns.push(&entry, found.try_get("part")?, &made)?;
-        }
         let end = ends.entry((found.try_get("scope_id")?, found.try_get("class")?)).or_default();
-        *end = number(entry.seq).max(*end);
+        for entry in entries(found, seq(found, "low")?, u64::MAX)? {
+            // Of bytes that are no event there is nothing to be found by; verification tells of them.
+            if let Ok(made) = SearchRow::of(entry.chain.scope, entry.seq, &entry.content) {
+                columns.push(&entry, found.try_get("part")?, &made)?;
+            }
+            *end = number(entry.seq).max(*end);
+            followed += 1;
+        }
     }
-    if found.is_empty() {
+    if followed == 0 {
         return Ok(0);
     }
     columns.write(&mut *connection).await?;
@@ -244,5 +250,5 @@ async fn follow(connection: &mut PgConnection, held: &[PgRow], limit: usize) -> 
         moves.2.push(end);
     }
     sqlx::query(ADVANCE).bind(moves.0).bind(moves.1).bind(moves.2).execute(connection).await?;
-    Ok(u64::try_from(found.len()).unwrap_or_default())
+    Ok(followed)
 }

@@ -20,6 +20,8 @@ migrations! {
     "audit" / 4 "partition_ledger";
     "audit" / 5 "protect_values";
     "audit" / 6 "create_holds";
+    "audit" / 7 "shard_writers";
+    "audit" / 8 "pack_entries";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
@@ -27,6 +29,7 @@ migrations! {
     "ratelimit" / 3 "create_counters";
     "ratelimit" / 4 "create_entries";
     "rbac" / 1 "create_roles";
+    "rbac" / 2 "complete_records";
     "tenancy" / 1 "create_tenants";
 }
 
@@ -50,7 +53,7 @@ mod tests {
     #[test]
     fn a_domain_comes_with_the_foundation() {
         let domains: Vec<_> = of(Some("rbac")).unwrap().iter().map(|step| step.domain).collect();
-        assert_eq!(domains, ["core", "rbac"]);
+        assert_eq!(domains, ["core", "rbac", "rbac"]);
         let error = of(Some("roles")).unwrap_err().to_string();
         assert!(error.starts_with("there is no domain `roles`: use one of core, "), "{error}");
     }

@@ -38,10 +38,7 @@ fn change(expected: u64, role: &str) -> Change<RbacChange> {
     let assignment = Assignment::new("user:alice".parse().unwrap(), id.clone());
     Change {
         expected: Revision::from_number(expected),
-        changes: vec![
-            RbacChange::PutRole(Role::new(id, role.parse().unwrap())),
-            RbacChange::PutAssignment(assignment),
-        ],
+        changes: vec![RbacChange::put(Role::new(id, role.parse().unwrap())), RbacChange::put(assignment)],
         at: Timestamp::EPOCH,
         actor: Author::system("test").actor,
         events: Vec::new(),

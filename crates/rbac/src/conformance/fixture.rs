@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use stanchion_core::{
     Actor, Author, Category, Change, Event, FeedCursor, FeedEntry, IdGen, PageRequest, Revision, Scope,
-    SeededRandom, SubjectRef, SystemScope, TenantId, Timestamp,
+    SeededRandom, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_replica::OutboxStore;
 
-use crate::{Assignment, AssignmentFilter, Denial, RbacChange, RbacStore, Role, RoleId};
+use crate::{
+    Assignment, Denial, IsRecord, RbacChange, RbacStore, RbacStoreExt, RecordFilter, RecordKind, Role, RoleId,
+};
 
 /// A store under test.
 #[derive(Clone, Debug)]
@@ -48,15 +50,15 @@ pub(super) fn denial(subject: &str, permission: &str) -> Denial {
 }
 
 pub(super) fn put_role(name: &str) -> RbacChange {
-    RbacChange::PutRole(role(name))
+    RbacChange::put(role(name))
 }
 
 pub(super) fn assign(subject: &str, role: &str) -> RbacChange {
-    RbacChange::PutAssignment(assignment(subject, role))
+    RbacChange::put(assignment(subject, role))
 }
 
 pub(super) fn deny(subject: &str, permission: &str) -> RbacChange {
-    RbacChange::PutDenial(denial(subject, permission))
+    RbacChange::put(denial(subject, permission))
 }
 
 pub(super) fn event(seed: u64, scope: Scope) -> Event {
@@ -101,8 +103,17 @@ impl Fixture {
     pub(super) async fn everything(&self, scope: Scope) -> String {
         let page = PageRequest::first(PageRequest::MAX_LIMIT);
         let snapshot = self.store.load(scope).await.expect("reads");
-        let assignments = self.store.list_assignments(scope, &AssignmentFilter::default(), &page).await;
-        let denials = self.store.list_denials(scope, None, &page).await;
-        format!("{snapshot:?} {:?} {:?}", assignments.expect("reads"), denials.expect("reads"))
+        let mut everything = format!("{snapshot:?}");
+        for kind in RecordKind::ALL {
+            let records = self.store.list(scope, &RecordFilter::all(kind), &page).await.expect("reads");
+            everything.push_str(&format!(" {records:?}"));
+        }
+        everything
+    }
+
+    /// The first records of a kind.
+    pub(super) async fn list<T: IsRecord + Send>(&self, scope: Scope) -> Vec<Versioned<T>> {
+        let (filter, page) = (RecordFilter::all(T::KIND), PageRequest::default());
+        self.store.list_of(scope, &filter, &page).await.expect("reads").items
     }
 }

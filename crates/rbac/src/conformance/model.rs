@@ -4,13 +4,19 @@ use stanchion_core::{PageRequest, Revision, Scope, SeededRandom, StoreErrorKind}
 
 use super::Fixture;
 use super::fixture::{SYSTEM, assignment, at, change, denial, id, role, tenant, user};
-use crate::{AssignmentFilter, RbacChange};
+use super::records::{constraints, group, on, separation, session, session_id};
+use crate::{
+    Approval, Assignment, Denial, Grant, Membership, PermissionScope, RbacChange, Record, RecordFilter,
+    RecordKind,
+};
 
 const SEED: u64 = 20_260_301;
-const CHANGES: usize = 300;
+const CHANGES: usize = 400;
 
 const ROLES: [&str; 6] = ["admin", "ad-min", "ad.min", "editor", "viewer", "0"];
 const SUBJECTS: [&str; 5] = ["alice", "alice!", "bob", "al", "zoe"];
+const GROUPS: [&str; 2] = ["dev", "dev!"];
+const RESOURCES: [Option<&str>; 4] = [None, None, Some("document/*"), Some("document/1")];
 const PERMISSIONS: [&str; 4] = ["document:read", "document:*", "*:*:own", "document:read:own"];
 
 /// Picks by the seed, so that a failure comes again.
@@ -34,25 +40,48 @@ impl Pick {
         self.of(&[Scope::Platform, tenant(1), tenant(2)])
     }
 
-    fn part(&self) -> RbacChange {
+    /// A record of any kind, of a key that comes up again and again.
+    fn record(&self) -> Record {
         let (name, subject) = (self.of(&ROLES), self.of(&SUBJECTS));
         let permission = || self.of(&PERMISSIONS).parse().expect("a permission");
-        match self.below(8) {
+        let some = |chance| self.below(chance) == 0;
+        let resource = self.of(&RESOURCES).map(on);
+        let constraints = || if some(2) { constraints() } else { Vec::new() };
+        let (not_before, expires_at) = (some(2).then(|| self.time()), some(2).then(|| self.time()));
+        match self.below(9) {
             0 | 1 => {
                 let mut written =
                     role(name).with_includes([id(self.of(&ROLES))]).with_permissions([permission()]);
-                written.active = self.below(2) == 0;
-                RbacChange::PutRole(written)
+                written.active = some(2);
+                if some(2) {
+                    written = written.with_excludes([permission()]).reaching(PermissionScope::Team);
+                    written.requires = [id(self.of(&ROLES))].into();
+                    written.max_holders = Some(7);
+                    written.metadata = [(name.parse().expect("a slug"), subject.into())].into();
+                }
+                written.constraints = constraints();
+                written.into()
             }
-            2 => RbacChange::DeleteRole(id(name)),
-            3 | 4 => {
-                let held = assignment(subject, name).starting(self.time());
-                RbacChange::PutAssignment(if self.below(2) == 0 { held } else { held.expiring(self.time()) })
+            2 | 3 => Assignment { resource, not_before, expires_at, ..assignment(subject, name) }.into(),
+            4 => {
+                let emergency = some(2).then_some(Approval::Awaited);
+                let constraints = constraints();
+                let given = Grant::new(user(subject), permission());
+                Grant { resource, not_before, expires_at, constraints, emergency, ..given }.into()
             }
-            5 => RbacChange::DeleteAssignment { subject: user(subject), role: id(name) },
-            6 => RbacChange::PutDenial(denial(subject, self.of(&PERMISSIONS))),
-            _ => RbacChange::DeleteDenial { subject: user(subject), permission: permission() },
+            5 => Denial { resource, ..denial(subject, self.of(&PERMISSIONS)) }.into(),
+            6 => {
+                let membership = Membership::new(group(self.of(&GROUPS)), user(subject));
+                Membership { not_before, expires_at, ..membership }.into()
+            }
+            7 => separation(name, &[self.of(&ROLES), self.of(&ROLES)]).into(),
+            _ => session(self.below(4), subject).with_active([id(name)]).into(),
         }
+    }
+
+    fn part(&self) -> RbacChange {
+        let record = self.record();
+        if self.below(3) == 0 { RbacChange::Delete(record.key()) } else { RbacChange::Put(record) }
     }
 }
 
@@ -104,10 +133,11 @@ async fn compare(fixture: &Fixture, reference: &Fixture, pick: &Pick, scope: Sco
     let name = id(pick.of(&ROLES));
     let page = PageRequest::first(1 + usize::try_from(pick.below(4)).expect("a small number"));
     let page = if pick.below(2) == 0 { page } else { page.after(format!("{subject} {name}")) };
-    let filter = AssignmentFilter {
-        subject: (pick.below(2) == 0).then(|| subject.clone()),
-        role: (pick.below(2) == 0).then(|| name.clone()),
-    };
+    let mut filter = RecordFilter::all(pick.of(&RecordKind::ALL));
+    filter.subject = (pick.below(2) == 0).then(|| subject.clone());
+    filter.role = (pick.below(2) == 0).then(|| name.clone());
+    filter.group = (pick.below(4) == 0).then(|| group(pick.of(&GROUPS)));
+    let session = session_id(pick.below(4));
 
     macro_rules! same {
         ($method:ident($($argument:expr),*)) => {
@@ -119,7 +149,7 @@ async fn compare(fixture: &Fixture, reference: &Fixture, pick: &Pick, scope: Sco
     same!(load());
     same!(subject(&subject));
     same!(get_role(&name));
-    same!(list_roles(&PageRequest::first(2).after(name.as_str())));
-    same!(list_assignments(&filter, &page));
-    same!(list_denials(filter.subject.as_ref(), &page));
+    same!(get_session(session));
+    same!(list(&RecordFilter::all(RecordKind::Role), &PageRequest::first(2).after(name.as_str())));
+    same!(list(&filter, &page));
 }

@@ -3,8 +3,9 @@
 use stanchion_core::PageRequest;
 
 use super::Fixture;
-use super::fixture::{assign, deny, id, put_role, tenant, user};
-use crate::AssignmentFilter;
+use super::fixture::{assign, assignment, denial, deny, id, put_role, tenant, user};
+use super::records::{grant, group, on, separation, session};
+use crate::{Membership, RbacChange, Record, RecordFilter, RecordKind};
 
 /// Reads all pages of a list, a few at a time, and returns the sort keys.
 macro_rules! all_pages {
@@ -31,15 +32,16 @@ pub(super) async fn roles_are_paged(fixture: &Fixture) {
     fixture.apply(tenant(1), 0, names.iter().map(|name| put_role(name)).collect()).await;
     fixture.apply(tenant(2), 0, vec![put_role("r5x")]).await;
     names.sort_unstable();
+    let roles = RecordFilter::all(RecordKind::Role);
     for limit in [1, 4, 28, 29] {
-        let keys = all_pages!(limit, |page| fixture.store.list_roles(tenant(1), &page), |role| role
+        let keys = all_pages!(limit, |page| fixture.store.list(tenant(1), &roles, &page), |role| role
             .value
-            .id
+            .key()
             .to_string());
         assert_eq!(keys, names);
     }
     let page = PageRequest::first(2).after("r2");
-    let after = fixture.store.list_roles(tenant(1), &page).await.expect("reads");
+    let after = fixture.store.list(tenant(1), &roles, &page).await.expect("reads");
     assert_eq!(after.next.as_deref(), Some("r21"));
     assert_eq!(fixture.roles(tenant(1)).await, names);
 }
@@ -56,28 +58,28 @@ pub(super) async fn assignments_are_paged(fixture: &Fixture) {
         .collect();
     all.sort_unstable();
     let picked = |part: &str| all.iter().filter(|key| key.contains(part)).cloned().collect::<Vec<_>>();
-    let of_both = AssignmentFilter { subject: Some(user("ab")), role: Some(id("ad")) };
+    let assignments = || RecordFilter::all(RecordKind::Assignment);
+    let of_both = assignments().of_subject(user("ab")).of_role(id("ad"));
     for (filter, expected) in [
-        (AssignmentFilter::default(), all.clone()),
-        (AssignmentFilter::of_subject(user("a-b")), picked("user:a-b ")),
-        (AssignmentFilter::of_subject(user("nobody")), Vec::new()),
-        (AssignmentFilter::of_role(id("viewer")), picked(" viewer")),
+        (assignments(), all.clone()),
+        (assignments().of_subject(user("a-b")), picked("user:a-b ")),
+        (assignments().of_subject(user("nobody")), Vec::new()),
+        (assignments().of_role(id("viewer")), picked(" viewer")),
         (of_both, vec!["user:ab ad".to_owned()]),
     ] {
         for limit in [1, 3, 28] {
-            let keys = all_pages!(
-                limit,
-                |page| fixture.store.list_assignments(tenant(1), &filter, &page),
-                |held| format!("{} {}", held.value.subject, held.value.role)
-            );
+            let keys = all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |held| held
+                .value
+                .key()
+                .to_string());
             assert_eq!(keys, expected);
         }
     }
     for after in ["", "user:ab", "user:ab ", "user:ab zz", "user:a\u{1}", "zzz", "%_'\\", "ü"] {
         let page = PageRequest::first(1).after(after);
-        let filter = AssignmentFilter::default();
-        let read = fixture.store.list_assignments(tenant(1), &filter, &page).await.expect("reads");
-        let first = read.items.first().map(|held| format!("{} {}", held.value.subject, held.value.role));
+        let filter = assignments();
+        let read = fixture.store.list(tenant(1), &filter, &page).await.expect("reads");
+        let first = read.items.first().map(|held| held.value.key().to_string());
         assert_eq!(first, all.iter().find(|key| key.as_str() > after).cloned(), "after {after:?}");
     }
 }
@@ -96,12 +98,91 @@ pub(super) async fn denials_are_paged(fixture: &Fixture) {
         (Some(user("ab")), all.iter().filter(|key| key.starts_with("user:ab ")).cloned().collect()),
     ] {
         for limit in [1, 3, 16] {
-            let keys = all_pages!(
-                limit,
-                |page| fixture.store.list_denials(tenant(1), subject.as_ref(), &page),
-                |denied| format!("{} {}", denied.value.subject, denied.value.permission)
-            );
+            let mut filter = RecordFilter::all(RecordKind::Denial);
+            filter.subject.clone_from(&subject);
+            let keys =
+                all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |denied| denied
+                    .value
+                    .key()
+                    .to_string());
             assert_eq!(keys, expected);
+        }
+    }
+}
+
+pub(super) async fn every_kind_is_paged(fixture: &Fixture) {
+    let (subjects, resources) = (["a", "a!", "ab", "b"], [None, Some("document/*"), Some("document/1")]);
+    let mut all: Vec<Record> = Vec::new();
+    for (number, subject) in (1..).zip(subjects) {
+        for resource in resources.map(|resource| resource.map(on)) {
+            for (name, what) in [("r", "x:y"), ("r-1", "x:*")] {
+                let mut held = assignment(subject, name);
+                let (mut given, mut denied) = (grant(subject, what), denial(subject, what));
+                held.resource.clone_from(&resource);
+                given.resource.clone_from(&resource);
+                denied.resource.clone_from(&resource);
+                all.extend([Record::from(held), given.into(), denied.into()]);
+            }
+        }
+        for of in ["dev", "devs", "dev!"] {
+            all.push(Membership::new(group(of), user(subject)).into());
+        }
+        all.push(separation(&format!("s{number}"), &["a", "b"]).into());
+        all.extend([session(number, subject).into(), Record::from(session(100 + number, subject))]);
+    }
+    fixture.apply(tenant(1), 0, all.iter().cloned().map(RbacChange::Put).collect()).await;
+    let other = [Record::from(session(200, "a")), Membership::new(group("dev"), user("a")).into()];
+    fixture.apply(tenant(2), 0, other.into_iter().map(RbacChange::Put).collect()).await;
+    for kind in RecordKind::ALL {
+        let filters = [
+            RecordFilter::all(kind),
+            RecordFilter::all(kind).of_subject(user("a")),
+            RecordFilter::all(kind).of_subject(user("nobody")),
+            RecordFilter::all(kind).of_role(id("r")),
+            RecordFilter::all(kind).of_group(group("dev")),
+            RecordFilter::all(kind).of_group(group("dev")).of_subject(user("ab")),
+        ];
+        for filter in filters {
+            let mut expected: Vec<String> = all
+                .iter()
+                .filter(|record| filter.picks(record))
+                .map(|record| record.key().to_string())
+                .collect();
+            expected.sort_unstable();
+            for limit in [1, 5, 100] {
+                let keys =
+                    all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |record| record
+                        .value
+                        .key()
+                        .to_string());
+                assert_eq!(keys, expected, "{filter:?}");
+            }
+        }
+        let after = [
+            "",
+            "user:a",
+            "user:a r",
+            "user:a r ",
+            "user:a r d",
+            "user:a x:y\t",
+            "group:dev user:a",
+            "s1",
+            "0",
+            "\u{1}",
+        ];
+        for after in after {
+            let filter = RecordFilter::all(kind);
+            let page = PageRequest::first(1).after(after);
+            let read = fixture.store.list(tenant(1), &filter, &page).await.expect("reads");
+            let mut expected: Vec<String> = all
+                .iter()
+                .filter(|record| filter.picks(record))
+                .map(|record| record.key().to_string())
+                .filter(|key| key.as_str() > after)
+                .collect();
+            expected.sort_unstable();
+            let first = read.items.first().map(|record| record.value.key().to_string());
+            assert_eq!(first.as_ref(), expected.first(), "{kind:?} after {after:?}");
         }
     }
 }

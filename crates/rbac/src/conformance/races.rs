@@ -10,7 +10,7 @@ use stanchion_core::{Revision, StoreError, StoreErrorKind};
 
 use super::Fixture;
 use super::fixture::{assign, change, id, put_role, tenant, user};
-use crate::{RbacChange, RbacStore, RoleId};
+use crate::{RbacChange, RbacStore, RecordKey, RoleId};
 
 pub(super) async fn concurrent_changes_lose_nothing(fixture: &Fixture) {
     let write = |store: Arc<dyn RbacStore>, writer: u32| async move {
@@ -79,8 +79,12 @@ pub(super) async fn a_change_is_seen_whole(fixture: &Fixture) {
             let name = if revision % 2 == 0 { "even" } else { "odd" };
             let other = if revision % 2 == 0 { "odd" } else { "even" };
             let parts = vec![
-                RbacChange::DeleteRole(id(other)),
-                RbacChange::DeleteAssignment { subject: user("alice"), role: id(other) },
+                RbacChange::Delete(RecordKey::Role(id(other))),
+                RbacChange::Delete(RecordKey::Assignment {
+                    subject: user("alice"),
+                    role: id(other),
+                    resource: None,
+                }),
                 put_role(name),
                 assign("alice", name),
             ];

@@ -63,7 +63,7 @@ async fn another_role_never_takes_anything_away() {
     world.put(tenant(1), role("client", &["document:write:own"], &[])).await;
     world.assign(tenant(1), "alice", "client").await;
     let narrow = world.check(tenant(1), "alice", "document:write").await;
-    assert_eq!(narrow.reason, Reason::NoMatchingRole, "whose document it is, nobody has said");
+    assert_eq!(narrow.reason, Reason::ReachTooNarrow, "whose document it is, nobody has said");
     world.assign(tenant(1), "alice", "editor").await;
     assert!(world.allows(tenant(1), "alice", "document:write").await);
 }
@@ -244,7 +244,7 @@ async fn an_explanation_shows_the_way_and_the_permission() {
     world.put(PLATFORM, role("keeper", &["secret:*"], &[])).await;
     world.put(tenant(1), role("deputy", &[], &["keeper"])).await;
     let explanation = explain("secret:read").await;
-    assert_eq!(explanation.decision.reason, Reason::NoMatchingRole);
+    assert_eq!(explanation.decision.reason, Reason::ReachTooNarrow);
     assert_eq!(explanation.candidates, ["deputy", "keeper"].map(id));
     assert_eq!(explain("secret:*").await.decision.reason, Reason::PermissionNotExact);
 }
@@ -263,6 +263,14 @@ async fn codes_are_stable_and_told_apart() {
             "assignment_expired",
             "assignment_not_yet_valid",
             "permission_not_exact",
+            "inactive_subject",
+            "session_not_active",
+            "role_not_in_session",
+            "constraint_unmet",
+            "attribute_missing",
+            "approval_awaited",
+            "other_resource",
+            "reach_too_narrow",
         ]
     );
 }

@@ -2,9 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test owns what it spawns")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod access;
 mod decisions;
 mod model;
+mod previews;
+mod random;
+mod reference;
 mod replicas;
 mod rules;
 mod world;

@@ -342,8 +342,8 @@ async fn a_subject_that_is_read_before_its_roles_is_found_in_them_later() {
     let change = Change {
         expected: Revision::ZERO,
         changes: vec![
-            RbacChange::PutRole(role("new", &["x:y"], &[])),
-            RbacChange::PutAssignment(Assignment::new(user("alice"), id("new"))),
+            RbacChange::put(role("new", &["x:y"], &[])),
+            RbacChange::put(Assignment::new(user("alice"), id("new"))),
         ],
         at: at(0),
         actor: author().actor,

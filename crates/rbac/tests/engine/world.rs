@@ -8,11 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stanchion_core::{
     Author, BoxFuture, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope,
-    SeededRandom, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+    SeededRandom, SessionId, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp,
+    Versioned,
 };
 use stanchion_rbac::{
-    Assignment, AssignmentFilter, CheckRequest, Config, Decision, Denial, Engine, Error, MemoryRbacStore,
-    Permission, RbacChange, RbacStore, Role, RoleId, Snapshot, SubjectRecords,
+    Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, Guards, MemoryRbacStore, Permission,
+    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectDirectory,
+    SubjectRecords,
 };
 use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
 use tokio::sync::Notify;
@@ -69,8 +71,10 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Worlds in which administrators come and go as they please; what they are kept from doing is tested by itself.
     pub(crate) fn new() -> Self {
-        Self::with(Config::default())
+        let guards = Guards { last_administrator: false, ..Guards::default() };
+        Self::with(Config { guards, ..Config::default() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
@@ -80,6 +84,14 @@ impl World {
         let ids = Arc::new(SeededRandom::new(1));
         let engine = Arc::new(Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config));
         Self { engine, store, outbox, clock }
+    }
+
+    /// With a directory of subjects.
+    pub(crate) fn knowing(directory: Arc<dyn SubjectDirectory>) -> Self {
+        let Self { store, outbox, clock, .. } = Self::new();
+        let ids = Arc::new(SeededRandom::new(1));
+        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, Config::default());
+        Self { engine: Arc::new(engine.with_directory(directory)), store, outbox, clock }
     }
 
     /// Another replica over the same store.
@@ -99,11 +111,11 @@ impl World {
     }
 
     pub(crate) async fn put(&self, scope: Scope, role: Role) -> Versioned<Role> {
-        self.engine.put_role(&author(), scope, role, None).await.unwrap()
+        self.engine.put_role(&author(), scope, role, None).await.unwrap().role
     }
 
     pub(crate) async fn try_put(&self, scope: Scope, role: Role) -> Result<Versioned<Role>, Error> {
-        self.engine.put_role(&author(), scope, role, None).await
+        self.engine.put_role(&author(), scope, role, None).await.map(|written| written.role)
     }
 
     pub(crate) async fn assign(&self, scope: Scope, subject: &str, role: &str) {
@@ -207,35 +219,26 @@ impl RbacStore for Watched {
         self.inner.get_role(scope, id).await
     }
 
-    async fn list_roles(
+    async fn get_session(
         &self,
         scope: Scope,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Role>>, StoreError> {
-        self.inner.list_roles(scope, page).await
+        id: SessionId,
+    ) -> Result<Option<Versioned<Session>>, StoreError> {
+        self.inner.get_session(scope, id).await
     }
 
-    async fn list_assignments(
+    async fn list(
         &self,
         scope: Scope,
-        filter: &AssignmentFilter,
+        filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Versioned<Assignment>>, StoreError> {
-        let listed = self.inner.list_assignments(scope, filter, page).await;
+    ) -> Result<Page<Versioned<Record>>, StoreError> {
+        let listed = self.inner.list(scope, filter, page).await;
         let intruder = self.intruder.lock().unwrap().take();
         if let Some(intruder) = intruder {
             intruder.await;
         }
         listed
-    }
-
-    async fn list_denials(
-        &self,
-        scope: Scope,
-        subject: Option<&SubjectRef>,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Denial>>, StoreError> {
-        self.inner.list_denials(scope, subject, page).await
     }
 
     async fn tenants_using(

@@ -5,7 +5,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stanchion_core::Secret;
 use stanchion_postgres::Url;
-use stanchion_redis::RedisCounterStore;
+use stanchion_redis::{RedisCounterStore, Wake};
 
 use crate::environment::Environment;
 
@@ -68,6 +68,21 @@ impl SecretRef {
         let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("`{self}` is no text"))?;
         RedisCounterStore::new(text.trim(), config.clone())
             .map_err(|error| format!("what `{self}` holds: {error}"))
+    }
+
+    /// Sets up what carries news between replicas, on the servers whose addresses are here.
+    ///
+    /// # Errors
+    /// As [`redis`](Self::redis).
+    pub fn wake(
+        &self,
+        config: &stanchion_redis::Config,
+        environment: &Environment,
+        directory: &Path,
+    ) -> Result<Wake, String> {
+        let secret = self.resolve(environment, directory)?;
+        let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("`{self}` is no text"))?;
+        Wake::new(text.trim(), config).map_err(|error| format!("what `{self}` holds: {error}"))
     }
 }
 

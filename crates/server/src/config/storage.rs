@@ -14,11 +14,14 @@ pub struct StorageConfig {
     pub backend: Backend,
     /// Where rate limits are counted. Left out, that is Redis with `backend = "postgres+redis"`, else the memory of the process.
     pub counters: Option<Counters>,
+    /// What tells replicas of changed roles, besides that they look twice a second.
+    pub invalidation: Invalidation,
     /// The bounds of what is kept in memory.
     pub memory: MemoryConfig,
     /// The database.
     pub postgres: PostgresConfig,
-    /// The servers that rate limits are counted in, with `backend = "postgres+redis"` or `counters = "redis"`.
+    /// The servers that rate limits are counted in, with `backend = "postgres+redis"` or `counters = "redis"`, and that tell of changed
+    /// roles, with `invalidation = "redis"`.
     pub redis: RedisConfig,
 }
 
@@ -31,6 +34,14 @@ impl StorageConfig {
             (Backend::PostgresAndRedis, None) => Counters::Redis,
             (_, Some(counters)) => counters,
         }
+    }
+}
+
+impl StorageConfig {
+    /// Tells whether Redis carries news between replicas. What nobody shares nobody has to hear of.
+    #[must_use]
+    pub fn wakes_by_redis(&self) -> bool {
+        self.backend.is_durable() && self.invalidation == Invalidation::Redis
     }
 }
 
@@ -49,7 +60,7 @@ pub struct PostgresConfig {
     pub counters: postgres::CounterConfig,
 }
 
-/// The servers that rate limits are counted in.
+/// The servers that rate limits are counted in, and that may tell of changed roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
@@ -140,5 +151,17 @@ pub enum Counters {
     /// Postgres: all replicas count together, each decision in a transaction. Exact without Redis, at some thousand decisions a second.
     Postgres,
     /// Redis or Valkey: all replicas count together.
+    Redis,
+}
+
+/// What tells replicas that something has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Invalidation {
+    /// Postgres announces it.
+    #[default]
+    Postgres,
+    /// Postgres announces it, and Redis or Valkey does: for where something between the replicas and Postgres, such as a pooler, lets
+    /// its announcements fall.
     Redis,
 }

@@ -74,6 +74,8 @@ fn unsettled(config: &Config) -> Vec<(Vec<Step>, Vec<String>)> {
         (keys(&["ratelimit"]), one(config.ratelimit.validate())),
         (keys(&["challenge"]), one(config.challenge.validate())),
         (keys(&["audit", "ledger"]), one(config.audit.ledger.validate())),
+        (keys(&["audit", "evolve"]), one(config.audit.evolve.validate())),
+        (keys(&["audit", "followers"]), one(config.audit.followers.validate())),
         (keys(&["audit", "exports"]), one(config.audit.exports.validate())),
         (keys(&["audit", "protect"]), config.audit.protect.validate().err().into_iter().collect()),
         (keys(&["audit", "checkpoints"]), one(config.audit.checkpoints.validate())),
@@ -105,6 +107,7 @@ pub(crate) fn together(config: &Config, document: &Document<'_>, problems: &mut 
     let mut find = |path: Vec<Step>, message: String| problems.push(document.problem_at(&path, message));
     listeners(config, document, &mut find);
     storage(config, &mut find);
+    evolving(config, &mut find);
     upstreams(config, &mut find);
     routes(config, &mut find);
     limits(config, &mut find);
@@ -153,7 +156,8 @@ fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
         ),
         (
             &["storage", "redis", "urls"],
-            config.storage.redis.urls.is_some() || config.storage.counting() != Counters::Redis,
+            config.storage.redis.urls.is_some()
+                || (config.storage.counting() != Counters::Redis && !config.storage.wakes_by_redis()),
             "say where Redis is, as `env:REDIS_URL` or `file:PATH`",
         ),
         (
@@ -163,13 +167,27 @@ fn storage(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
         ),
         (
             &["audit", "signing_keys"],
-            !config.audit.signing_keys.is_empty(),
+            !config.audit.signing_keys.is_empty() || config.audit.evolve.is_on(),
             "a ledger that outlives the process needs a signing key that does: name one, such as `1 = \"env:LEDGER_1\"`",
         ),
     ];
     for (path, given, message) in needed {
         if !given {
             find(keys(path), format!("`{}`: {message}", path.join(".")));
+        }
+    }
+}
+
+/// What is made from a signing key must not need one that is destroyed.
+fn evolving(config: &Config, find: &mut impl FnMut(Vec<Step>, String)) {
+    let audit = &config.audit;
+    for (name, keyring) in
+        [("checkpoint_keys", &audit.checkpoint_keys), ("protection_keys", &audit.protection_keys)]
+    {
+        if audit.evolve.is_on() && keyring.is_empty() {
+            let message =
+                "signing keys that evolve are destroyed, so nothing can be made from them: name one";
+            find(keys(&["audit", name]), format!("`audit.{name}`: {message}"));
         }
     }
 }
@@ -284,6 +302,14 @@ pub(crate) fn secrets(
             let mut at = keys(section);
             at.push(Step::Key(version.to_string()));
             problems.push(document.problem_at(&at, format!("`{}`: {problem}", read::name(&at))));
+        }
+    }
+    for (index, bucket) in config.audit.anchors.buckets.iter().enumerate() {
+        for (key, problem) in bucket.credentials(environment, directory(path)).err().unwrap_or_default() {
+            let mut at = keys(&["audit", "anchors", "buckets"]);
+            at.extend([Step::Item(index), Step::Key(key.to_owned())]);
+            let message = format!("`audit.anchors.buckets.{key}`: {problem}");
+            problems.push(document.problem_at(&at, message));
         }
     }
     let archive = &config.audit.archive;

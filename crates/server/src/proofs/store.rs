@@ -80,15 +80,23 @@ async fn all(platform: &Platform) -> Result<Vec<Scope>, Failure> {
 
 fn exit(found: &Verification) -> Option<Exit> {
     let reason = found.first_break()?.reason;
-    Some(if matches!(reason, BreakReason::UnknownKeyEpoch(_)) { Exit::Unverifiable } else { Exit::No })
+    let needs_key = matches!(reason, BreakReason::UnknownKeyEpoch(_) | BreakReason::KeyDestroyed);
+    Some(if needs_key { Exit::Unverifiable } else { Exit::No })
 }
 
 fn describe(found: &Verification, report: &mut String) {
     for (chain, verdict) in &found.chains {
         let _ = match verdict {
             Verdict::Intact { entries: 0, .. } => writeln!(report, "intact: {chain}: no entries"),
-            Verdict::Intact { base, head, .. } => {
-                writeln!(report, "intact: {chain}: entries {} to {}", base.seq.saturating_add(1), head.seq)
+            Verdict::Intact { base, head, unsigned_to, .. } => {
+                let unsigned = match unsigned_to {
+                    0 => String::new(),
+                    to => format!(
+                        "\n  the signing keys of entries up to {to} are destroyed: their signatures need the root"
+                    ),
+                };
+                let first = base.seq.saturating_add(1);
+                writeln!(report, "intact: {chain}: entries {first} to {}{unsigned}", head.seq)
             }
             Verdict::Broken(found) => writeln!(report, "broken: {found}"),
         };

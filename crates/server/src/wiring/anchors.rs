@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use stanchion_audit::{Anchor, ObjectName, WitnessKey};
 use stanchion_core::Clock;
-use stanchion_outbound::{FileAnchor, FileObjectStore, ObjectAnchor, WitnessAnchor};
+use stanchion_outbound::{FileAnchor, FileObjectStore, ObjectAnchor, S3ObjectStore, WitnessAnchor};
 
 use super::{Platform, complain, invalid, worker};
 use crate::config::{Config, WitnessConfig, directory};
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::workers::Workers;
 
@@ -16,6 +17,7 @@ use crate::workers::Workers;
 pub(super) fn anchors(
     config: &Config,
     path: &Path,
+    environment: &Environment,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Anchor>>, Failure> {
     let anchors = &config.audit.anchors;
@@ -23,6 +25,24 @@ pub(super) fn anchors(
     let mut all: Vec<Arc<dyn Anchor>> = Vec::new();
     for file in &anchors.files {
         all.push(Arc::new(FileAnchor::new(below.join(file))));
+    }
+    for bucket in &anchors.buckets {
+        let unusable = "a bucket of `audit.anchors` cannot be used";
+        let credentials = bucket.credentials(environment, below).map_err(|problems| {
+            invalid(unusable).with_lines(problems.into_iter().map(|(key, why)| format!("`{key}`: {why}")))
+        })?;
+        let store = S3ObjectStore::new(bucket.bucket.clone(), &credentials)
+            .map_err(|error| invalid(unusable).because(&error))?;
+        let prefix =
+            bucket.prefix.parse::<ObjectName>().map_err(|error| invalid(unusable).because(&error))?;
+        let name = format!("bucket {} {}", bucket.bucket.bucket, bucket.prefix);
+        all.push(Arc::new(ObjectAnchor::new(
+            name,
+            Arc::new(store),
+            prefix,
+            bucket.keep_days,
+            Arc::clone(clock),
+        )));
     }
     for place in &anchors.directories {
         let store = Arc::new(FileObjectStore::new(below.join(place)));

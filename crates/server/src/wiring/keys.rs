@@ -1,7 +1,8 @@
 use std::path::Path;
 
-use stanchion_core::{KeyRing, Random, Secret};
+use stanchion_core::{KeyRing, Random, Secret, Timestamp};
 
+use super::evolve::{self, Evolving};
 use super::invalid;
 use crate::config::{Config, KeyVersions, directory};
 use crate::environment::Environment;
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 pub(super) struct Keys {
     pub(super) peppers: KeyRing,
     pub(super) signing: KeyRing,
+    pub(super) evolving: Option<Evolving>,
     pub(super) checkpoints: KeyRing,
     pub(super) protection: KeyRing,
     pub(super) pages: KeyRing,
@@ -23,17 +25,24 @@ impl Keys {
         path: &Path,
         environment: &Environment,
         random: &dyn Random,
+        now: Timestamp,
     ) -> Result<Self, Failure> {
-        let resolve = |versions: &KeyVersions| match versions.resolve(environment, directory(path)) {
-            Ok(Some(ring)) => Ok(ring),
-            Ok(None) => made(random).ok_or_else(|| invalid("a secret could not be made")),
-            Err(problems) => {
+        let configured = |versions: &KeyVersions| {
+            versions.resolve(environment, directory(path)).map_err(|problems| {
                 let lines =
                     problems.into_iter().map(|(version, problem)| format!("version {version}: {problem}"));
-                Err(invalid("a secret is not where the configuration says").with_lines(lines))
-            }
+                invalid("a secret is not where the configuration says").with_lines(lines)
+            })
         };
-        let signing = resolve(&config.audit.signing_keys)?;
+        let resolve = |versions: &KeyVersions| match configured(versions)? {
+            Some(ring) => Ok(ring),
+            None => made(random).ok_or_else(|| invalid("a secret could not be made")),
+        };
+        let roots = configured(&config.audit.signing_keys)?;
+        let (evolving, signing) = match evolve::open(config, path, roots.as_ref(), now)? {
+            Some((evolving, ring)) => (Some(evolving), ring),
+            None => (None, resolve(&config.audit.signing_keys)?),
+        };
         let checkpoints = if config.audit.checkpoint_keys.is_empty() {
             signing.clone()
         } else {
@@ -47,6 +56,7 @@ impl Keys {
         Ok(Self {
             peppers: resolve(&config.identity.peppers)?,
             signing,
+            evolving,
             checkpoints,
             protection,
             pages: resolve(&config.admin.page_keys)?,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use stanchion_audit::Process;
 use stanchion_core::{Actor, Detail, FieldChange, IdGen, Recorded, Text, Timestamp};
 
-use super::Platform;
+use super::{Evolves, Platform, Work};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 
@@ -24,7 +24,12 @@ pub(super) fn process(config: &Config, ids: &dyn IdGen, now: Timestamp) -> Proce
 
 impl Platform {
     /// Records that the process begins to write, before anything else is recorded.
-    pub(crate) async fn begin(&self) -> Result<(), Failure> {
+    pub(crate) async fn begin(&self, work: &mut Work) -> Result<(), Failure> {
+        // Before it is looked which keys are new: from here on there are no others.
+        work.evolving = match std::mem::replace(&mut work.evolving, Evolves::Not) {
+            Evolves::Found(evolving) => Evolves::Begun(Box::new(evolving.begin(&self.prover))),
+            begun => begun,
+        };
         let failed = |error: &(dyn Error + 'static)| {
             Failure::new(Exit::Unreachable, "the ledger cannot record that it begins").because(error)
         };

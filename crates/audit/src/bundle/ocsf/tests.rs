@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,7 +19,13 @@ const NOON: Timestamp = Timestamp::from_micros(1_772_366_400_123_456);
 struct Schema(Vec<(u64, jsonschema::Validator)>);
 
 impl Schema {
-    fn published() -> Self {
+    /// Is read once for all tests: that takes long.
+    fn published() -> &'static Self {
+        static PUBLISHED: LazyLock<Schema> = LazyLock::new(Schema::read);
+        &PUBLISHED
+    }
+
+    fn read() -> Self {
         let all: Value = serde_json::from_str(include_str!("../../../tests/data/ocsf-1.8.0.json")).unwrap();
         let classes = all["classes"].as_object().unwrap().values().map(|class| {
             let mut class = class.clone();
