@@ -1,4 +1,5 @@
 use std::fmt;
+#[cfg(feature = "audit")]
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -67,10 +68,12 @@ impl BucketConfig {
         }
     }
 
+    #[cfg(feature = "audit")]
     pub(crate) const fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
     }
 
+    #[cfg(feature = "audit")]
     pub(crate) const fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
