@@ -157,19 +157,17 @@ impl Schedule {
     #[must_use]
     pub fn next_edge(self, after: Timestamp) -> Option<Timestamp> {
         let before = self.contains(after);
-        let mut at = self.first_to_look_at(after)?;
+        let mut at = after;
         loop {
-            at = self.next_boundary(at)?;
+            at = self.next_boundary(self.first_to_look_at(at)?)?;
             if self.contains(at) != before {
                 return Some(at);
-            }
-            if self.is_over(at) {
-                return None;
             }
         }
     }
 
-    /// Skips the time in which nothing can change, so that what is left takes at most a few weeks' boundaries.
+    /// Skips the time in which nothing can change, so that what is left takes at most a few weeks' boundaries; `None` when nothing
+    /// will change any more.
     fn first_to_look_at(self, after: Timestamp) -> Option<Timestamp> {
         // Two days early: clocks never differ by more between one showing of a date and another.
         let shortly_before = |date: Date| {
@@ -181,7 +179,8 @@ impl Schedule {
             return None;
         }
         match self.from {
-            Some(from) if day < from.number() => Some(shortly_before(from)),
+            // A date may be shown once more after the next one was, and the day before `from` with it.
+            Some(from) if day <= from.number() + 1 => Some(shortly_before(from)),
             _ if self.hours == Hours::WHOLE_DAY && self.days == Days::EVERY => self.until.map(shortly_before),
             _ => Some(after),
         }

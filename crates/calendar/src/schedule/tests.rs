@@ -200,6 +200,18 @@ fn dates_choose_the_days_on_which_hours_begin() {
 }
 
 #[test]
+fn a_first_date_that_clocks_leave_once_more_is_left_and_entered_again() {
+    // One minute after midnight the clocks of Newfoundland went back to 23:01 of the day before.
+    check(
+        "from 1990-10-28 America/St_Johns",
+        "1990-10-20T00:00:00Z",
+        &[("1990-10-28T02:30:00Z", true), ("1990-10-28T02:31:00Z", false), ("1990-10-28T03:30:00Z", true)],
+    );
+    let from = schedule("from 1990-10-28 America/St_Johns");
+    assert_eq!(from.next_edge(at("1990-10-28T03:30:00Z")), None);
+}
+
+#[test]
 fn what_never_changes_has_no_edge() {
     let always = schedule("UTC");
     assert!(always.contains(at("2026-03-06T12:00:00Z")));
