@@ -12,19 +12,12 @@ use crate::ports::Ports;
 use crate::services::Services;
 use crate::{Outcome, source};
 
-/// What generated tests draw their cases from, unless the environment names another number: a change alone decides whether its tests
-/// pass. `PROPTEST_RNG_SEED=$RANDOM cargo xtask test` goes looking for more.
-const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "6962");
-
 pub(crate) fn run(workspace: &Workspace, args: &[String], harness: &[String]) -> Outcome {
     let sources = source::load(workspace.root())?;
     let program = build_program(workspace, false)?;
     let services = Services::for_tests(workspace)?;
     let mut report = Report::new(Ports::find(&sources));
     let mut tests = command(workspace, args, harness);
-    if std::env::var_os(SEED.0).is_none() {
-        tests.env(SEED.0, SEED.1);
-    }
     tests.env("STANCHION_BIN", program).envs(services.variables.iter().map(|(name, value)| (name, value)));
     let outcome = cargo::stream(&mut tests, |line| report.read(line));
 
