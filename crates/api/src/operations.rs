@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<Operation> {
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::verification::operations(),
         audit::actions::operations(),
         audit::tail::operations(),
         audit::export::operations(),
