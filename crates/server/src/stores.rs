@@ -6,7 +6,7 @@ use stanchion_audit::{
     TreeStore,
 };
 use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
-use stanchion_core::{Clock, StoreErrorKind};
+use stanchion_core::{Clock, StoreErrorKind, SystemScope};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
 use stanchion_postgres::{
     Database, MigrateError, PgCounterStore, PgHoldStore, PgKeyStore, PgLedgerStore, PgOutboxStore,
@@ -21,6 +21,8 @@ use stanchion_tenancy::{MemoryTenantStore, TenantStore};
 use crate::config::{Backend, Config, Counters, StorageConfig, directory};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
+
+const SETTLING: SystemScope = SystemScope::new("settle how the audit ledger is divided");
 
 /// Where everything is kept.
 #[derive(Clone, Debug)]
@@ -74,7 +76,11 @@ impl Stores {
                     Counters::Redis => counters_in_redis(&config.storage, path, environment).await?,
                 };
                 let wake = wake(&config.storage, path, environment)?;
-                Ok(Self::in_postgres(database, counters, wake))
+                let stores = Self::in_postgres(database, counters, wake);
+                if let Some(shared) = &stores.shared {
+                    settle_shards(&shared.ledger, config.audit.ledger.shards, path).await?;
+                }
+                Ok(stores)
             }
         }
     }
@@ -168,6 +174,24 @@ fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> 
     };
     let reference = storage.postgres.url.as_ref().ok_or_else(|| invalid("it is missing".to_owned()))?;
     reference.postgres(environment, directory(path)).map_err(invalid)
+}
+
+/// Refuses to divide a ledger anew: which sequencer writes a scope must be the same for every replica, for good.
+async fn settle_shards(ledger: &PgLedgerStore, shards: u16, path: &Path) -> Result<(), Failure> {
+    let settled = ledger.settle_shards(SETTLING, shards).await;
+    let settled = settled.map_err(|error| {
+        Failure::new(Exit::Unreachable, "Postgres does not say how its ledger is divided").because(&error)
+    })?;
+    if settled == shards {
+        return Ok(());
+    }
+    let line = format!(
+        "`audit.ledger.shards` is {shards}, and the ledger of this database was begun with {settled}"
+    );
+    Err(Failure::new(Exit::Input, line).with_lines([
+        format!("{}: set `shards = {settled}` in `[audit.ledger]`", path.display()),
+        "the first start on a database settles it for good; another number takes another database".to_owned(),
+    ]))
 }
 
 /// Says why a database cannot be worked on.

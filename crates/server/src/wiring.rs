@@ -379,7 +379,7 @@ impl Platform {
         for sequencer in sequencer.split() {
             workers.spawn(worker::SEQUENCER, async move {
                 if let Err(error) = sequencer.run().await {
-                    tracing::error!(%error, "a shard of the audit ledger takes no more: another writer has it, or the shards are others");
+                    tracing::error!(%error, "a shard of the audit ledger takes no more: another writer has it");
                 }
             });
         }
