@@ -153,7 +153,7 @@ pub use protection::{
     Exception, FieldCipher, FieldPath, InvalidField, Kept, KeyName, KeyNode, KeyPlace, LegalHolds, Mark,
     Marked, MemorySubjectKeyStore, NONCE_BYTES, NotOpened, Opened, ProtectConfig, Protection,
     ProtectionChange, ProtectionError, ProtectionStats, Rewrapped, SEALED, Sealed, StoredKey, SubjectKeyId,
-    SubjectKeyStore, is_reserved,
+    SubjectKeyStore, Withdrawn, Words, is_reserved,
 };
 pub use prover::{
     ConsistencyProof, InclusionProof, PageEntry, Proven, ProvenPage, Prover, Unproven, verify_proof,

@@ -9,6 +9,7 @@ mod retention;
 mod row;
 mod search;
 mod trees;
+mod withdrawn;
 
 use async_trait::async_trait;
 use futures_util::future::join;
@@ -16,7 +17,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
-    Place, Projected, Query, Row, Seal, SearchPage, Shard, Writers,
+    Place, Projected, Query, Row, Seal, SearchPage, Shard, SubjectKeyId, Withdrawn, Writers,
 };
 use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
@@ -343,6 +344,19 @@ impl LedgerStore for PgLedgerStore {
 
     async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
         self.database.run("projected", self.page(chain, from, limit)).await
+    }
+
+    async fn withdraw(
+        &self,
+        system: SystemScope,
+        scope: Scope,
+        withdrawn: &Withdrawn,
+    ) -> Result<(), StoreError> {
+        self.database.run("withdraw", self.withdraw_words(system, scope, withdrawn)).await
+    }
+
+    async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
+        self.database.run("withdrawn", self.withdrawn_of(scope, keys)).await
     }
 
     async fn cut(

@@ -106,7 +106,7 @@ pub(crate) struct Protect {
     /// Whom the value is about; the caller when left out.
     #[schema(value_type = Option<String>, example = "user:alice")]
     subject: Option<DataSubject>,
-    /// Whether it can be searched for. The keyed hash that makes that possible outlives an erasure.
+    /// Whether it can be searched for. After an erasure nothing is found by it, though the keyed hash stays in the entry's own bytes.
     #[serde(default)]
     #[schema(required = false)]
     searchable: bool,

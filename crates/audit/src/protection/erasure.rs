@@ -7,16 +7,17 @@ use async_trait::async_trait;
 use serde::Serialize;
 use stanchion_core::{
     Author, Category, Change, Detail, Details, Event, EventId, Outcome, ResourceRef, Revision, Scope,
-    Severity, Slug, StoreError, StoreErrorKind, Text, Timestamp, Versioned,
+    Severity, Slug, StoreError, StoreErrorKind, SystemScope, Text, Timestamp, Versioned,
 };
 
 use super::derive;
 use super::{
     Basis, DataSubject, Exception, FieldPath, KeyNode, KeyPlace, Protection, ProtectionChange,
-    ProtectionError, StoredKey, SubjectKeyId,
+    ProtectionError, StoredKey, SubjectKeyId, Withdrawn, withdrawn,
 };
 use crate::{Draft, Ledger, Receipt, RetentionClass};
 
+const SYSTEM: SystemScope = SystemScope::new("take the words of what was erased from what queries look at");
 /// How often a change is tried when others write at the same time; each try that fails means that another has succeeded.
 const TRIES: u32 = 64;
 /// The most key ids that the record of an erasure names; the number of all it always tells.
@@ -73,6 +74,16 @@ impl ErasureOutcome {
     }
 }
 
+/// What became of the words that erased values were found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Words {
+    /// Nothing is found by them any longer.
+    Gone,
+    /// The store could not be told. It learns it from the record of the erasure, when the projector comes to that.
+    Pending,
+}
+
 /// What an erasure has done, and where the ledger says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Erased {
@@ -90,6 +101,8 @@ pub struct Erased {
     pub periods: Vec<Text>,
     /// What is kept.
     pub kept: Vec<Kept>,
+    /// What became of the words that it was found by.
+    pub words: Words,
 }
 
 /// What is to be done with the keys of a subject.
@@ -102,9 +115,22 @@ struct Plan {
     outcome: ErasureOutcome,
 }
 
+impl Plan {
+    /// Returns what is no longer found by its words.
+    fn withdrawn(&self) -> Withdrawn {
+        let mut gone = Withdrawn::default();
+        for id in &self.destroyed {
+            let keeps = self.keeps.iter().filter(|key| key.id == *id);
+            gone.insert(*id, keeps.map(|key| key.node.clone()));
+        }
+        gone
+    }
+}
+
 impl Protection {
     /// Erases what is protected for a subject: destroys its keys, but for what exceptions and holds keep, and records it. From then on
-    /// nobody opens it; on other replicas values that are recorded with a key still in memory are erased as well.
+    /// nobody opens it, and nothing is found by its words; on other replicas values that are recorded with a key still in memory are
+    /// erased as well. If the process ends before the words are gone, whoever runs the ledger's [`Projector`](crate::Projector) goes on.
     ///
     /// Run again, it destroys what is no longer kept, and what was protected since.
     ///
@@ -148,10 +174,13 @@ impl Protection {
                 }
             }
         };
+        let gone = plan.withdrawn();
+        let told = ledger.shared().store.withdraw(SYSTEM, scope, &gone).await;
+        let words = if told.is_ok() { Words::Gone } else { Words::Pending };
         let id = event.id;
         let receipt = place.append(Draft::Event(event)).await.map_err(ProtectionError::Unconfirmed)?;
         let Plan { destroyed, periods, kept, outcome, .. } = plan;
-        Ok(Erased { event: id, receipt, subject: subject.clone(), outcome, destroyed, periods, kept })
+        Ok(Erased { event: id, receipt, subject: subject.clone(), outcome, destroyed, periods, kept, words })
     }
 
     /// Lists the exceptions of a scope, in the order of their names, also those that have ended.
@@ -352,7 +381,7 @@ fn erased(
     reason: &Text,
     plan: &Plan,
 ) -> Event {
-    let mut event = author.event(ids, at, scope, "audit.subject_erased");
+    let mut event = author.event(ids, at, scope, withdrawn::ERASED);
     event.category = Category::Administration;
     event.severity = Severity::Notice;
     event.targets.extend(ResourceRef::new("subject", subject.as_str().to_owned()));

@@ -22,6 +22,7 @@ migrations! {
     "audit" / 6 "create_holds";
     "audit" / 7 "shard_writers";
     "audit" / 8 "pack_entries";
+    "audit" / 9 "withdraw_words";
     "billing_metering" / 1 "create_usage";
     "identity" / 1 "create_keys";
     "ratelimit" / 1 "create_rules";
