@@ -93,11 +93,13 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Usage(command) => {
             admin::run(admin::Plan::usage(command, &timer::this_month()), environment).await
         }
-        Command::Audit(Audit::Verify { store: Some(config), scoped, .. }) => {
-            proofs::store::verify(&config, scoped.tenant.as_deref(), environment).await
+        Command::Audit(Audit::Verify { store: Some(config), anchored, scoped, .. }) => {
+            proofs::store::verify(&config, scoped.tenant.as_deref(), &anchored, environment).await
         }
-        Command::Audit(Audit::Verify { proofs, verifier_key, mac_keys, .. }) if !proofs.is_empty() => {
-            proofs::verify(&proofs, &verifier_key, mac_keys.as_deref(), environment)
+        Command::Audit(Audit::Verify { proofs, verifier_key, mac_keys, anchored, .. })
+            if !proofs.is_empty() =>
+        {
+            proofs::verify(&proofs, &verifier_key, mac_keys.as_deref(), &anchored, environment)
         }
         Command::Audit(Audit::Tail { wanted, follow, lines, scoped }) => {
             let then = if follow { admin::tail::Then::Follow } else { admin::tail::Then::End };

@@ -393,14 +393,15 @@ pub(crate) enum Audit {
     /// Verify every chain from its stored bytes, or files offline: 1 if one is not what was recorded
     #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
                             stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n  \
-                            stanchion audit verify --store stanchion.toml\n\n\
+                            stanchion audit verify --store stanchion.toml\n  \
+                            stanchion audit verify all.jsonl --verifier-key KEY --anchors anchors.jsonl\n\n\
                             Files and stores need no server: 0 intact, 1 tampered with, 2 incomplete or no\n\
                             proof, 3 signed by no key that was given. Get verifier keys from\n\
                             `audit checkpoints`, once, and keep them.")]
     Verify {
         /// What `audit prove`, `audit query --proofs` and `audit export` wrote, or the directory of an archive, instead of the server's
         /// chains
-        #[arg(value_name = "PATH", requires = "verifier_key", conflicts_with = "store")]
+        #[arg(value_name = "PATH", requires = "verifier_key", conflicts_with = "store", group = "offline")]
         proofs: Vec<PathBuf>,
         /// What proofs are verified with, as often as there are logs
         #[arg(long, value_name = "KEY", requires = "proofs")]
@@ -410,8 +411,10 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FILE", requires = "proofs")]
         mac_keys: Option<PathBuf>,
         /// Verify the chains in the database of this configuration, those of all tenants unless --tenant names one
-        #[arg(long, value_name = "CONFIG")]
+        #[arg(long, value_name = "CONFIG", group = "offline")]
         store: Option<PathBuf>,
+        #[command(flatten)]
+        anchored: crate::proofs::anchors::Anchored,
         #[command(flatten)]
         scoped: Scoped,
     },
