@@ -392,9 +392,11 @@ impl<'a> GrantingRoles<'a> {
 
     /// Tells whether no role permits it under a condition only.
     fn is_unconditional(&self) -> bool {
-        self.own.is_unconditional()
-            && self.view.crosses_plainly
-            && self.platform().is_none_or(Granting::is_unconditional)
+        let view = self.view;
+        (view.own.unconditional || self.own.is_unconditional())
+            && view.crosses_plainly
+            && (view.platform.as_ref().is_none_or(|platform| platform.unconditional)
+                || self.platform().is_none_or(Granting::is_unconditional))
     }
 
     /// The roles that permit what the walk is about, at most so many, in the order of their names.

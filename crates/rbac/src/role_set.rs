@@ -2,19 +2,24 @@
 /// roles are in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleSet {
-    Few(Box<[u32]>),
+    /// As many as need no memory of their own; what is beyond the count is zero.
+    Few {
+        count: u8,
+        roles: [u32; 5],
+    },
+    Sorted(Box<[u32]>),
     Bits(Box<[u64]>),
 }
 
 impl RoleSet {
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Few(roles) if roles.is_empty())
+        matches!(self, Self::Few { count: 0, .. })
     }
 
     pub(crate) fn contains(&self, role: u32) -> bool {
         match self {
-            Self::Few(roles) if roles.len() <= 8 => roles.contains(&role),
-            Self::Few(roles) => roles.binary_search(&role).is_ok(),
+            Self::Few { count, roles } => roles.iter().take(usize::from(*count)).any(|other| *other == role),
+            Self::Sorted(roles) => roles.binary_search(&role).is_ok(),
             Self::Bits(words) => {
                 let word = usize::try_from(role / 64).ok().and_then(|word| words.get(word));
                 word.is_some_and(|word| word >> (role % 64) & 1 == 1)
@@ -24,7 +29,8 @@ impl RoleSet {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         let (few, bits): (&[u32], &[u64]) = match self {
-            Self::Few(roles) => (roles, &[]),
+            Self::Few { count, roles } => (roles.get(..usize::from(*count)).unwrap_or_default(), &[]),
+            Self::Sorted(roles) => (roles, &[]),
             Self::Bits(words) => (&[], words),
         };
         let set = (0..).zip(bits).flat_map(|(word, bits): (u32, &u64)| {
@@ -41,8 +47,13 @@ impl From<Vec<u32>> for RoleSet {
         roles.dedup();
         let last = roles.last().copied().unwrap_or(0);
         let words = usize::try_from(last / 64).unwrap_or(usize::MAX).saturating_add(1);
+        let mut few = [0; 5];
+        if let (Some(place), Ok(count)) = (few.get_mut(..roles.len()), u8::try_from(roles.len())) {
+            place.copy_from_slice(&roles);
+            return Self::Few { count, roles: few };
+        }
         if roles.len() <= words.saturating_mul(2) {
-            return Self::Few(roles.into());
+            return Self::Sorted(roles.into());
         }
         let mut bits = vec![0_u64; words];
         for role in roles {
@@ -71,6 +82,7 @@ mod tests {
             }
         }
         assert!(matches!(RoleSet::from((0..64).collect::<Vec<_>>()), RoleSet::Bits(_)));
-        assert!(matches!(RoleSet::from(vec![5, 900]), RoleSet::Few(_)));
+        assert!(matches!(RoleSet::from(vec![5, 900]), RoleSet::Few { count: 2, .. }));
+        assert!(matches!(RoleSet::from(vec![5, 900, 901, 902, 903, 904]), RoleSet::Sorted(_)));
     }
 }
