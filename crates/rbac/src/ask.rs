@@ -69,6 +69,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn answer_at_once(&self, request: &CheckRequest<'_>) -> Option<Decision> {
         let decision = self.decide_at_once(request)?;
         let recent = request.at_least.is_none_or(|revision| revision <= decision.revision);
@@ -76,22 +77,24 @@ impl Engine {
         told.then_some(decision)
     }
 
+    #[inline]
     fn decide_at_once(&self, request: &CheckRequest<'_>) -> Option<Decision> {
         if !request.permission.is_exact() {
             return Some(Decision::denied(Reason::PermissionNotExact, Revision::ZERO));
         }
-        let now = self.clock.now();
+        // Exact enough for what is kept for a while; most subjects hold nothing that begins or ends.
+        let roughly = self.clock.roughly();
         let profile = match &self.directory {
             Some(directory) => Some(directory.try_find(request.scope, request.subject)?),
             None => None,
         };
         let session = match request.session {
-            Some(session) => Some(self.sessions.get(&(request.scope, session), now)?),
+            Some(session) => Some(self.sessions.get(&(request.scope, session), roughly)?),
             None => None,
         };
         // A resource of the platform's may be a tenant's, for which a role has to reach further.
         let plain = session.is_none() && (request.resource.is_none() || request.scope.tenant().is_some());
-        let refused = refusal(request, profile.as_ref(), session.as_ref(), now);
+        let refused = refusal(request, profile.as_ref(), session.as_ref(), || self.clock.now());
         let key = BorrowedKey::new(request.scope, request.subject);
         let look = |holdings: &Holdings| {
             if !self.is_current(request.scope, &holdings.view) {
@@ -107,15 +110,16 @@ impl Engine {
             };
             Some(decided.map_or_else(|| First::Held(holdings.clone()), First::Decided))
         };
-        let own = match self.subjects.with(&key, now, look)?? {
+        let own = match self.subjects.with(&key, roughly, look)?? {
             First::Decided(decision) => return Some(decision),
             First::Held(own) => own,
         };
+        let now = self.clock.now();
         // Only now: no part of the cache is looked at while another is held.
         let mut groups = Vec::new();
         for (group, span) in own.groups().iter().filter(|(_, span)| now < span.until) {
             let key = BorrowedKey::new(request.scope, group);
-            let held = self.subjects.get(&key, now)?;
+            let held = self.subjects.get(&key, roughly)?;
             if !Arc::ptr_eq(&held.view, &own.view) {
                 return None;
             }
@@ -136,7 +140,7 @@ impl Engine {
             (held.is_plain() && self.is_current(request.scope, &held.view)).then(|| held.clone())
         };
         let is_anybody = self.directory.is_none();
-        is_anybody.then(|| self.subjects.with(&key, self.clock.now(), look)).flatten().flatten()
+        is_anybody.then(|| self.subjects.with(&key, self.clock.roughly(), look)).flatten().flatten()
     }
 
     /// Decides, reading first what is not in memory.
@@ -222,10 +226,9 @@ impl Engine {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "rbac", "reach a revision").into());
             }
         }
-        let now = self.clock.now();
         let profile = self.directory.is_some().then(|| gathered.profile.clone());
         let session = request.session.is_some().then(|| gathered.session.clone());
-        let refused = refusal(request, profile.as_ref(), session.as_ref(), now);
+        let refused = refusal(request, profile.as_ref(), session.as_ref(), || self.clock.now());
         Ok((gathered, refused))
     }
 
@@ -279,7 +282,7 @@ fn refusal(
     request: &CheckRequest<'_>,
     known: Option<&Option<Arc<SubjectProfile>>>,
     session: Option<&Option<Arc<Session>>>,
-    now: Timestamp,
+    now: impl FnOnce() -> Timestamp,
 ) -> Option<Reason> {
     match known {
         Some(None) => return Some(Reason::UnknownSubject),
@@ -292,6 +295,6 @@ fn refusal(
     let session = session?;
     let is_active = session
         .as_ref()
-        .is_some_and(|session| session.subject == *request.subject && now < session.expires_at);
+        .is_some_and(|session| session.subject == *request.subject && now() < session.expires_at);
     (!is_active).then_some(Reason::SessionNotActive)
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet, HashTable};
@@ -137,7 +138,7 @@ impl Compiled {
             numbers,
             sets: Vec::new(),
             exact: HashTable::new(),
-            unconditional: false,
+            unconditional: true,
             by_resource: HashMap::new(),
             any_resource: Vec::new(),
         };
@@ -288,6 +289,7 @@ impl Compiled {
         }
         for (permission, roles) in wildcards.into_values() {
             let (always, maybe) = roles.into_sets();
+            self.unconditional &= maybe.is_empty();
             let wildcard = Wildcard { permission: permission.clone(), always, maybe };
             let list = if permission.resource().ends_with('*') {
                 &mut self.any_resource
@@ -309,18 +311,13 @@ impl Compiled {
                 *places.entry(set).or_insert(next)
             };
             let (always, maybe) = roles.into_sets();
+            self.unconditional &= maybe.is_empty();
             let print = Fingerprint::of(&name);
             let named = Named { print, always: place(always), maybe: place(maybe) };
             self.exact.insert_unique(print.hash(), named, |named| named.print.hash());
         }
         let mut sets: Vec<(RoleSet, u32)> = places.into_iter().collect();
         sets.sort_unstable_by_key(|(_, place)| *place);
-        self.unconditional = self.exact.iter().all(|named| {
-            sets.binary_search_by_key(&named.maybe, |(_, place)| *place)
-                .is_ok_and(|found| sets.get(found).is_some_and(|(set, _)| set.is_empty()))
-        });
-        let mut wildcards = self.by_resource.values().flatten().chain(&self.any_resource);
-        self.unconditional = self.unconditional && wildcards.all(|wildcard| wildcard.maybe.is_empty());
         self.sets = sets.into_iter().map(|(set, _)| set).collect();
     }
 
@@ -380,9 +377,8 @@ impl<'a> Granting<'a> {
         }
     }
 
-    #[cfg(test)]
     /// Every role that permits it under whatever condition, by number.
-    pub(crate) fn numbers(self) -> std::collections::BTreeSet<u32> {
+    pub(crate) fn numbers(self) -> BTreeSet<u32> {
         match self {
             Self::Named { always, maybe } => always.iter().chain(maybe.iter()).collect(),
             Self::Unnamed(covering) => covering

@@ -69,6 +69,7 @@ mod explain;
 mod facts;
 mod follow;
 mod grant;
+mod granting;
 mod graph;
 mod holdings;
 mod membership;
