@@ -8,7 +8,6 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
     reason = "a benchmark stops at whatever goes wrong, and prints"
 )]
 

@@ -132,8 +132,7 @@ fn subject(user: usize) -> SubjectRef {
     SubjectRef::user(user_name(user)).unwrap()
 }
 
-/// What the benchmarks ask about. Not each of them needs all of it.
-#[allow(dead_code, reason = "the comparisons with peers take other parts than our own benchmark")]
+/// What the benchmarks ask about.
 pub(crate) struct World {
     pub(crate) size: Size,
     pub(crate) filled: Filled,
@@ -179,6 +178,7 @@ impl World {
         let requests = drawn.iter().map(|(user, wanted)| (subject(*user), *wanted)).collect();
         let permissions = (0..size.permissions()).map(|number| permission(number).parse().unwrap()).collect();
         let world = Self { size, filled, permissions, requests, floor, held };
+        assert_eq!(world.held.len(), world.size.users);
         let alike = (0..REQUESTS).all(|request| world.check(request) == world.floor(request));
         assert!(alike, "both decide alike");
         world
