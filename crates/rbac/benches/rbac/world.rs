@@ -211,7 +211,7 @@ impl Size {
         let random = SeededRandom::new(2);
         let question = |turn: usize| {
             let user = below(&random, self.users);
-            let wanted = if turn % 2 == 0 {
+            let wanted = if turn.is_multiple_of(2) {
                 let head = held[user][below(&random, ROLES_OF_USER)];
                 (head + self.depth - 1) * PERMISSIONS_OF_ROLE + below(&random, PERMISSIONS_OF_ROLE)
             } else {
