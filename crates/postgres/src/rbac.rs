@@ -62,6 +62,14 @@ impl RbacStore for PgRbacStore {
         self.database.run("subject", read::subject(&self.database, scope, subject)).await
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        self.database.run("subjects", read::subjects(&self.database, scope, subjects)).await
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         let read = async {
             let row = read::one(&self.database, scope, "rbac_role", id.as_str()).await?;

@@ -11,6 +11,7 @@ mod separations;
 mod sessions;
 
 pub use grants::OverDenial;
+pub(crate) use roles::is_within;
 pub use roles::{Warning, WrittenRole};
 
 use stanchion_core::{Page, PageRequest, Scope, Versioned};

@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a suite fails by panicking")]
 
 mod fixture;
+mod intercepted;
 mod model;
 mod pages;
 mod races;
@@ -22,6 +23,7 @@ pub use fixture::Fixture;
 use fixture::{
     SYSTEM, assign, assignment, at, change, denial, deny, event, id, put_role, role, tenant, user,
 };
+pub use intercepted::{Answer, Call, Intercept, Intercepted, Pending};
 
 use crate::{Assignment, Denial, MemoryRbacStore, RbacChange, RecordFilter, RecordKey, RecordKind, Role};
 
@@ -269,6 +271,11 @@ suite! { $
     /// What a member holds tells the groups it is in, and what a group holds tells none of its members.
     members_know_their_groups: fixture => {
         records::members_know_their_groups(&fixture).await;
+    }
+
+    /// Many subjects are read as each of them is, in the order in which they are asked for, the unknown and the repeated too.
+    many_subjects_are_read_as_each_is: fixture => {
+        records::many_subjects_are_read_as_each_is(&fixture).await;
     }
 
     /// The feed has a key for each kind of record, whether it was written or removed.

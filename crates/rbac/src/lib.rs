@@ -55,6 +55,7 @@
 mod admin;
 mod ask;
 mod assignment;
+mod bulk;
 mod check;
 mod compiled;
 mod config;
@@ -99,6 +100,9 @@ mod write;
 
 pub use admin::{OverDenial, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
+pub use bulk::{
+    BadRow, BadRows, BulkFormat, Export, Fault, ImportOptions, ImportProgress, ImportReport, Row, Rows,
+};
 pub use config::{Config, DecisionRecords, Emergency, Guards, Limits, Sessions};
 pub use constraint::{Constraint, Equality, Operand, ResourcePattern, Rule};
 pub use decision::{CheckRequest, Decision, Explanation, Missing, Reason};

@@ -306,6 +306,17 @@ impl RbacStore for MemoryRbacStore {
         Ok(self.records.read(scope, |revision, data| data.of_subject(subject, revision)))
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        let read = |revision, data: &Data| {
+            subjects.iter().map(|subject| data.of_subject(subject, revision)).collect()
+        };
+        Ok(self.records.read(scope, read))
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         Ok(self.records.read(scope, |_, data| data.roles.get(id).cloned()))
     }

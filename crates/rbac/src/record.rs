@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use stanchion_core::{SessionId, SubjectRef};
 
 use crate::{
@@ -9,7 +10,10 @@ use crate::{
 };
 
 /// One of the records that decide who may do what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON it stands under the name of its kind: `{"role":{"id":"clerk",…}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Record {
     /// A role.

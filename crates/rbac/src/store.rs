@@ -183,6 +183,23 @@ pub trait RbacStore: ChangeFeed {
     /// As [`RbacStore::load`].
     async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError>;
 
+    /// Reads what each of many subjects holds, has, is denied and belongs to, in their order and as [`subject`](Self::subject) does. All
+    /// are read at one revision, or each at its own: they tell.
+    ///
+    /// # Errors
+    /// As [`RbacStore::load`].
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        let mut all = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            all.push(self.subject(scope, subject).await?);
+        }
+        Ok(all)
+    }
+
     /// Finds a role of this scope.
     ///
     /// # Errors

@@ -43,6 +43,14 @@ impl RbacStore for WakingRbacStore {
         self.store.subject(scope, subject).await
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        self.store.subjects(scope, subjects).await
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         self.store.get_role(scope, id).await
     }

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -37,30 +38,68 @@ pub(super) async fn subject(
     scope: Scope,
     subject: &SubjectRef,
 ) -> Result<SubjectRecords, Error> {
-    let (id, of) = (scope_id(scope)?, literal(&subject.to_string()));
-    let question = format!(
-        "{}; \
-         SELECT 'assignment' AS kind, * FROM stanchion.rbac_assignment WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY role, resource; \
-         SELECT 'grant' AS kind, * FROM stanchion.rbac_grant WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY permission, resource; \
-         SELECT 'denial' AS kind, * FROM stanchion.rbac_denial WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY permission, resource; \
-         SELECT 'membership' AS kind, * FROM stanchion.rbac_membership WHERE scope_id = '{id}' AND member = {of} \
-         ORDER BY group_subject",
-        revision_of(id)
-    );
+    let question = about(scope, &format!("= {}", literal(&subject.to_string())))?;
     let mut found = SubjectRecords::none(Revision::ZERO);
     for row in TenantTx::read(database, scope, &question).await? {
-        match row.try_get("kind")? {
-            "assignment" => found.assignments.push(rows::assignment(&row)?),
-            "grant" => found.grants.push(rows::grant(&row)?),
-            "denial" => found.denials.push(rows::denial(&row)?),
-            "membership" => found.memberships.push(rows::membership(&row)?),
-            _ => found.revision = revision(row.try_get("revision")?),
+        if let Some(revision) = take(&mut found, &row)? {
+            found.revision = revision;
         }
     }
     Ok(found)
+}
+
+/// Reads what is about each of many subjects, all in one message.
+pub(super) async fn subjects(
+    database: &Database,
+    scope: Scope,
+    subjects: &[SubjectRef],
+) -> Result<Vec<SubjectRecords>, Error> {
+    if subjects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+    let all = names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ");
+    let question = about(scope, &format!("IN ({all})"))?;
+    let mut at = Revision::ZERO;
+    let mut found: HashMap<&str, SubjectRecords> = HashMap::new();
+    let rows = TenantTx::read(database, scope, &question).await?;
+    for row in &rows {
+        let of: Option<&str> = row.try_get("about")?;
+        let records = found.entry(of.unwrap_or_default()).or_default();
+        at = take(records, row)?.unwrap_or(at);
+    }
+    let of =
+        |name: &String| SubjectRecords { revision: at, ..found.get(&**name).cloned().unwrap_or_default() };
+    Ok(names.iter().map(of).collect())
+}
+
+/// The question for what is about the subjects that a condition picks.
+fn about(scope: Scope, picks: &str) -> Result<String, Error> {
+    let id = scope_id(scope)?;
+    Ok(format!(
+        "SELECT 'revision' AS kind, NULL::text AS about, revision FROM stanchion.revision \
+         WHERE scope_id = '{id}' AND domain = '{DOMAIN}'; \
+         SELECT 'assignment' AS kind, subject AS about, * FROM stanchion.rbac_assignment \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, role, resource; \
+         SELECT 'grant' AS kind, subject AS about, * FROM stanchion.rbac_grant \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, permission, resource; \
+         SELECT 'denial' AS kind, subject AS about, * FROM stanchion.rbac_denial \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, permission, resource; \
+         SELECT 'membership' AS kind, member AS about, * FROM stanchion.rbac_membership \
+         WHERE scope_id = '{id}' AND member {picks} ORDER BY member, group_subject"
+    ))
+}
+
+/// Adds a row to what is known of its subject; returns the revision, if it is the row of that.
+fn take(found: &mut SubjectRecords, row: &PgRow) -> Result<Option<Revision>, Error> {
+    match row.try_get("kind")? {
+        "assignment" => found.assignments.push(rows::assignment(row)?),
+        "grant" => found.grants.push(rows::grant(row)?),
+        "denial" => found.denials.push(rows::denial(row)?),
+        "membership" => found.memberships.push(rows::membership(row)?),
+        _ => return Ok(Some(revision(row.try_get("revision")?))),
+    }
+    Ok(None)
 }
 
 /// Reads one row by its id.

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use stanchion_core::{Author, BoxFuture, PageRequest, Revision, Scope, SystemScope, Timestamp, Versioned};
+use stanchion_core::{
+    Author, BoxFuture, Event, PageRequest, Revision, Scope, SystemScope, Timestamp, Versioned,
+};
 
-use super::fields::{changes, role_fields, texts};
+use super::fields::{changes, role_fields, texts, value};
 use crate::graph::Graph;
 use crate::rules::{self, Given, State};
-use crate::survey::{Ground, Weighed};
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{
     Duty, Engine, Error, RbacChange, RbacStoreExt, RecordFilter, RecordKey, RecordKind, Role, RoleId,
@@ -79,7 +81,7 @@ impl Engine {
         rules::put_role(&ground.state, role, author, expected, &self.config.limits)?;
         let before = ground.state.roles.get(&role.id).cloned();
         let parts = vec![RbacChange::put(role.clone())];
-        if self.may_matter(&ground, author, before.as_ref(), role) {
+        if self.may_matter(&ground.state, author, value(before.as_ref()), role) {
             let mut roles = Graph::with(&ground.state, role).closure(&role.id);
             roles.append(&mut rules::seniors(&ground.state, &role.id));
             roles.insert(role.id.clone());
@@ -89,34 +91,51 @@ impl Engine {
             } else {
                 given
             };
-            self.weigh(author, at, &mut ground, Weighed { changes: &parts, subject: None, roles, given })
-                .await?;
+            self.weigh(
+                author,
+                at,
+                &mut ground,
+                Weighed { changes: &parts, whom: Whom::Everybody, roles, given },
+            )
+            .await?;
         }
+        let event = self.defined(author, at, scope, value(before.as_ref()), role);
+        Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
+    }
+
+    /// The event of a role.
+    pub(crate) fn defined(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Role>,
+        role: &Role,
+    ) -> Event {
         let mut event = self
             .event(author, at, scope, "role.put", Some(&role.id), None)
             .with_detail("active", role.active)
             .with_detail("permissions", texts(role.permissions.iter()))
             .with_detail("includes", texts(role.includes.iter()));
-        event.changes = changes(before.as_ref(), Some(role), role_fields);
-        Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
+        event.changes = changes(before, Some(role), role_fields);
+        event
     }
 
     /// Tells whether a rule may have to know who holds what; most roles are of no interest to any.
-    fn may_matter(
+    pub(crate) fn may_matter(
         &self,
-        ground: &Ground,
+        state: &State,
         author: &Author,
-        before: Option<&Versioned<Role>>,
+        before: Option<&Role>,
         role: &Role,
     ) -> bool {
-        let state = &ground.state;
         let is_static = |separation: &Versioned<crate::Separation>| separation.value.duty == Duty::Static;
         let of_others = || state.roles.values().chain(state.platform.values()).map(|role| &role.value);
         let is_bound = |role: &Role| role.max_holders.is_some() || !role.requires.is_empty();
-        let administrates = |before: &Versioned<Role>| {
+        let administrates = |before: &Role| {
             let mut effective =
                 rules::Effective::new(state, self.config.guards.administrative.clone(), BTreeSet::new());
-            !effective.of_role(&before.value.id, None).is_empty()
+            !effective.of_role(&before.id, None).is_empty()
         };
         state.separations.values().any(is_static)
             || is_bound(role)
@@ -154,7 +173,7 @@ impl Engine {
                 let before = state.roles.remove(id);
                 let event = before.as_ref().map(|before| {
                     let mut event = self.event(author, at, scope, "role.delete", Some(id), None);
-                    event.changes = changes(Some(before), None, role_fields);
+                    event.changes = changes(Some(&before.value), None, role_fields);
                     event
                 });
                 let delete = before.as_ref().map(|_| RbacChange::Delete(RecordKey::Role(id.clone())));
@@ -179,7 +198,7 @@ impl Engine {
 }
 
 /// Tells whether a role, as it is to be, can convey nothing that it did not convey.
-fn is_within(before: &Role, after: &Role) -> bool {
+pub(crate) fn is_within(before: &Role, after: &Role) -> bool {
     after.permissions.is_subset(&before.permissions)
         && after.includes.is_subset(&before.includes)
         && after.excludes.is_superset(&before.excludes)

@@ -224,6 +224,34 @@ pub(super) async fn members_know_their_groups(fixture: &Fixture) {
     }
 }
 
+pub(super) async fn many_subjects_are_read_as_each_is(fixture: &Fixture) {
+    let records: Vec<Record> = each_kind().into_iter().map(|(full, _)| full).collect();
+    fixture.apply(tenant(1), 0, records.into_iter().map(RbacChange::Put).collect()).await;
+    let others = ["alice", "bob", "o'neil"].map(|name| RbacChange::put(assignment(name, "admin")));
+    fixture.apply(tenant(1), 1, others.to_vec()).await;
+    fixture.apply(tenant(2), 0, vec![RbacChange::put(assignment("bob", "elsewhere"))]).await;
+    let mut asked: Vec<SubjectRef> = vec![user("nobody"), user("bob"), user("o'neil"), user("bob")];
+    let page = PageRequest::first(PageRequest::MAX_LIMIT);
+    for kind in [RecordKind::Assignment, RecordKind::Grant, RecordKind::Denial, RecordKind::Membership] {
+        let all = fixture.store.list(tenant(1), &RecordFilter::all(kind), &page).await.expect("reads");
+        asked.extend(all.items.into_iter().map(|record| match record.value {
+            Record::Assignment(Assignment { subject, .. })
+            | Record::Grant(Grant { subject, .. })
+            | Record::Denial(Denial { subject, .. })
+            | Record::Membership(Membership { member: subject, .. }) => subject,
+            other => panic!("{other:?} is about no subject"),
+        }));
+    }
+    let found = fixture.store.subjects(tenant(1), &asked).await.expect("reads");
+    assert_eq!(found.len(), asked.len());
+    for (subject, found) in asked.iter().zip(found) {
+        assert_eq!(found, fixture.store.subject(tenant(1), subject).await.expect("reads"), "{subject}");
+    }
+    assert_eq!(fixture.store.subjects(tenant(1), &[]).await.expect("reads"), []);
+    let unknown = fixture.store.subjects(tenant(3), &[user("bob")]).await.expect("reads");
+    assert_eq!(unknown, [crate::SubjectRecords::none(Revision::ZERO)]);
+}
+
 pub(super) async fn the_feed_names_every_kind(fixture: &Fixture) {
     let (_, cursor) = fixture.feed(None).await;
     let records: Vec<Record> = each_kind().into_iter().map(|(full, _)| full).collect();

@@ -5,6 +5,8 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod asking;
+mod bulk;
 mod decisions;
 mod model;
 mod previews;
@@ -12,4 +14,5 @@ mod random;
 mod reference;
 mod replicas;
 mod rules;
+mod surroundings;
 mod world;
