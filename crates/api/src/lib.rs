@@ -65,6 +65,7 @@ mod answer;
 mod assignments;
 mod audit;
 mod authorize;
+mod bulk;
 mod call;
 mod check;
 mod cloud_event;

@@ -1,7 +1,7 @@
 use crate::operation::Operation;
 use crate::{
-    assignments, audit, check, denials, grants, groups, keys, limits, roles, routes, separations, sessions,
-    system, tenants, usage,
+    assignments, audit, bulk, check, denials, grants, groups, keys, limits, roles, routes, separations,
+    sessions, system, tenants, usage,
 };
 
 /// Every operation of the API, in the order of its document.
@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Operation> {
         separations::operations(),
         sessions::operations(),
         check::operations(),
+        bulk::operations(),
         limits::operations(),
         routes::operations(),
         usage::operations(),

@@ -216,6 +216,7 @@ impl From<rbac::Error> for Failure {
             rbac::Error::BeyondTenant(_)
             | rbac::Error::UnfitSubject { .. }
             | rbac::Error::NeverValid { .. }
+            | rbac::Error::Import { .. }
             | rbac::Error::Invalid { .. }
             | rbac::Error::TooLong { .. } => Self::invalid(error.to_string()),
             rbac::Error::SelfElevation { .. } | rbac::Error::UnfitApprover { .. } => {
@@ -228,6 +229,7 @@ impl From<rbac::Error> for Failure {
             | rbac::Error::DenialStands { .. }
             | rbac::Error::RoleNotHeld { .. }
             | rbac::Error::LastAdministrator { .. }
+            | rbac::Error::InTenant { .. }
             | rbac::Error::RoleInUse { .. }
             | rbac::Error::ReservedRole(_)
             | rbac::Error::SystemRole(_) => Self::conflict(error.to_string()),

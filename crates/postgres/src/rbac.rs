@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use stanchion_core::{
     Change, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef, SystemScope, TenantId,
-    Versioned,
+    Timestamp, Versioned,
 };
 use stanchion_rbac::{
-    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
+    RbacChange, RbacStore, Record, RecordFilter, RecordKey, RecordKind, Role, RoleId, Session, Snapshot,
+    SubjectRecords,
 };
 
 use self::write::Write;
@@ -106,6 +107,16 @@ impl RbacStore for PgRbacStore {
         limit: usize,
     ) -> Result<Vec<TenantId>, StoreError> {
         self.database.run("tenants_using", read::tenants_using(&self.database, system, role, limit)).await
+    }
+
+    async fn expired(
+        &self,
+        system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        self.database.run("expired", read::expired(&self.database, system, kind, at, limit)).await
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {

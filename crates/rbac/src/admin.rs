@@ -10,6 +10,7 @@ mod roles;
 mod separations;
 mod sessions;
 
+pub(crate) use fields::on;
 pub use grants::OverDenial;
 pub(crate) use roles::is_within;
 pub use roles::{Warning, WrittenRole};

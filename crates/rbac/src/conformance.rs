@@ -367,6 +367,11 @@ suite! { $
         assert_eq!(fixture.store.tenants_using(SYSTEM, &id("nobody"), 10).await.expect("reads"), []);
     }
 
+    /// What has expired is found in every scope, by kind, and no more of it than is asked for.
+    what_has_expired_is_found: fixture => {
+        records::what_has_expired_is_found(&fixture).await;
+    }
+
     /// Of many writers that expect the same revision one succeeds, and no write is lost when the others try again.
     concurrent_changes_lose_nothing: fixture => {
         races::concurrent_changes_lose_nothing(&fixture).await;

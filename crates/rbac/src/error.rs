@@ -1,4 +1,4 @@
-use stanchion_core::{Revision, Scope, SessionId, StoreError, SubjectKind, SubjectRef};
+use stanchion_core::{Revision, Scope, SessionId, StoreError, SubjectKind, SubjectRef, TenantId};
 
 use crate::{Permission, ResourceSelector, RoleId, SeparationId};
 
@@ -197,7 +197,15 @@ pub enum Error {
         /// What makes an administrator.
         permissions: Vec<Permission>,
     },
-    /// A line of an import could not be taken. What stood before it may have been.
+    /// The role of the platform would not do in a tenant that uses it.
+    #[error("in tenant {tenant}: {why}")]
+    InTenant {
+        /// The first such tenant.
+        tenant: TenantId,
+        /// What would be wrong there.
+        why: Box<Error>,
+    },
+    /// A file of records cannot be read on. What stood before the line may have been written.
     #[error("line {line}: {why}")]
     Import {
         /// Which line.

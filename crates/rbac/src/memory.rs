@@ -253,6 +253,30 @@ impl Data {
         }
     }
 
+    /// The keys of records of a kind that have expired at an instant.
+    fn expired(&self, kind: RecordKind, at: Timestamp, limit: usize) -> Vec<RecordKey> {
+        fn over<'a, T: Clone + Into<Record> + 'a>(
+            all: impl Iterator<Item = &'a Versioned<T>>,
+            is_over: impl Fn(&T) -> bool,
+            limit: usize,
+        ) -> Vec<RecordKey> {
+            let over = all.filter(|record| is_over(&record.value)).take(limit);
+            over.map(|record| record.value.clone().into().key()).collect()
+        }
+        let by = |expires_at: Option<Timestamp>| expires_at.is_some_and(|expires_at| expires_at <= at);
+        let more = || self.subjects.values().filter_map(|subject| subject.more.as_ref());
+        let held = || self.subjects.values().flat_map(|subject| &subject.assignments.0);
+        match kind {
+            RecordKind::Session => over(self.sessions.values(), |one| one.expires_at <= at, limit),
+            RecordKind::Membership => over(self.memberships.values(), |one| by(one.expires_at), limit),
+            RecordKind::Assignment => over(held(), |one| by(one.expires_at), limit),
+            RecordKind::Grant => {
+                over(more().flat_map(|more| &more.grants.0), |one| by(one.expires_at), limit)
+            }
+            RecordKind::Role | RecordKind::Separation | RecordKind::Denial => Vec::new(),
+        }
+    }
+
     /// The subjects among which those are whose records a page may show.
     fn subjects(&self, filter: &RecordFilter, page: &PageRequest) -> impl Iterator<Item = &Subject> {
         // Subjects are of letters beyond the blank, so those before the one of the page key hold nothing that comes after it.
@@ -349,6 +373,21 @@ impl RbacStore for MemoryRbacStore {
         tenants.sort_unstable();
         tenants.truncate(limit);
         Ok(tenants)
+    }
+
+    async fn expired(
+        &self,
+        _system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        let mut found = Vec::new();
+        self.records.each(|scope, _, data| {
+            let missing = limit.saturating_sub(found.len());
+            found.extend(data.expired(kind, at, missing).into_iter().map(|key| (scope, key)));
+        });
+        Ok(found)
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {

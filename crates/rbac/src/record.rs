@@ -111,6 +111,20 @@ impl RecordKind {
         Self::Separation,
         Self::Session,
     ];
+
+    /// Returns its name, under which records of it stand in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Assignment => "assignment",
+            Self::Grant => "grant",
+            Self::Denial => "denial",
+            Self::Membership => "membership",
+            Self::Separation => "separation",
+            Self::Session => "session",
+        }
+    }
 }
 
 impl Record {

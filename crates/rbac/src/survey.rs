@@ -35,6 +35,13 @@ pub(crate) struct Weighed<'a> {
     pub(crate) given: Vec<Given>,
 }
 
+impl Ground {
+    /// Nothing is known of anybody yet.
+    pub(crate) fn new(state: State) -> Self {
+        Self { state, census: Census::default(), whole: false }
+    }
+}
+
 /// Whom a write may give or take something.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Whom<'a> {
@@ -57,7 +64,7 @@ impl Engine {
     /// Reads what rules about some subjects ask: of each its groups, and of a group its members with their groups.
     pub(crate) async fn ground(&self, scope: Scope, subjects: &[&SubjectRef]) -> Result<Ground, StoreError> {
         let state = self.state(scope).await?;
-        let mut ground = Ground { state, census: Census::default(), whole: false };
+        let mut ground = Ground::new(state);
         for subject in subjects {
             self.ask_about(&mut ground, subject).await?;
         }

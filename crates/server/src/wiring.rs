@@ -4,6 +4,7 @@ mod keys;
 mod lifecycle;
 mod protection;
 mod retention;
+mod sweeping;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -112,6 +113,7 @@ pub(crate) mod worker {
     pub(crate) const BUS: &str = "change bus";
     pub(crate) const WAKE: &str = "change wake";
     pub(crate) const SWEEPER: &str = "sweeper";
+    pub(crate) const ACCESS_SWEEPER: &str = "access sweeper";
     pub(crate) const SUMMARIES: &str = "refusal summaries";
     pub(crate) const LEASES: &str = "limits' leases";
     pub(crate) const ERRANDS: &str = "limits' errands";
@@ -393,6 +395,9 @@ impl Platform {
             (self.protection.clone(), Arc::clone(&self.clock), Arc::clone(&self.timer));
         workers.spawn(worker::PROTECTION_KEYS, protection::rewrap(protection, clock, timer));
         retention::start(self.keeper.clone(), &self.stores, workers);
+        let rbac = Arc::clone(&self.pipeline.engines().rbac);
+        let (clock, timer) = (Arc::clone(&self.clock), Arc::clone(&self.timer));
+        sweeping::start(rbac, &self.stores, clock, timer, workers);
         self.publish(workers);
         workers.spawn(worker::RECORDER, recorder.run());
         match self.stores.shared.clone() {

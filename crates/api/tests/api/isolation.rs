@@ -53,6 +53,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         "add_member" => ("", json!({"group": "group:evil", "member": "user:evil"})),
         "remove_member" => ("group=group:evil&member=user:evil", Value::Null),
         "put_separation" => ("", json!({"name": "Evil", "duty": "static", "roles": ["admin", "viewer"]})),
+        "import_access" => ("", json!({"assignment": {"subject": "user:evil", "role": "admin"}})),
         "create_session" => ("", json!({"subject": "user:admin"})),
         "list_sessions" => ("subject=user:admin", Value::Null),
         "activate_role" => ("", json!({"role": "admin"})),
@@ -99,6 +100,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_audit_checkpoints"
         | "list_audit_exceptions"
         | "export_audit"
+        | "export_access"
         | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
         other => panic!("say how `{other}` is tried on another tenant"),

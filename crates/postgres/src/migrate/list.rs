@@ -30,6 +30,7 @@ migrations! {
     "ratelimit" / 4 "create_entries";
     "rbac" / 1 "create_roles";
     "rbac" / 2 "complete_records";
+    "rbac" / 3 "find_expired";
     "tenancy" / 1 "create_tenants";
 }
 

@@ -3,12 +3,14 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
-use stanchion_core::{Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, TenantId, Versioned};
-use stanchion_rbac::{Record, RecordFilter, RecordKind, RoleId, Snapshot, SubjectRecords};
+use stanchion_core::{
+    Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+};
+use stanchion_rbac::{Record, RecordFilter, RecordKey, RecordKind, RoleId, Snapshot, SubjectRecords};
 use uuid::Uuid;
 
 use super::{DOMAIN, rows};
-use crate::records::{page, page_key, revision, rows_of};
+use crate::records::{instant, page, page_key, revision, rows_of};
 use crate::transaction::scope_id;
 use crate::{Database, Error, SystemTx, TenantTx};
 
@@ -232,6 +234,36 @@ pub(super) async fn tenants_using(
     let tenants = query.bind(limit).fetch_all(tx.connection()?).await?;
     tx.commit().await?;
     Ok(tenants.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// Finds records that have expired, in whatever scope.
+pub(super) async fn expired(
+    database: &Database,
+    system: SystemScope,
+    kind: RecordKind,
+    at: Timestamp,
+    limit: usize,
+) -> Result<Vec<(Scope, RecordKey)>, Error> {
+    let table = match kind {
+        RecordKind::Session => "rbac_session",
+        RecordKind::Assignment => "rbac_assignment",
+        RecordKind::Grant => "rbac_grant",
+        RecordKind::Membership => "rbac_membership",
+        _ => return Ok(Vec::new()),
+    };
+    let statement =
+        format!("SELECT * FROM stanchion.{table} WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2");
+    let mut tx = SystemTx::begin_read(database, system).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(instant(at)).bind(limit);
+    let found = query.fetch_all(tx.connection()?).await?;
+    tx.commit().await?;
+    let key = |row: &PgRow| {
+        let scope: Uuid = row.try_get("scope_id")?;
+        let scope = if scope.is_nil() { Scope::Platform } else { Scope::Tenant(TenantId::from_uuid(scope)) };
+        Ok((scope, rows::record(kind, row)?.value.key()))
+    };
+    found.iter().map(key).collect()
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn constraints(all: &[Constraint]) -> Detail {
     }))
 }
 
-pub(super) fn on(event: Event, resource: Option<&ResourceSelector>) -> Event {
+pub(crate) fn on(event: Event, resource: Option<&ResourceSelector>) -> Event {
     match resource {
         Some(resource) => event.with_detail("resource", resource.to_string()),
         None => event,

@@ -40,6 +40,12 @@ pub enum Warning {
         /// How many are left when those that permit the same count once.
         distinct: usize,
     },
+    /// More tenants use the role of the platform than were looked at: in others separations, numbers of holders or the last
+    /// administrator may have been passed over.
+    TenantsNotChecked {
+        /// How many were looked at.
+        checked: usize,
+    },
 }
 
 impl Engine {
@@ -49,8 +55,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Stale`], [`Error::SystemRole`], [`Error::ReservedRole`], [`Error::TooMany`], [`Error::Invalid`],
     /// [`Error::BeyondTenant`], [`Error::UnknownInclude`], [`Error::UnfitRequirement`], [`Error::Cycle`], [`Error::TooDeep`],
-    /// [`Error::Separated`], [`Error::TooManyHolders`], [`Error::SelfElevation`], [`Error::LastAdministrator`]; [`Error::Store`] when
-    /// the store fails.
+    /// [`Error::Separated`], [`Error::TooManyHolders`], [`Error::SelfElevation`], [`Error::LastAdministrator`]; of a role of the platform
+    /// [`Error::InTenant`] when it would not do in a tenant that uses it; [`Error::Store`] when the store fails.
     pub async fn put_role(
         &self,
         author: &Author,
@@ -61,11 +67,19 @@ impl Engine {
         let prepare =
             |at| -> BoxFuture<'_, _> { Box::pin(self.prepare_role(author, scope, at, &role, expected)) };
         let written = self.write(author, scope, prepare).await?;
-        let warnings = match self.store.load(scope).await {
+        let mut warnings = match self.store.load(scope).await {
             Ok(own) => warnings(&State::new(scope, own, None), &role),
             // The role is written; that nothing can be said of it is no reason to call that a failure.
             Err(_) => Vec::new(),
         };
+        if scope == Scope::Platform && written.before.is_some() {
+            let system = SystemScope::new("find tenants that use a role of the platform");
+            let checked = self.config.limits.checked_tenants;
+            let using = self.store.tenants_using(system, &role.id, checked.saturating_add(1)).await;
+            if using.is_ok_and(|using| using.len() > checked) {
+                warnings.push(Warning::TenantsNotChecked { checked });
+            }
+        }
         Ok(WrittenRole { role: written.now(role), warnings })
     }
 
@@ -99,7 +113,13 @@ impl Engine {
             )
             .await?;
         }
-        let event = self.defined(author, at, scope, value(before.as_ref()), role);
+        let mut event = self.defined(author, at, scope, value(before.as_ref()), role);
+        if scope == Scope::Platform && !self.tenants_bear(&ground.state, role, at).await? {
+            event = event.with_detail(
+                "checked_tenants",
+                u64::try_from(self.config.limits.checked_tenants).unwrap_or(u64::MAX),
+            );
+        }
         Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
     }
 

@@ -71,6 +71,19 @@ impl Engine {
         let limits = &self.config.limits;
         let (state, of_roles, refused) = candidate::roles(&ground.state, of_roles, author, limits);
         outcome.refused = refused;
+        let mut borne = Vec::with_capacity(of_roles.len());
+        for (place, role) in of_roles {
+            let bears = match scope {
+                Scope::Platform => self.tenants_bear(&ground.state, role, at).await,
+                Scope::Tenant(_) => Ok(true),
+            };
+            match bears {
+                Ok(_) => borne.push((place, role)),
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) => outcome.refused.push((place, error)),
+            }
+        }
+        let of_roles = borne;
         let stops = options.bad_rows == BadRows::Stop;
         let subjects = subjects_of(rows);
         let census = ground.census.part(&subjects);

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use stanchion_core::{
     Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef,
-    SystemScope, TenantId, Versioned,
+    SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_replica::ChangeFeed;
 
-use crate::{RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords};
+use crate::{
+    RbacChange, RbacStore, Record, RecordFilter, RecordKey, RecordKind, Role, RoleId, Session, Snapshot,
+    SubjectRecords,
+};
 
 /// A call to a store that has not been made yet: it is when this is awaited.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
@@ -77,6 +80,7 @@ pub enum Call<'a> {
     GetSession,
     List(&'a RecordFilter),
     TenantsUsing,
+    Expired,
     Apply,
     Changes,
 }
@@ -175,6 +179,16 @@ impl<I: Intercept> RbacStore for Intercepted<I> {
         limit: usize,
     ) -> Result<Vec<TenantId>, StoreError> {
         self.around(Call::TenantsUsing, self.store.tenants_using(system, role, limit)).await
+    }
+
+    async fn expired(
+        &self,
+        system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        self.around(Call::Expired, self.store.expired(system, kind, at, limit)).await
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
