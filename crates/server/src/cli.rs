@@ -2,8 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::rbac::{Assign, Role};
 use crate::admin::what::{Audit, Limit, Usage};
-use crate::admin::who::{Assign, Key, Role, Tenant};
+use crate::admin::who::{Key, Tenant};
 use crate::config::Backend;
 
 /// Who may call, how often, what they may do, what it costs, and a record that proves it.

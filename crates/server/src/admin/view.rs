@@ -51,18 +51,6 @@ pub(crate) const KEYS: &[Column] = &[
     Column::whole("STATUS", "/status"),
     Column::cut("NAME", "/name"),
 ];
-pub(crate) const ROLES: &[Column] = &[
-    Column::whole("ID", "/id"),
-    Column::cut("NAME", "/name"),
-    Column::cut("PERMISSIONS", "/permissions"),
-    Column::cut("INCLUDES", "/includes"),
-];
-pub(crate) const ASSIGNMENTS: &[Column] = &[
-    Column::whole("SUBJECT", "/subject"),
-    Column::whole("ROLE", "/role"),
-    Column::whole("EXPIRES", "/expires_at"),
-    Column::cut("GRANTED BY", "/granted_by"),
-];
 pub(crate) const LIMITS: &[Column] = &[
     Column::whole("ID", "/id"),
     Column::cut("BY", "/key"),
