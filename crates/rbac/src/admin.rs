@@ -6,11 +6,13 @@ mod denials;
 mod fields;
 mod grants;
 mod groups;
+mod presets;
 mod roles;
 mod separations;
 mod sessions;
 
 pub use grants::OverDenial;
+pub use presets::{AppliedPreset, OverRole};
 pub use roles::{Warning, WrittenRole};
 
 use stanchion_core::{Page, PageRequest, Scope, Versioned};

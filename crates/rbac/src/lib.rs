@@ -97,7 +97,7 @@ mod view;
 mod walk;
 mod write;
 
-pub use admin::{OverDenial, Warning, WrittenRole};
+pub use admin::{AppliedPreset, OverDenial, OverRole, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
 pub use config::{Config, DecisionRecords, Emergency, Guards, Limits, Sessions};
 pub use constraint::{Constraint, Equality, Operand, ResourcePattern, Rule};

@@ -63,6 +63,12 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_772_366_400_000_000 + seconds * 1_000_000)
 }
 
+/// Lets whoever writes give what they do not have.
+pub(crate) fn giving_freely(mut config: Config) -> Config {
+    config.guards.self_elevation = false;
+    config
+}
+
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Arc<Watched>,
@@ -71,13 +77,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Worlds in which administrators come and go as they please; what they are kept from doing is tested by itself.
+    /// Worlds in which administrators come and go and give as they please; what they are kept from doing is tested by itself.
     pub(crate) fn new() -> Self {
         let guards = Guards { last_administrator: false, ..Guards::default() };
         Self::with(Config { guards, ..Config::default() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
+        let config = giving_freely(config);
         let outbox = Arc::new(MemoryOutboxStore::default());
         let store = Arc::new(Watched::new(MemoryRbacStore::new(Some(Arc::clone(&outbox)))));
         let clock = Arc::new(ManualClock::at(at(0)));
@@ -90,7 +97,8 @@ impl World {
     pub(crate) fn knowing(directory: Arc<dyn SubjectDirectory>) -> Self {
         let Self { store, outbox, clock, .. } = Self::new();
         let ids = Arc::new(SeededRandom::new(1));
-        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, Config::default());
+        let config = giving_freely(Config::default());
+        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config);
         Self { engine: Arc::new(engine.with_directory(directory)), store, outbox, clock }
     }
 
@@ -100,6 +108,7 @@ impl World {
     }
 
     pub(crate) fn replica_with(&self, config: Config) -> Arc<Engine> {
+        let config = giving_freely(config);
         let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock) as _);
         Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), config))
     }
