@@ -40,5 +40,6 @@ mod protection;
 mod quickstart;
 mod race;
 mod reports;
+mod resources;
 mod revocations;
 mod stores;

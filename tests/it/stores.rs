@@ -186,7 +186,7 @@ fn replicas_that_count_in_postgres_share_their_limits() {
 fn a_consistency_token_is_honoured_by_every_replica() {
     let world = World::on_postgres("");
     let other = Program::run(&world.program.site);
-    let check = format!("/v1/check?tenant={}", world.acme);
+    let check = format!("/v1/access/check?tenant={}", world.acme);
     let question = json!({"subject": "user:alice", "permission": "report:read"}).to_string();
     let assignment = json!({"subject": "user:alice", "role": "viewer"});
     for turn in 0..10 {

@@ -6,12 +6,14 @@ mod denials;
 mod fields;
 mod grants;
 mod groups;
+mod presets;
 mod roles;
 mod separations;
 mod sessions;
 
 pub(crate) use fields::on;
 pub use grants::OverDenial;
+pub use presets::{AppliedPreset, OverRole};
 pub(crate) use roles::is_within;
 pub use roles::{Warning, WrittenRole};
 

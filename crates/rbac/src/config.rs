@@ -114,7 +114,7 @@ impl Default for Guards {
         let named = |name| Permission::new(name).ok();
         let everything = || Permission::everything();
         Self {
-            self_elevation: false,
+            self_elevation: true,
             granting: named("role:grant").unwrap_or_else(everything),
             last_administrator: true,
             administrative: vec![named("role:write").unwrap_or_else(everything)],

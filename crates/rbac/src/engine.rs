@@ -71,6 +71,12 @@ impl Engine {
         }
     }
 
+    /// Returns what it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Returns how many scopes' roles and how many subjects' assignments are in memory.
     #[must_use]
     pub fn in_memory(&self) -> (usize, usize) {

@@ -55,6 +55,12 @@ pub enum Error {
     /// The platform has a role of this name, and a name means one role.
     #[error("`{0}` is a role of the platform; give the tenant's role another name")]
     ReservedRole(RoleId),
+    /// Roles of a preset stand there already and are otherwise.
+    #[error("{} there already and not as the preset has {}: {}; replace them, or choose other ids", there(.roles), them(.roles), named(.roles))]
+    RolesDiffer {
+        /// Which.
+        roles: Vec<RoleId>,
+    },
     /// The role belongs to Stanchion itself; nobody else may write it, or make a role of theirs one.
     #[error("`{0}` is a system role; it cannot be changed")]
     SystemRole(RoleId),
@@ -244,6 +250,18 @@ const fn elevation(to_self: bool) -> &'static str {
 
 fn quoted(permissions: &[Permission]) -> String {
     permissions.iter().map(|permission| format!("`{permission}`")).collect::<Vec<_>>().join(", ")
+}
+
+const fn there(roles: &[RoleId]) -> &'static str {
+    if roles.len() == 1 { "a role is" } else { "roles are" }
+}
+
+const fn them(roles: &[RoleId]) -> &'static str {
+    if roles.len() == 1 { "it" } else { "them" }
+}
+
+fn named(roles: &[RoleId]) -> String {
+    roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn arrows(path: &[RoleId]) -> String {

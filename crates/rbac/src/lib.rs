@@ -101,7 +101,7 @@ mod view;
 mod walk;
 mod write;
 
-pub use admin::{OverDenial, Warning, WrittenRole};
+pub use admin::{AppliedPreset, OverDenial, OverRole, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
 pub use bulk::{
     BadRow, BadRows, BulkFormat, Export, Fault, ImportOptions, ImportProgress, ImportReport, Row, Rows,

@@ -89,6 +89,13 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Key(command) => admin::run(command.into(), environment).await,
         Command::Role(command) => admin::run(command.into(), environment).await,
         Command::Assign(command) => admin::run(command.into(), environment).await,
+        Command::Grant(command) => admin::run(command.into(), environment).await,
+        Command::Deny(command) => admin::run(command.into(), environment).await,
+        Command::Group(command) => admin::run(command.into(), environment).await,
+        Command::Separation(command) => admin::run(command.into(), environment).await,
+        Command::Session(command) => admin::run(command.into(), environment).await,
+        Command::Permission(command) => admin::run(command.into(), environment).await,
+        Command::Access(command) => admin::run(command.into(), environment).await,
         Command::Limit(command) => admin::run(command.into(), environment).await,
         Command::Usage(command) => {
             admin::run(admin::Plan::usage(command, &timer::this_month()), environment).await

@@ -13,7 +13,7 @@ use stanchion_postgres::{
     PgRbacStore, PgRuleStore, PgSubjectKeyStore, PgTenantStore, PgUsageStore, Url, self_audit,
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
-use stanchion_rbac::{MemoryRbacStore, RbacStore};
+use stanchion_rbac::{MemoryRbacStore, RbacStore, SubjectDirectory};
 use stanchion_redis::{CheckError, Wake, WakingRbacStore};
 use stanchion_replica::{MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{MemoryTenantStore, TenantStore};
@@ -36,6 +36,9 @@ pub(crate) struct Stores {
     pub(crate) holds: Arc<dyn HoldStore>,
     pub(crate) usage: Arc<dyn UsageStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
+    /// Who tells which users and services there are and whether they are active. Nobody does while users are kept elsewhere; a subject
+    /// is then known by what it holds.
+    pub(crate) directory: Option<Arc<dyn SubjectDirectory>>,
     pub(crate) shared: Option<Shared>,
 }
 
@@ -95,6 +98,7 @@ impl Stores {
             holds: Arc::new(MemoryHoldStore::default()),
             usage: Arc::new(MemoryUsageStore::new(storage.memory.usage())),
             outbox,
+            directory: None,
             shared: None,
         }
     }
@@ -119,6 +123,7 @@ impl Stores {
             holds: Arc::new(PgHoldStore::new(database.clone())),
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
+            directory: None,
             shared: Some(Shared { database, usage, ledger, wake }),
         }
     }

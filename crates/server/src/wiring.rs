@@ -59,6 +59,7 @@ pub(crate) struct Platform {
     pub(crate) page_keys: KeyRing,
     prover: Prover,
     actions: Arc<Actions>,
+    registry: Arc<rbac::Registry>,
     exports: ExportJobs,
     protection: Protection,
     keeper: Keeper,
@@ -159,12 +160,20 @@ impl Platform {
             Arc::clone(&random) as _,
             config.identity.api_keys.clone(),
         ));
-        let rbac = Arc::new(rbac::Engine::new(
+        let rbac = rbac::Engine::new(
             Arc::clone(&stores.roles),
             Arc::clone(&clock),
             Arc::clone(&random) as _,
             config.rbac.clone(),
-        ));
+        );
+        let rbac = Arc::new(match &stores.directory {
+            Some(directory) => rbac.with_directory(Arc::clone(directory)),
+            None => rbac,
+        });
+        let registry = config.registry(path).map_err(|problems| {
+            let lines = problems.into_iter().map(|problem| problem.why);
+            invalid("what there is to permit is not well said").with_lines(lines)
+        })?;
         let (audit, sequencer) = Ledger::new(
             Arc::clone(&stores.ledger),
             keys.signing,
@@ -256,6 +265,7 @@ impl Platform {
             page_keys: keys.pages,
             prover,
             actions: Arc::new(actions),
+            registry: Arc::new(registry),
             exports,
             protection,
             keeper,
@@ -342,6 +352,7 @@ impl Platform {
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
             actions: Arc::clone(&self.actions),
+            registry: Arc::clone(&self.registry),
             exports: self.exports.clone(),
             followers: Followers::new(config.audit.followers),
             protection: self.protection.clone(),

@@ -8,6 +8,7 @@
 
 mod access;
 mod access_control;
+mod access_questions;
 mod audit;
 mod audit_across;
 mod documents;
@@ -18,6 +19,7 @@ mod keys;
 mod ledger_edges;
 mod limits;
 mod paging;
+mod permissions;
 mod protection;
 mod roles;
 mod system;

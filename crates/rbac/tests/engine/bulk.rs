@@ -478,7 +478,7 @@ async fn a_row_that_breaks_a_rule_of_the_whole_is_found_among_the_others() {
 #[tokio::test]
 async fn who_imports_gives_nothing_that_they_do_not_have() {
     let guards = Guards { self_elevation: true, last_administrator: false, ..Guards::default() };
-    let world = World::with(Config { guards, ..Config::default() });
+    let world = World::guarded(Config { guards, ..Config::default() });
     let scope = tenant(1);
     let put = async |made: Role| world.engine.put_role(&system(), scope, made, None).await.unwrap();
     put(role("reader", &["x:read"], &[])).await;

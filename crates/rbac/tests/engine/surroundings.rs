@@ -67,7 +67,7 @@ async fn attributes_are_loaded_where_they_matter_and_nowhere_else() {
         Arc::clone(&world.store) as _,
         Arc::clone(&world.clock) as _,
         Arc::new(SeededRandom::new(3)),
-        Config::default(),
+        crate::world::giving_freely(Config::default()),
     )
     .with_attributes(Arc::clone(&catalogue) as _);
     let ask = async |subject: &str, what: &str, number: &str| {

@@ -62,6 +62,12 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_772_366_400_000_000 + seconds * 1_000_000)
 }
 
+/// Lets whoever writes give what they do not have.
+pub(crate) fn giving_freely(mut config: Config) -> Config {
+    config.guards.self_elevation = false;
+    config
+}
+
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Arc<Watched>,
@@ -70,13 +76,18 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Worlds in which administrators come and go as they please; what they are kept from doing is tested by itself.
+    /// Worlds in which administrators come and go and give as they please; what they are kept from doing is tested by itself.
     pub(crate) fn new() -> Self {
         let guards = Guards { last_administrator: false, ..Guards::default() };
         Self::with(Config { guards, ..Config::default() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
+        Self::guarded(giving_freely(config))
+    }
+
+    /// With all guards of the configuration.
+    pub(crate) fn guarded(config: Config) -> Self {
         let outbox = Arc::new(MemoryOutboxStore::default());
         let store = Arc::new(MemoryRbacStore::new(Some(Arc::clone(&outbox))));
         let store = Arc::new(Watched::new(store, Watch::new()));
@@ -90,7 +101,8 @@ impl World {
     pub(crate) fn knowing(directory: Arc<dyn SubjectDirectory>) -> Self {
         let Self { store, outbox, clock, .. } = Self::new();
         let ids = Arc::new(SeededRandom::new(1));
-        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, Config::default());
+        let config = giving_freely(Config::default());
+        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config);
         Self { engine: Arc::new(engine.with_directory(directory)), store, outbox, clock }
     }
 
@@ -100,6 +112,7 @@ impl World {
     }
 
     pub(crate) fn replica_with(&self, config: Config) -> Arc<Engine> {
+        let config = giving_freely(config);
         let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock) as _);
         Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), config))
     }

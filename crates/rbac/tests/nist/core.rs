@@ -3,7 +3,9 @@ use stanchion_rbac::{
     Approval, Config, Denial, Emergency, Error, Grant, OverDenial, RecordFilter, RecordKind, Session,
 };
 
-use crate::world::{World, at, by, group, id, ids, permission, role, scope, system, text, user};
+use crate::world::{
+    World, at, by, giving_freely, group, id, ids, permission, role, scope, system, text, user,
+};
 
 #[tokio::test]
 async fn assign_user_deassign_user_assigned_users_assigned_roles() {
@@ -56,7 +58,7 @@ async fn a_grant_over_a_standing_denial_names_it_or_lifts_it() {
 #[tokio::test]
 async fn an_emergency_has_a_reason_a_near_end_and_a_second_person() {
     let emergency = Emergency { max_minutes: 30, second_approver: true };
-    let world = World::with(Config { emergency, ..Config::default() });
+    let world = World::with(giving_freely(Config { emergency, ..Config::default() }));
     let grant = || Grant::new(user("ada"), permission("safe:open")).in_emergency();
     let make = async |grant| world.engine.grant(&by("root"), scope(), grant, OverDenial::Refuse).await;
     assert!(matches!(make(grant()).await, Err(Error::ReasonMissing)));

@@ -1,10 +1,9 @@
-use stanchion_rbac::{Assignment, Config, Denial, Error, Grant, Guards, OverDenial};
+use stanchion_rbac::{Assignment, Config, Denial, Error, Grant, OverDenial};
 
 use crate::world::{World, at, by, group, id, permission, role, scope, system, text, user};
 
 fn guarded() -> World {
-    let guards = Guards { self_elevation: true, ..Guards::default() };
-    World::with(Config { guards, ..Config::default() })
+    World::with(Config::default())
 }
 
 #[tokio::test]
