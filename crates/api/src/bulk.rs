@@ -116,13 +116,13 @@ enum Bad {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImportReport {
     /// The rows that were looked at.
-    rows: Integer,
+    rows: u32,
     /// The records that were written, or would be.
-    written: Integer,
+    written: u32,
     /// The rows that say what is there already.
-    unchanged: Integer,
+    unchanged: u32,
     /// The rows that were left out.
-    refused: Integer,
+    refused: u32,
     /// Whether it ended before the end of the body, because of bad rows.
     stopped: bool,
     /// The rows that were left out.
@@ -135,7 +135,7 @@ pub(crate) struct ImportReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BadRow {
     /// Which line of the body, from 1 on.
-    line: Integer,
+    line: u32,
     /// Which part of it is wrong, as far as that can be told.
     field: Option<String>,
     /// What is wrong, and what to do.
@@ -145,13 +145,14 @@ pub(crate) struct BadRow {
 impl From<rbac::ImportReport> for ImportReport {
     fn from(report: rbac::ImportReport) -> Self {
         let rbac::ImportReport { progress, stopped, bad, revision, .. } = report;
-        let bad =
-            bad.into_iter().map(|bad| BadRow { line: Integer(bad.line), field: bad.field, why: bad.why });
+        // No body has more lines than that.
+        let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let bad = bad.into_iter().map(|bad| BadRow { line: count(bad.line), field: bad.field, why: bad.why });
         Self {
-            rows: Integer(progress.rows),
-            written: Integer(progress.written),
-            unchanged: Integer(progress.unchanged),
-            refused: Integer(progress.refused),
+            rows: count(progress.rows),
+            written: count(progress.written),
+            unchanged: count(progress.unchanged),
+            refused: count(progress.refused),
             stopped,
             bad: bad.collect(),
             revision: Integer(revision.number()),
@@ -232,7 +233,7 @@ async fn export(call: Call, Query(query): Query<ExportQuery>) -> Result<Streamed
     let event = event.with_detail("kinds", Detail::List(names)).with_detail("format", format.as_str());
     // Nothing leaves that is not told of.
     place.append(Draft::Event(event)).await?;
-    let parts = try_unfold((records, Some(format.head())), async move |(mut records, head): Sent| {
+    let parts = try_unfold((records, Some(format.head())), move |(mut records, head): Sent| async move {
         let next = records.next().await.inspect_err(|error| {
             tracing::error!(%error, "an export of access control broke off");
         });

@@ -39,6 +39,7 @@ pub use failure::{Exit, Failure};
 
 pub use cli::Cli;
 
+use crate::admin::rbac::Access;
 use crate::admin::what::Audit;
 use crate::admin::who::Key;
 use crate::cli::{Command, Describe};
@@ -95,6 +96,8 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Separation(command) => admin::run(command.into(), environment).await,
         Command::Session(command) => admin::run(command.into(), environment).await,
         Command::Permission(command) => admin::run(command.into(), environment).await,
+        Command::Access(Access::Export(asked)) => admin::rbac::transfer::export(asked, environment).await,
+        Command::Access(Access::Import(asked)) => admin::rbac::transfer::import(asked, environment).await,
         Command::Access(command) => admin::run(command.into(), environment).await,
         Command::Limit(command) => admin::run(command.into(), environment).await,
         Command::Usage(command) => {

@@ -81,6 +81,8 @@ const COMMANDS: &[&[&str]] = &[
     &["access", "what-can"],
     &["access", "plan"],
     &["access", "preview"],
+    &["access", "export"],
+    &["access", "import"],
     &["access", "attempts"],
     &["access", "stats"],
     &["limit"],

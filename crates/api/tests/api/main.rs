@@ -11,6 +11,7 @@ mod access_control;
 mod access_questions;
 mod audit;
 mod audit_across;
+mod bulk;
 mod documents;
 mod faults;
 mod idempotency;

@@ -70,8 +70,11 @@ pub(super) async fn subjects(
         let records = found.entry(of.unwrap_or_default()).or_default();
         at = take(records, row)?.unwrap_or(at);
     }
-    let of =
-        |name: &String| SubjectRecords { revision: at, ..found.get(&**name).cloned().unwrap_or_default() };
+    let of = |name: &String| {
+        let mut records = found.get(&**name).cloned().unwrap_or_default();
+        records.revision = at;
+        records
+    };
     Ok(names.iter().map(of).collect())
 }
 

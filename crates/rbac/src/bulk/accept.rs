@@ -1,6 +1,6 @@
 //! A chunk of rows, weighed as one change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{Author, Change, Revision, Scope, StoreErrorKind, SubjectRef, Timestamp};
 
@@ -23,6 +23,33 @@ pub(super) struct Outcome {
     pub(super) revision: Revision,
     /// What is known of everybody after it, if that had to be read.
     pub(super) ground: Option<Ground>,
+}
+
+/// The places of rows of new roles that are left out, with why if it is for themselves.
+type Without = BTreeMap<usize, Option<Error>>;
+
+/// What a look at a chunk has found.
+struct Look {
+    outcome: Outcome,
+    candidates: Vec<Candidate>,
+    /// The numbers of the candidates that may be written together.
+    accepted: BTreeSet<usize>,
+}
+
+impl Look {
+    /// The places of new roles that do not come into being, although other rows were looked at as if they did.
+    fn lost(&self, rows: &[(u64, Record)], ground: &Ground, without: &Without) -> Vec<usize> {
+        let written: BTreeSet<usize> =
+            self.accepted.iter().filter_map(|number| Some(self.candidates.get(*number)?.place)).collect();
+        let is_lost = |(place, (_, record)): (usize, &(u64, Record))| match record {
+            Record::Role(role) => {
+                let is_new = !ground.state.roles.contains_key(&role.id);
+                (is_new && !written.contains(&place) && !without.contains_key(&place)).then_some(place)
+            }
+            _ => None,
+        };
+        rows.iter().enumerate().filter_map(is_lost).collect()
+    }
 }
 
 /// A chunk of rows and where they stand in the file.
@@ -57,63 +84,23 @@ impl Engine {
         let Chunk { author, scope, options, rows } = *chunk;
         let at = self.clock.now();
         let mut ground = self.ground_for(chunk, known).await?;
-        let of_roles: Vec<(usize, &Role)> = (0..)
-            .zip(rows)
-            .filter_map(|(place, (_, record))| match record {
-                Record::Role(role) => Some((place, role)),
-                _ => None,
-            })
-            .collect();
-        let is_same =
-            |role: &Role| ground.state.roles.get(&role.id).is_some_and(|before| before.value == *role);
-        let (same, of_roles): (Vec<_>, Vec<_>) = of_roles.into_iter().partition(|(_, role)| is_same(role));
-        let mut outcome = Outcome { unchanged: same.len(), ..Outcome::default() };
-        let limits = &self.config.limits;
-        let (state, of_roles, refused) = candidate::roles(&ground.state, of_roles, author, limits);
-        outcome.refused = refused;
-        let mut borne = Vec::with_capacity(of_roles.len());
-        for (place, role) in of_roles {
-            let bears = match scope {
-                Scope::Platform => self.tenants_bear(&ground.state, role, at).await,
-                Scope::Tenant(_) => Ok(true),
-            };
-            match bears {
-                Ok(_) => borne.push((place, role)),
-                Err(Error::Store(error)) => return Err(error.into()),
-                Err(error) => outcome.refused.push((place, error)),
+        let mut without = Without::new();
+        let Look { mut outcome, candidates, accepted } = loop {
+            let look = self.look(chunk, at, &mut ground, &without).await?;
+            // Rows were looked at as if all new roles came into being. Where one does not, they are looked at without it.
+            let lost: Vec<usize> = look.lost(rows, &ground, &without);
+            if lost.is_empty() {
+                break look;
             }
-        }
-        let of_roles = borne;
-        let stops = options.bad_rows == BadRows::Stop;
-        let subjects = subjects_of(rows);
-        let census = ground.census.part(&subjects);
-        let mut standing = Standing::new(self, author, at, &ground.state, state, census);
-        let mut candidates: Vec<Candidate> =
-            of_roles.into_iter().map(|(place, role)| standing.role(place, role)).collect();
-        for (place, (_, record)) in (0..).zip(rows) {
-            if matches!(record, Record::Role(_)) {
-                continue;
+            for place in lost {
+                let why = look.outcome.refused.iter().find(|(refused, _)| *refused == place);
+                without.insert(place, why.map(|(_, error)| error.clone()));
             }
-            match standing.verdict(place, record).await {
-                Ok(Verdict::Unchanged) => outcome.unchanged += 1,
-                Ok(Verdict::Write(candidate)) => candidates.push(*candidate),
-                Err(Error::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    outcome.refused.push((place, error));
-                    if stops {
-                        break;
-                    }
-                }
-            }
-        }
-        if stops && let Some(first) = outcome.refused.iter().map(|(place, _)| *place).min() {
-            candidates.retain(|candidate| candidate.place < first);
-        }
-        let accepted = self.accept(chunk, at, &mut ground, &candidates, &mut outcome.refused).await?;
+        };
         outcome.written = accepted.len();
         let (mut changes, mut events) = (Vec::new(), Vec::new());
-        for (place, candidate) in candidates.into_iter().enumerate() {
-            if accepted.contains(&place) {
+        for (number, candidate) in candidates.into_iter().enumerate() {
+            if accepted.contains(&number) {
                 changes.push(RbacChange::Put(candidate.record));
                 events.push(candidate.event);
             }
@@ -136,6 +123,70 @@ impl Engine {
             outcome.ground = Some(ground);
         }
         Ok(outcome)
+    }
+
+    /// Looks at the rows of a chunk but for some roles, and weighs together what may be written.
+    async fn look(
+        &self,
+        chunk: &Chunk<'_>,
+        at: Timestamp,
+        ground: &mut Ground,
+        without: &Without,
+    ) -> Result<Look, Error> {
+        let Chunk { author, scope, options, rows } = *chunk;
+        let mut outcome = Outcome::default();
+        let mut of_roles: Vec<(usize, &Role)> = Vec::new();
+        for (place, (_, record)) in rows.iter().enumerate() {
+            let Record::Role(role) = record else { continue };
+            if let Some(why) = without.get(&place) {
+                outcome.refused.extend(why.clone().map(|why| (place, why)));
+            } else if ground.state.roles.get(&role.id).is_some_and(|before| before.value == *role) {
+                outcome.unchanged += 1;
+            } else {
+                of_roles.push((place, role));
+            }
+        }
+        let (state, of_roles, mut refused) =
+            candidate::roles(&ground.state, of_roles, author, &self.config.limits);
+        outcome.refused.append(&mut refused);
+        let mut borne = Vec::with_capacity(of_roles.len());
+        for (place, role) in of_roles {
+            let bears = match scope {
+                Scope::Platform => self.tenants_bear(&ground.state, role, at).await,
+                Scope::Tenant(_) => Ok(true),
+            };
+            match bears {
+                Ok(_) => borne.push((place, role)),
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) => outcome.refused.push((place, error)),
+            }
+        }
+        let stops = options.bad_rows == BadRows::Stop;
+        let census = ground.census.part(&subjects_of(rows));
+        let mut standing = Standing::new(self, author, at, &ground.state, state, census);
+        let mut candidates: Vec<Candidate> =
+            borne.into_iter().map(|(place, role)| standing.role(place, role)).collect();
+        for (place, (_, record)) in rows.iter().enumerate() {
+            if matches!(record, Record::Role(_)) {
+                continue;
+            }
+            match standing.verdict(place, record).await {
+                Ok(Verdict::Unchanged) => outcome.unchanged += 1,
+                Ok(Verdict::Write(candidate)) => candidates.push(*candidate),
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    outcome.refused.push((place, error));
+                    if stops {
+                        break;
+                    }
+                }
+            }
+        }
+        if stops && let Some(first) = outcome.refused.iter().map(|(place, _)| *place).min() {
+            candidates.retain(|candidate| candidate.place < first);
+        }
+        let accepted = self.accept(chunk, at, ground, &candidates, &mut outcome.refused).await?;
+        Ok(Look { outcome, candidates, accepted })
     }
 
     /// What a chunk stands on: the roles as they are, and what its rules ask of its subjects, unless it is known.

@@ -326,23 +326,26 @@ async fn rows_are_held_against_one_another_as_single_writes_are() {
 {"assignment":{"subject":"user:b","role":"senior"}}
 {"assignment":{"subject":"user:c","role":"few"}}
 {"denial":{"subject":"user:c","permission":"a:*"}}
-{"grant":{"subject":"user:c","permission":"a:b"}}"#;
+{"grant":{"subject":"user:c","permission":"a:b"}}
+{"assignment":{"subject":"user:d","role":"few"}}
+{"assignment":{"subject":"user:d","role":"junior"}}"#;
     let report = import(&world, &system(), tenant(1), text).await;
     let bad = bad(&report);
     let texts: Vec<String> = bad.iter().map(|(line, _, why)| format!("{line} {why}")).collect();
+    // What lacks something that a later row brings is looked at after that one, and so comes too late for some.
     let expected = [
         "3 role `loop` includes `pool`, which does not exist",
         "4 role `pool` would include itself: pool → loop → pool",
-        "10 separation `apart` allows 1 of its roles: user:a would have few, over",
+        "8 separation `apart` allows 1 of its roles: user:a would have few, over",
         "11 too many roles held by a subject: at most 3",
-        "12 role `few` may be held by 1 at most, and 2 would hold it: user:a, user:b",
         "14 role `few` requires `junior`, which user:c does not hold: assign `junior` first",
         "16 user:c is denied `a:*`: ask for it to be lifted with the grant, or leave it",
+        "17 role `few` may be held by 1 at most, and 2 would hold it: user:b, user:d",
     ];
     assert_eq!(texts, expected);
     let held = exported(&world, tenant(1), &[RecordKind::Assignment]).await;
     let keys: Vec<String> = held.iter().map(|record| record.key().to_string()).collect();
-    assert_eq!(keys, ["user:a junior", "user:b senior", "user:a few"]);
+    assert_eq!(keys, ["user:a junior", "user:a over", "user:b senior", "user:d junior", "user:b few"]);
 }
 
 #[tokio::test]
@@ -435,10 +438,15 @@ async fn an_import_stops_at_the_first_bad_row_or_after_so_many() {
 {"assignment":{"subject":"user:e","role":"ghost"}}
 {"assignment":{"subject":"user:f","role":"clerk"}}"#;
     let broken = text.replace(r#""user:c""#, r#""c""#);
+    // A role that comes after the first bad row comes too late for the rows before it.
+    let late = text.lines().next().unwrap().to_owned()
+        + "\n{\"assignment\":{\"subject\":\"user:b\",\"role\":\"clerk\"}}\n{\"assignment\":{\"subject\":\"user:c\",\"role\":\"late\"}}\n\
+           {\"role\":{\"id\":\"late\",\"name\":\"L\",\"includes\":[\"ghost\"]}}";
     for (text, bad_rows, chunk, expected) in [
         (text, BadRows::Stop, 1_000, [6, 2, 0, 1]),
         (&*broken, BadRows::Stop, 1_000, [3, 2, 0, 1]),
         (text, BadRows::Stop, 1, [3, 2, 0, 1]),
+        (&*late, BadRows::Stop, 1_000, [4, 2, 0, 2]),
         (text, BadRows::Report { most: 1 }, 2, [4, 3, 0, 1]),
         (text, BadRows::Report { most: 2 }, 2, [6, 4, 0, 2]),
     ] {
@@ -490,6 +498,9 @@ async fn who_imports_gives_nothing_that_they_do_not_have() {
 {"grant":{"subject":"user:c","permission":"x:write"}}
 {"assignment":{"subject":"user:root","role":"writer"}}
 {"role":{"id":"reader","name":"R","permissions":["x:read","x:write"]}}
+{"role":{"id":"fresh","name":"F","permissions":["x:burn"]}}
+{"role":{"id":"fresher","name":"F","includes":["fresh"]}}
+{"assignment":{"subject":"user:z","role":"fresh"}}
 "#,
     );
     for number in 0..40 {
@@ -498,11 +509,13 @@ async fn who_imports_gives_nothing_that_they_do_not_have() {
         ));
     }
     let report = import(&world, &author(), scope, &text).await;
-    assert_eq!(counts(&report), [45, 41, 0, 4], "{report:?}");
-    assert_eq!(report.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    assert_eq!(counts(&report), [48, 41, 0, 7], "{report:?}");
+    assert_eq!(report.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(report.bad[5].why, "role `fresher` includes `fresh`, which does not exist");
+    assert_eq!(report.bad[6].why, "there is no role `fresh`");
     assert!(report.bad[2].why.ends_with("to itself: let somebody else do it"));
     let report = import(&world, &system(), scope, &text).await;
-    assert_eq!(counts(&report), [45, 4, 41, 0], "Stanchion itself may give anything");
+    assert_eq!(counts(&report), [48, 7, 41, 0], "Stanchion itself may give anything");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stanchion_core::Timestamp;
-use stanchion_rbac::{CheckRequest, Filter, RbacChange, Reason, Record, Resource};
+use stanchion_rbac::{CheckRequest, Filter, Permission, RbacChange, Reason, Record, Resource};
 use stanchion_replica::Follow as _;
 
 use crate::random::{Both, SUBJECTS, WANTED, write_on};
@@ -110,11 +110,17 @@ async fn a_plan_passes_what_a_check_permits() {
     assert!(conditional > 5_000, "many depend on the resource: {conditional}");
 }
 
-/// Who may do what of the names to what belongs to nobody they know and what no record names.
+/// The names on whose resources no selector picks all of a type.
+fn apart() -> Vec<Permission> {
+    let all = WANTED.map(permission).into_iter();
+    all.filter(|wanted| !matches!(wanted.resource(), "a" | "b")).collect()
+}
+
+/// Who may do what of these to what belongs to nobody they know and what no record names.
 async fn allowed(both: &Both) -> BTreeSet<(String, String)> {
     let mut all = BTreeSet::new();
     for subject in SUBJECTS.map(user) {
-        for wanted in WANTED.map(permission) {
+        for wanted in apart() {
             let somebodys = Resource::new(wanted.resource().parse().unwrap(), "elsewhere");
             let somebodys = somebodys.owned_by(user("somebody")).of_team("theirs").of_department("theirs");
             let request = CheckRequest::new(both.home, &subject, &wanted).on(&somebodys);
@@ -154,7 +160,7 @@ async fn a_preview_tells_what_checks_answer_afterwards() {
         // What is written past the engine is not heard of.
         both.world.engine.reset().await.unwrap();
         let after = allowed(&both).await;
-        let names = WANTED.map(permission);
+        let names = apart();
         let told = |side: &[stanchion_rbac::Access]| -> BTreeSet<(String, String)> {
             let everywhere = side.iter().filter(|access| access.resource.is_none() && !access.conditional);
             let exact = everywhere.filter(|access| names.contains(&access.permission));
@@ -167,5 +173,5 @@ async fn a_preview_tells_what_checks_answer_afterwards() {
         gains += gained.len();
         losses += lost.len();
     }
-    assert!(gains > 300 && losses > 300, "both are common: {gains}, {losses}");
+    assert!(gains > 100 && losses > 100, "both are common: {gains}, {losses}");
 }

@@ -10,6 +10,7 @@ mod report;
 mod role;
 mod separation;
 mod session;
+pub(crate) mod transfer;
 
 pub(crate) use access::Access;
 pub(crate) use assign::Assign;

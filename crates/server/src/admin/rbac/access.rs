@@ -2,6 +2,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::transfer::{Export, Import};
 use super::{Report, access_path, attribute, document, given, object, preview};
 use crate::admin::args::{Scoped, Session};
 use crate::admin::plan::{Plan, Request, platform};
@@ -93,6 +94,16 @@ pub(crate) enum Access {
         #[command(flatten)]
         scoped: Scoped,
     },
+    /// Write the records of a scope to a file: roles, assignments and all others
+    #[command(after_help = "Examples:\n  stanchion access export acme.jsonl --tenant acme\n  \
+                            stanchion access export acme.csv --tenant acme")]
+    Export(Export),
+    /// Write the records of a file into a scope: 1 if a row was refused
+    #[command(after_help = "Examples:\n  stanchion access import acme.jsonl --tenant acme --dry-run\n  \
+                            stanchion access import people.csv --tenant acme\n\n\
+                            What is there already stays, so an import that broke off is done again.\n\
+                            Nothing is removed.")]
+    Import(Import),
     /// List what was tried of late and how it ended, as this replica remembers
     #[command(after_help = "Example:\n  stanchion access attempts --subject user:bob --outcome denied\n\n\
                             How many are remembered says `[rbac.decisions] recent`; none, unless it is set.")]
@@ -306,6 +317,8 @@ impl From<Access> for Plan {
             Access::Preview { changes, permission, scoped } => {
                 preview(given(json!({ "changes": changes, "permissions": permission })), scoped)
             }
+            Access::Export(asked) => asked.into(),
+            Access::Import(asked) => asked.into(),
             Access::Attempts { subject, outcome, limit, scoped } => {
                 let outcome = outcome.map(|outcome| match outcome {
                     Outcome::Permitted => "permitted".to_owned(),

@@ -1,0 +1,426 @@
+//! All records of access control, to a file and from one.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
+
+use super::access_path;
+use crate::admin::args::{Output, Scoped};
+use crate::admin::export::{Progress, create, partial, unwritable};
+use crate::admin::plan::{Plan, Request};
+use crate::admin::view::View;
+use crate::admin::{Connection, refused};
+use crate::environment::Environment;
+use crate::failure::{Exit, Failure};
+use crate::http_client::Ask;
+use crate::json::{at, list, text};
+use crate::terminal::cut;
+
+/// How much of a file is sent at a time, cut at a line's end.
+const PIECE: usize = 512 * 1024;
+/// How much the server takes at a time: what is only tried has to be sent whole, since nothing of it stays for what follows.
+const WHOLE: usize = 16 * 1024 * 1024;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecordFormat {
+    /// Records of every kind, a line each
+    #[default]
+    Jsonl,
+    /// Assignments alone, for spreadsheets
+    Csv,
+}
+
+impl RecordFormat {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Jsonl => "application/jsonl",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// The format that is asked for, or that the name of a file ends with.
+    fn of(asked: Option<Self>, file: &Path) -> Self {
+        let is_csv = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        asked.unwrap_or(if is_csv { Self::Csv } else { Self::Jsonl })
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Export {
+    /// The file; it is there once it is whole
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// How records are written [default: csv for a file that ends so, else jsonl]
+    #[arg(long, value_enum)]
+    format: Option<RecordFormat>,
+    /// Only records of this kind: role, separation, membership, assignment, grant, denial or session; may be repeated
+    #[arg(long)]
+    kind: Vec<String>,
+    #[command(flatten)]
+    scoped: Scoped,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Import {
+    /// The file, as `access export` writes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// How records are written [default: csv for a file that ends so, else jsonl]
+    #[arg(long, value_enum)]
+    format: Option<RecordFormat>,
+    /// Only look at every row, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// End at the first row that cannot be written; without it such rows are left out and told of
+    #[arg(long)]
+    stop: bool,
+    #[command(flatten)]
+    scoped: Scoped,
+}
+
+impl From<Export> for Plan {
+    fn from(asked: Export) -> Self {
+        let format = RecordFormat::of(asked.format, &asked.file);
+        let kinds = (!asked.kind.is_empty()).then(|| asked.kind.join(","));
+        Request::get(access_path("export"))
+            .asking("format", Some(format.name().to_owned()))
+            .asking("kinds", kinds)
+            .shown(asked.scoped, View::Fields)
+    }
+}
+
+impl From<Import> for Plan {
+    fn from(asked: Import) -> Self {
+        let said = |is_said: bool, name: &str| is_said.then(|| name.to_owned());
+        Request::new(Method::POST, access_path("import"))
+            .asking("mode", said(asked.dry_run, "dry_run"))
+            .asking("bad_rows", said(asked.stop, "stop"))
+            .shown(asked.scoped, View::Fields)
+    }
+}
+
+/// Writes the records of a scope to a file.
+pub(crate) async fn export(asked: Export, environment: &Environment) -> Result<(), Failure> {
+    let (out, format) = (asked.file.clone(), RecordFormat::of(asked.format, &asked.file));
+    let plan = Plan::from(asked);
+    let connection = Connection::new(&plan, environment)?;
+    let tenant = tenant(&connection, &plan).await?;
+    let mut download = connection.open(&plan.request, tenant.as_deref()).await?;
+    let failed = |error: io::Error| unwritable(&out, &error);
+    let partial = partial(&out);
+    let mut cutter = Cutter::new(format);
+    let written = async {
+        let mut file = BufWriter::new(create(&partial).map_err(failed)?);
+        let progress = Progress::default();
+        let lost = |error| Failure::new(Exit::Unreachable, "the export broke off").because(&error);
+        while let Some(part) = download.next().await.map_err(lost)? {
+            cutter.count(&part);
+            file.write_all(&part).map_err(failed)?;
+            progress.show(cutter.rows());
+        }
+        progress.end();
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.sync_all().map_err(failed)?;
+        std::fs::rename(&partial, &out).map_err(failed)
+    };
+    written.await.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+    say(&format!("{}: {} records\n", out.display(), cutter.rows()))
+}
+
+/// Sends a file of records, piece by piece.
+pub(crate) async fn import(asked: Import, environment: &Environment) -> Result<(), Failure> {
+    let (path, format, dry_run) =
+        (asked.file.clone(), RecordFormat::of(asked.format, &asked.file), asked.dry_run);
+    let plan = Plan::from(asked);
+    let unreadable = |error: &io::Error| {
+        Failure::new(Exit::Input, format!("cannot read `{}`", path.display())).because(error)
+    };
+    let file = File::open(&path).map_err(|error| unreadable(&error))?;
+    let mut pieces = Pieces::new(BufReader::new(file), format, if dry_run { WHOLE } else { PIECE });
+    let connection = Connection::new(&plan, environment)?;
+    let tenant = tenant(&connection, &plan).await?;
+    let uri = connection.uri(&plan.request, tenant.as_deref())?;
+    let (mut report, progress) = (Report::default(), Progress::default());
+    let mut sent = 0;
+    while let Some(piece) = pieces.next().map_err(|error| unreadable(&error))? {
+        sent += 1;
+        if dry_run && sent > 1 {
+            let why = "what is only tried is sent whole, and the server takes 16 MiB";
+            return Err(Failure::new(Exit::Input, "the file is too large for --dry-run").with_lines([why]));
+        }
+        let mut ask = Ask::new(Method::POST, uri.clone());
+        ask.headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        ask.body = piece.content;
+        let answer = connection.ask(ask).await?;
+        if !answer.status.is_success() {
+            progress.end();
+            let done = format!(
+                "{} rows before line {} are done; the same command goes on",
+                report.rows, piece.first
+            );
+            return Err(refused(&answer).with_lines([done]));
+        }
+        report.add(&answer.json(), piece.shift);
+        progress.show(report.rows);
+        if report.stopped {
+            break;
+        }
+    }
+    progress.end();
+    say(&match plan.session.output {
+        Output::Json => format!("{:#}\n", report.json()),
+        Output::Table => report.text(dry_run),
+    })?;
+    if report.refused == 0 { Ok(()) } else { Err(Failure::told(Exit::No)) }
+}
+
+async fn tenant(connection: &Connection, plan: &Plan) -> Result<Option<String>, Failure> {
+    match &plan.tenant {
+        Some(named) => connection.tenant(named).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::No, "cannot write the answer").because(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What became of all pieces.
+#[derive(Debug, Default)]
+struct Report {
+    rows: u64,
+    written: u64,
+    unchanged: u64,
+    refused: u64,
+    stopped: bool,
+    bad: Vec<(u64, Option<String>, String)>,
+}
+
+impl Report {
+    /// Adds what became of a piece, whose lines are by so much further down in the file.
+    fn add(&mut self, answer: &Value, shift: u64) {
+        let number = |value: &Value| {
+            value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).unwrap_or(0)
+        };
+        let count = |pointer| number(at(answer, pointer));
+        self.rows += count("/rows");
+        self.written += count("/written");
+        self.unchanged += count("/unchanged");
+        self.refused += count("/refused");
+        self.stopped |= at(answer, "/stopped").as_bool().unwrap_or(false);
+        for bad in list(answer, "/bad") {
+            let field = at(bad, "/field").as_str().map(str::to_owned);
+            self.bad.push((
+                number(at(bad, "/line")).saturating_add(shift),
+                field,
+                text(bad, "/why").to_owned(),
+            ));
+        }
+    }
+
+    fn json(&self) -> Value {
+        let bad: Vec<Value> = self
+            .bad
+            .iter()
+            .map(|(line, field, why)| json!({ "line": line, "field": field, "why": why }))
+            .collect();
+        json!({
+            "rows": self.rows, "written": self.written, "unchanged": self.unchanged, "refused": self.refused,
+            "stopped": self.stopped, "bad": bad,
+        })
+    }
+
+    fn text(&self, dry_run: bool) -> String {
+        let written = if dry_run { "would be written" } else { "written" };
+        let mut text = String::new();
+        for (line, field, why) in &self.bad {
+            let field = field.as_ref().map(|field| format!(", {field}")).unwrap_or_default();
+            text.push_str(&format!("line {line}{}: {}\n", cut(&field, 60), cut(why, 400)));
+        }
+        let end = if self.stopped { "; it ended there" } else { "" };
+        text.push_str(&format!(
+            "{} rows: {} {written}, {} as they are already, {} refused{end}\n",
+            self.rows, self.written, self.unchanged, self.refused
+        ));
+        text
+    }
+}
+
+/// A part of a file that can be sent by itself.
+struct Piece {
+    content: Bytes,
+    /// The line that it begins with in the file.
+    first: u64,
+    /// By how much its lines are further down in the file.
+    shift: u64,
+}
+
+/// Cuts a file at the ends of rows.
+struct Pieces<R> {
+    input: R,
+    size: usize,
+    cutter: Cutter,
+    /// What stands before each part of a file of CSV.
+    head: Vec<u8>,
+}
+
+impl<R: io::BufRead> Pieces<R> {
+    fn new(input: R, format: RecordFormat, size: usize) -> Self {
+        Self { input, size, cutter: Cutter::new(format), head: Vec::new() }
+    }
+
+    fn next(&mut self) -> io::Result<Option<Piece>> {
+        let first = self.cutter.lines + 1;
+        let is_first = first == 1;
+        let mut content = self.head.clone();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if self.input.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            content.extend_from_slice(&line);
+            self.cutter.count(&line);
+            if self.cutter.format == RecordFormat::Csv && self.head.is_empty() && !self.cutter.is_quoted {
+                self.head = content.clone();
+            }
+            if content.len() >= self.size && !self.cutter.is_quoted {
+                break;
+            }
+        }
+        if content.is_empty() || (!is_first && content.len() == self.head.len()) {
+            return Ok(None);
+        }
+        let heads = if is_first { 0 } else { lines_in(&self.head) };
+        let shift = first.saturating_sub(1).saturating_sub(heads);
+        Ok(Some(Piece { content: content.into(), first, shift }))
+    }
+}
+
+fn lines_in(text: &[u8]) -> u64 {
+    u64::try_from(text.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u64::MAX)
+}
+
+/// Counts rows: what is quoted in a file of CSV may have line breaks.
+struct Cutter {
+    format: RecordFormat,
+    lines: u64,
+    ended: u64,
+    is_quoted: bool,
+}
+
+impl Cutter {
+    const fn new(format: RecordFormat) -> Self {
+        Self { format, lines: 0, ended: 0, is_quoted: false }
+    }
+
+    fn count(&mut self, part: &[u8]) {
+        for byte in part {
+            match byte {
+                b'"' if self.format == RecordFormat::Csv => self.is_quoted = !self.is_quoted,
+                b'\n' => {
+                    self.lines += 1;
+                    self.ended += u64::from(!self.is_quoted);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How many records there were.
+    const fn rows(&self) -> u64 {
+        match self.format {
+            RecordFormat::Jsonl => self.ended,
+            RecordFormat::Csv => self.ended.saturating_sub(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(text: &str, format: RecordFormat, size: usize) -> Vec<(String, u64, u64)> {
+        let mut pieces = Pieces::new(text.as_bytes(), format, size);
+        std::iter::from_fn(|| pieces.next().unwrap())
+            .map(|piece| (String::from_utf8(piece.content.to_vec()).unwrap(), piece.first, piece.shift))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_cut_at_the_ends_of_rows_and_lines_are_counted_on() {
+        let text = "{1}\n{2}\n\n{3}";
+        let all = pieces(text, RecordFormat::Jsonl, 4);
+        let expected = [("{1}\n", 1, 0), ("{2}\n", 2, 1), ("\n{3}", 3, 2)];
+        assert_eq!(all, expected.map(|(text, first, shift)| (text.to_owned(), first, shift)));
+        assert_eq!(pieces(text, RecordFormat::Jsonl, 100), [(text.to_owned(), 1, 0)]);
+        assert_eq!(pieces("", RecordFormat::Jsonl, 100), []);
+    }
+
+    #[test]
+    fn each_piece_of_csv_has_the_header_and_no_quoted_text_is_cut() {
+        let text = "subject,reason\na,\"one\ntwo\"\nb,x\nc,\"\"\"\n\"\n";
+        let all = pieces(text, RecordFormat::Csv, 16);
+        let expected = [
+            ("subject,reason\na,\"one\ntwo\"\n", 1, 0),
+            ("subject,reason\nb,x\n", 4, 2),
+            ("subject,reason\nc,\"\"\"\n\"\n", 5, 3),
+        ];
+        assert_eq!(all, expected.map(|(text, first, shift)| (text.to_owned(), first, shift)));
+        let mut cutter = Cutter::new(RecordFormat::Csv);
+        cutter.count(text.as_bytes());
+        assert_eq!(cutter.rows(), 3);
+    }
+
+    #[test]
+    fn a_report_is_of_the_whole_file() {
+        let mut report = Report::default();
+        let piece = json!({
+            "rows": 2, "written": "1", "unchanged": 0, "refused": 1, "stopped": false,
+            "bad": [{"line": 2, "field": "role", "why": "there is no role `x`"}],
+        });
+        report.add(&piece, 0);
+        report.add(&piece, 2);
+        let told = "line 2, role: there is no role `x`\nline 4, role: there is no role `x`\n\
+                    4 rows: 2 written, 0 as they are already, 2 refused\n";
+        assert_eq!(report.text(false), told);
+        assert_eq!(report.json()["bad"][1]["line"], 4);
+        report.stopped = true;
+        assert!(
+            report
+                .text(true)
+                .ends_with("2 would be written, 0 as they are already, 2 refused; it ended there\n")
+        );
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_is_asked_for_or_that_the_file_ends_with() {
+        for (asked, file, format) in [
+            (None, "a.csv", RecordFormat::Csv),
+            (None, "a.CSV", RecordFormat::Csv),
+            (None, "csv", RecordFormat::Jsonl),
+            (Some(RecordFormat::Jsonl), "a.csv", RecordFormat::Jsonl),
+        ] {
+            assert_eq!(RecordFormat::of(asked, Path::new(file)), format, "{file}");
+        }
+    }
+}
