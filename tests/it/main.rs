@@ -18,6 +18,7 @@ mod adaptive;
 mod anchors;
 mod archives;
 mod bodies;
+mod bulk;
 mod config;
 mod crashes;
 mod drain;

@@ -1,4 +1,5 @@
-use std::cmp::Ordering;
+mod sorted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use stanchion_core::{
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore, Records};
 
+use self::sorted::{Sorted, in_order};
 use crate::{
     Assignment, Denial, Grant, Membership, RbacChange, RbacStore, Record, RecordFilter, RecordKey,
-    RecordKind, ResourceSelector, Role, RoleId, Separation, SeparationId, Session, Snapshot, SubjectRecords,
+    RecordKind, Role, RoleId, Separation, SeparationId, Session, Snapshot, SubjectRecords,
 };
 
 /// Who may do what, in memory: the reference that every other adapter equals. They are gone with the process.
@@ -46,45 +48,6 @@ struct More {
     denials: Sorted<Denial>,
     /// The groups that it belongs to.
     groups: BTreeSet<Arc<str>>,
-}
-
-/// A few records in the order of a key of theirs: in a vector, since nearly all subjects have only a few.
-#[derive(Debug)]
-struct Sorted<T>(Vec<Versioned<T>>);
-
-impl<T> Default for Sorted<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Clone> Sorted<T> {
-    fn put(&mut self, value: T, order: impl Fn(&T, &T) -> Ordering, revision: Revision, at: Timestamp) {
-        match self.0.binary_search_by(|record| order(&record.value, &value)) {
-            Ok(place) => {
-                if let Some(record) = self.0.get_mut(place) {
-                    *record = record.replaced(value, revision, at);
-                }
-            }
-            Err(place) => {
-                // One more, not twice as many: there are a great many subjects and few of them grow again.
-                self.0.reserve_exact(1);
-                self.0.insert(place, Versioned::created(value, revision, at));
-            }
-        }
-    }
-
-    fn delete(&mut self, is: impl Fn(&T) -> bool) {
-        self.0.retain(|record| !is(&record.value));
-        self.0.shrink_to_fit();
-    }
-}
-
-/// The order of the texts of keys that agree in their subject.
-fn in_order(a: (&str, Option<&ResourceSelector>), b: (&str, Option<&ResourceSelector>)) -> Ordering {
-    let text = |resource: Option<&ResourceSelector>| resource.map(ToString::to_string);
-    // A name has no letter before the blank that may follow it.
-    a.0.cmp(b.0).then_with(|| text(a.1).cmp(&text(b.1)))
 }
 
 fn put<K: Ord, T>(

@@ -7,6 +7,7 @@
 mod access;
 mod asking;
 mod bulk;
+mod bulk_rules;
 mod decisions;
 mod model;
 mod previews;

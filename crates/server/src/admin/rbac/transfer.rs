@@ -1,15 +1,17 @@
 //! All records of access control, to a file and from one.
 
+mod pieces;
+
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
+use self::pieces::{Cutter, Pieces};
 use super::access_path;
 use crate::admin::args::{Output, Scoped};
 use crate::admin::export::{Progress, create, partial, unwritable};
@@ -265,162 +267,5 @@ impl Report {
     }
 }
 
-/// A part of a file that can be sent by itself.
-struct Piece {
-    content: Bytes,
-    /// The line that it begins with in the file.
-    first: u64,
-    /// By how much its lines are further down in the file.
-    shift: u64,
-}
-
-/// Cuts a file at the ends of rows.
-struct Pieces<R> {
-    input: R,
-    size: usize,
-    cutter: Cutter,
-    /// What stands before each part of a file of CSV.
-    head: Vec<u8>,
-}
-
-impl<R: io::BufRead> Pieces<R> {
-    fn new(input: R, format: RecordFormat, size: usize) -> Self {
-        Self { input, size, cutter: Cutter::new(format), head: Vec::new() }
-    }
-
-    fn next(&mut self) -> io::Result<Option<Piece>> {
-        let first = self.cutter.lines + 1;
-        let is_first = first == 1;
-        let mut content = self.head.clone();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if self.input.read_until(b'\n', &mut line)? == 0 {
-                break;
-            }
-            content.extend_from_slice(&line);
-            self.cutter.count(&line);
-            if self.cutter.format == RecordFormat::Csv && self.head.is_empty() && !self.cutter.is_quoted {
-                self.head = content.clone();
-            }
-            if content.len() >= self.size && !self.cutter.is_quoted {
-                break;
-            }
-        }
-        if content.is_empty() || (!is_first && content.len() == self.head.len()) {
-            return Ok(None);
-        }
-        let heads = if is_first { 0 } else { lines_in(&self.head) };
-        let shift = first.saturating_sub(1).saturating_sub(heads);
-        Ok(Some(Piece { content: content.into(), first, shift }))
-    }
-}
-
-fn lines_in(text: &[u8]) -> u64 {
-    u64::try_from(text.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u64::MAX)
-}
-
-/// Counts rows: what is quoted in a file of CSV may have line breaks.
-struct Cutter {
-    format: RecordFormat,
-    lines: u64,
-    ended: u64,
-    is_quoted: bool,
-}
-
-impl Cutter {
-    const fn new(format: RecordFormat) -> Self {
-        Self { format, lines: 0, ended: 0, is_quoted: false }
-    }
-
-    fn count(&mut self, part: &[u8]) {
-        for byte in part {
-            match byte {
-                b'"' if self.format == RecordFormat::Csv => self.is_quoted = !self.is_quoted,
-                b'\n' => {
-                    self.lines += 1;
-                    self.ended += u64::from(!self.is_quoted);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// How many records there were.
-    const fn rows(&self) -> u64 {
-        match self.format {
-            RecordFormat::Jsonl => self.ended,
-            RecordFormat::Csv => self.ended.saturating_sub(1),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pieces(text: &str, format: RecordFormat, size: usize) -> Vec<(String, u64, u64)> {
-        let mut pieces = Pieces::new(text.as_bytes(), format, size);
-        std::iter::from_fn(|| pieces.next().unwrap())
-            .map(|piece| (String::from_utf8(piece.content.to_vec()).unwrap(), piece.first, piece.shift))
-            .collect()
-    }
-
-    #[test]
-    fn a_file_is_cut_at_the_ends_of_rows_and_lines_are_counted_on() {
-        let text = "{1}\n{2}\n\n{3}";
-        let all = pieces(text, RecordFormat::Jsonl, 4);
-        let expected = [("{1}\n", 1, 0), ("{2}\n", 2, 1), ("\n{3}", 3, 2)];
-        assert_eq!(all, expected.map(|(text, first, shift)| (text.to_owned(), first, shift)));
-        assert_eq!(pieces(text, RecordFormat::Jsonl, 100), [(text.to_owned(), 1, 0)]);
-        assert_eq!(pieces("", RecordFormat::Jsonl, 100), []);
-    }
-
-    #[test]
-    fn each_piece_of_csv_has_the_header_and_no_quoted_text_is_cut() {
-        let text = "subject,reason\na,\"one\ntwo\"\nb,x\nc,\"\"\"\n\"\n";
-        let all = pieces(text, RecordFormat::Csv, 16);
-        let expected = [
-            ("subject,reason\na,\"one\ntwo\"\n", 1, 0),
-            ("subject,reason\nb,x\n", 4, 2),
-            ("subject,reason\nc,\"\"\"\n\"\n", 5, 3),
-        ];
-        assert_eq!(all, expected.map(|(text, first, shift)| (text.to_owned(), first, shift)));
-        let mut cutter = Cutter::new(RecordFormat::Csv);
-        cutter.count(text.as_bytes());
-        assert_eq!(cutter.rows(), 3);
-    }
-
-    #[test]
-    fn a_report_is_of_the_whole_file() {
-        let mut report = Report::default();
-        let piece = json!({
-            "rows": 2, "written": "1", "unchanged": 0, "refused": 1, "stopped": false,
-            "bad": [{"line": 2, "field": "role", "why": "there is no role `x`"}],
-        });
-        report.add(&piece, 0);
-        report.add(&piece, 2);
-        let told = "line 2, role: there is no role `x`\nline 4, role: there is no role `x`\n\
-                    4 rows: 2 written, 0 as they are already, 2 refused\n";
-        assert_eq!(report.text(false), told);
-        assert_eq!(report.json()["bad"][1]["line"], 4);
-        report.stopped = true;
-        assert!(
-            report
-                .text(true)
-                .ends_with("2 would be written, 0 as they are already, 2 refused; it ended there\n")
-        );
-    }
-
-    #[test]
-    fn the_format_is_the_one_that_is_asked_for_or_that_the_file_ends_with() {
-        for (asked, file, format) in [
-            (None, "a.csv", RecordFormat::Csv),
-            (None, "a.CSV", RecordFormat::Csv),
-            (None, "csv", RecordFormat::Jsonl),
-            (Some(RecordFormat::Jsonl), "a.csv", RecordFormat::Jsonl),
-        ] {
-            assert_eq!(RecordFormat::of(asked, Path::new(file)), format, "{file}");
-        }
-    }
-}
+mod tests;
