@@ -273,6 +273,13 @@ async fn a_preset_is_applied_once_and_never_over_other_roles_unseen() {
     assert!(detail.starts_with("user:root is the last administrator"), "{detail}");
     world.role(Scope::Platform, "root", &["*:*"]).await;
     world.principal(Scope::Platform, "user:root", Some("root")).await;
+    // Nor may it take the administration of a tenant away, where somebody has it by a role of the platform.
+    let detail = world.send(&replace()).await.problem(409, "conflict");
+    assert!(detail.starts_with("in tenant ") && detail.contains("user:admin is the last administrator"), "{detail}");
+    for scope in [world.acme.scope(), world.globex.scope()] {
+        world.role(scope, "boss", &["*:*"]).await;
+        world.principal(scope, "user:boss", Some("boss")).await;
+    }
     let applied = world.send(&replace()).await.expect(200);
     let done = |part: &str| applied[part].as_array().unwrap().len();
     assert_eq!(done("written") + done("unchanged"), roles, "{applied}");
