@@ -275,7 +275,10 @@ async fn a_preset_is_applied_once_and_never_over_other_roles_unseen() {
     world.principal(Scope::Platform, "user:root", Some("root")).await;
     // Nor may it take the administration of a tenant away, where somebody has it by a role of the platform.
     let detail = world.send(&replace()).await.problem(409, "conflict");
-    assert!(detail.starts_with("in tenant ") && detail.contains("user:admin is the last administrator"), "{detail}");
+    assert!(
+        detail.starts_with("in tenant ") && detail.contains("user:admin is the last administrator"),
+        "{detail}"
+    );
     for scope in [world.acme.scope(), world.globex.scope()] {
         world.role(scope, "boss", &["*:*"]).await;
         world.principal(scope, "user:boss", Some("boss")).await;

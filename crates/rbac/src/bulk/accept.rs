@@ -112,7 +112,10 @@ impl Engine {
             let change = Change { expected, changes: changes.clone(), at, actor, events };
             outcome.revision = self.commit(scope, change).await?;
         }
-        if ground.whole {
+        // What everybody has is kept for the rows that follow only if such rows ask for it: it grows with the scope.
+        let is_of_roles =
+            |(_, record): &(u64, Record)| matches!(record, Record::Role(_) | Record::Separation(_));
+        if ground.whole && (options.dry_run || !rows.iter().any(is_of_roles)) {
             for change in &changes {
                 if let RbacChange::Put(record) = change {
                     ground.census.put(record);

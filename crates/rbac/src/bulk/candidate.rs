@@ -272,14 +272,17 @@ impl<'a> Standing<'a> {
     }
 }
 
+/// Something of a row, with its place in the chunk.
+pub(super) type Placed<T> = (usize, T);
+
 /// Takes those roles of a chunk that may be written, together: a row may need another. Returns the state with them, and why the others
 /// may not be.
 pub(super) fn roles<'r>(
     base: &State,
-    rows: Vec<(usize, &'r Role)>,
+    rows: Vec<Placed<&'r Role>>,
     author: &Author,
     limits: &crate::Limits,
-) -> (State, Vec<(usize, &'r Role)>, Vec<(usize, Error)>) {
+) -> (State, Vec<Placed<&'r Role>>, Vec<Placed<Error>>) {
     let (mut state, mut rows, mut refused) = (base.clone(), rows, Vec::new());
     let written = |role: &Role| Versioned::created(role.clone(), base.revision, Timestamp::EPOCH);
     for (_, role) in &rows {

@@ -170,6 +170,9 @@ impl BadRow {
     }
 }
 
+/// Something of a row, with its line.
+type Lined<T> = (u64, T);
+
 /// The rows that are still to come.
 struct Reading<I> {
     rows: I,
@@ -181,7 +184,7 @@ struct Reading<I> {
 
 impl<I: Iterator<Item = Result<Row, Error>>> Reading<I> {
     /// Reads as many rows as one change may be: no record twice.
-    fn chunk(&mut self, options: &ImportOptions) -> (Vec<(u64, Record)>, Vec<(u64, Fault)>) {
+    fn chunk(&mut self, options: &ImportOptions) -> (Vec<Lined<Record>>, Vec<Lined<Fault>>) {
         let (mut rows, mut bad) = (Vec::new(), Vec::new());
         let (mut keys, mut bytes) = (HashSet::new(), 0_usize);
         if self.ended.is_some() {
