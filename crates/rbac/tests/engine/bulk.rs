@@ -177,13 +177,14 @@ async fn each_record_comes_after_those_that_it_needs() {
     let scope = tenant(1);
     for made in [
         role("z-junior", &["x:y"], &[]),
-        role("engineer", &["x:z"], &[]),
-        role("a-lead", &[], &["z-junior"]).requiring([id("engineer")]),
+        role("zz-engineer", &["x:z"], &[]),
+        role("a-lead", &[], &["z-junior"]).requiring([id("zz-engineer")]),
         role("b-director", &[], &["a-lead"]),
+        role("a-last", &[], &[]).requiring([id("b-director")]),
     ] {
         world.put(scope, made).await;
     }
-    for name in ["engineer", "a-lead", "b-director"] {
+    for name in ["zz-engineer", "a-lead", "b-director", "a-last"] {
         world.assign(scope, "ada", name).await;
     }
     world
@@ -195,13 +196,15 @@ async fn each_record_comes_after_those_that_it_needs() {
     let all = exported(&world, scope, &RecordKind::ALL).await;
     let keys: Vec<String> = all.iter().map(|record| record.key().to_string()).collect();
     let expected = [
-        "engineer",
         "z-junior",
+        "zz-engineer",
         "a-lead",
         "b-director",
-        "user:ada engineer",
+        "a-last",
+        "user:ada zz-engineer",
         "user:ada a-lead",
         "user:ada b-director",
+        "user:ada a-last",
         "user:ada q:r",
         "user:ada q:*",
     ];
@@ -416,4 +419,28 @@ async fn an_import_stops_at_the_first_bad_row_or_after_so_many() {
         assert_eq!(report.bad[0].line, 3);
         assert!(world.allows(tenant(1), "b", "x:y").await);
     }
+}
+
+#[tokio::test]
+async fn where_an_import_stops_nothing_below_is_written_not_even_roles() {
+    let world = World::new();
+    let text = r#"{"assignment":{"subject":"user:a","role":"ghost"}}
+{"role":{"id":"below","name":"B"}}"#;
+    let options = ImportOptions { bad_rows: BadRows::Stop, ..ImportOptions::default() };
+    let report = with(&world, &author(), tenant(1), text, &options).await;
+    assert_eq!((counts(&report), report.stopped), ([2, 0, 0, 1], true));
+    assert_eq!(exported(&world, tenant(1), &RecordKind::ALL).await, []);
+}
+
+#[tokio::test]
+async fn who_assigned_is_restored_by_stanchion_itself_and_by_nobody_else() {
+    let world = World::new();
+    world.put(tenant(1), role("clerk", &["x:y"], &[])).await;
+    world.assign(tenant(1), "a", "clerk").await;
+    let mut held = Assignment::new(user("a"), id("clerk"));
+    held.granted_by = Some(system().actor);
+    let text = lines(&[held.clone().into()]);
+    assert_eq!(counts(&import(&world, &author(), tenant(1), &text).await), [1, 0, 1, 0]);
+    assert_eq!(counts(&import(&world, &system(), tenant(1), &text).await), [1, 1, 0, 0]);
+    assert_eq!(exported(&world, tenant(1), &[RecordKind::Assignment]).await, [Record::from(held)]);
 }

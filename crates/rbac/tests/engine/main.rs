@@ -9,6 +9,7 @@ mod asking;
 mod bulk;
 mod bulk_rules;
 mod decisions;
+mod edges;
 mod model;
 mod previews;
 mod races;
