@@ -1,7 +1,12 @@
 //! Says how long it takes to import assignments by the thousand, in memory and in Postgres: `cargo run --release -p stanchion-postgres
 //! --features rbac,testing --example import_access -- 100000`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "it measures, and says what it measured")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it measures, and says what it measured"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -197,7 +197,7 @@ pub(crate) struct Both {
 impl Both {
     /// Most are a tenant's, with roles of the platform; some are the platform's own.
     pub(crate) async fn new(seed: u64) -> Self {
-        Self::make(Random::new(seed), if seed % 3 == 0 { PLATFORM } else { tenant(1) }).await
+        Self::make(Random::new(seed), if seed.is_multiple_of(3) { PLATFORM } else { tenant(1) }).await
     }
 
     /// One in which everything counts for good and without conditions, and nobody is in a team.
