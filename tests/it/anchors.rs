@@ -1,6 +1,6 @@
 //! Checkpoints outside the database: what shows that its owner took back more than the database can tell of.
 
-use crate::harness::{PostgresServer, Program, Site, World, eventually};
+use crate::harness::{PostgresServer, Program, Site, World, command, eventually};
 
 const ANCHORS: &str = "
 [audit.anchors]
@@ -40,6 +40,21 @@ fn an_end_that_was_cut_off_with_all_that_tells_of_it_is_missed_by_an_anchor() {
          DELETE FROM stanchion.audit_id WHERE class = 1 AND seq > 3 AND scope_id = '00000000-0000-0000-0000-000000000000';
          DELETE FROM stanchion.audit_search WHERE class = 1 AND seq > 3 AND scope_id = '00000000-0000-0000-0000-000000000000';
          UPDATE stanchion.audit_cursor SET seq = 3 WHERE class = 1 AND seq > 3 AND scope_id = '00000000-0000-0000-0000-000000000000';",
+    );
+    // Offline, whatever the database says of itself: the store, or an export that was made of it.
+    let config = world.program.site.path("stanchion.toml");
+    let mut command = command(["audit", "verify", "--store"]);
+    let offline = command
+        .arg(&config)
+        .args(["--tenant", "platform", "--anchors"])
+        .arg(&anchored)
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&offline.stdout).into_owned();
+    assert_eq!(offline.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&offline.stderr));
+    assert!(
+        said.contains("/platform/security: absent: ") || said.contains("/platform/security: rolled back: "),
+        "{said}"
     );
     world.program = Program::run(&world.program.site.clone());
     let told = eventually("the conflict is recorded", || {

@@ -14,10 +14,12 @@
     reason = "a test of a process lives in real time and has a real environment"
 )]
 
+mod access;
 mod adaptive;
 mod anchors;
 mod archives;
 mod bodies;
+mod bulk;
 mod config;
 mod crashes;
 mod drain;
@@ -40,5 +42,6 @@ mod protection;
 mod quickstart;
 mod race;
 mod reports;
+mod resources;
 mod revocations;
 mod stores;

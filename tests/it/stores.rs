@@ -1,12 +1,13 @@
 //! The program on stores that outlive it and that replicas share.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Program, Site, World, ask, eventually, fresh_database};
+use crate::harness::{Client, Program, Site, World, ask, command, eventually, fresh_database};
 
 fn used(world: &World) -> u64 {
     let target = format!("/v1/usage?tenant={}&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", world.acme);
@@ -186,7 +187,7 @@ fn replicas_that_count_in_postgres_share_their_limits() {
 fn a_consistency_token_is_honoured_by_every_replica() {
     let world = World::on_postgres("");
     let other = Program::run(&world.program.site);
-    let check = format!("/v1/check?tenant={}", world.acme);
+    let check = format!("/v1/access/check?tenant={}", world.acme);
     let question = json!({"subject": "user:alice", "permission": "report:read"}).to_string();
     let assignment = json!({"subject": "user:alice", "role": "viewer"});
     for turn in 0..10 {
@@ -222,9 +223,35 @@ fn of_two_exclusive_writers_the_first_is_fenced() {
     let mut client = Client::connect(world.gateway());
     let _ = client.try_send(head).and_then(|()| client.try_answer("GET"));
     assert!(!world.program.ended().success());
-    let said = "a shard of the audit ledger takes no more: another writer has it, or the shards are others";
+    let said = "a shard of the audit ledger takes no more: another writer has it";
     assert!(world.program.logged(said).is_some());
     world.program = second;
     assert_eq!(world.ask("GET", "/reports/echo").status(), 200);
     assert!(world.verified() > 0);
+}
+
+/// A ledger that was begun with one number of shards is not written with another: the program does not start, and says what to change.
+#[test]
+fn a_ledger_that_is_divided_otherwise_is_not_started_on() {
+    let mut world = World::on_postgres("");
+    world.program.terminate();
+    assert!(world.program.ended().success(), "{:#?}", world.program.log());
+    let site = &world.program.site;
+    let path = site.path("stanchion.toml");
+    let before = fs::read_to_string(&path).expect("reads");
+    fs::write(&path, format!("{before}\n[audit.ledger]\nshards = 4\n")).expect("writes");
+    let refused = command(["serve".as_ref(), "--config".as_ref(), path.as_os_str()]).output().expect("runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let expected = format!(
+        "stanchion: `audit.ledger.shards` is 4, and the ledger of this database was begun with 1\n  \
+         {}: set `shards = 1` in `[audit.ledger]`\n  \
+         the first start on a database settles it for good; another number takes another database\n",
+        path.display()
+    );
+    assert!(said.ends_with(&expected), "{said}");
+
+    fs::write(&path, format!("{before}\n[audit.ledger]\nshards = 1\n")).expect("writes");
+    world.program = Program::run(&world.program.site);
+    assert_eq!(world.ask("GET", "/reports/echo").status(), 200);
 }

@@ -5,6 +5,7 @@
 
 use std::process::Command;
 
+use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{MetadataCommand, Package, Target, TargetKind};
 
 use crate::cargo::{self, Workspace};
@@ -106,6 +107,16 @@ fn of_crate(workspace: &Workspace, package: &Package, bench: &Target, quick: boo
     command
 }
 
+/// Runs the tests that compare answers, built as the benchmarks are, so that both share what takes long to build.
+pub(crate) fn answer_as_peers(workspace: &Workspace) -> Outcome {
+    let args = ["test", "--release", "--manifest-path", PEERS, "--tests", "--target-dir"];
+    cargo::run(workspace.cargo(args).arg(directory_of_peers(workspace)))
+}
+
+fn directory_of_peers(workspace: &Workspace) -> Utf8PathBuf {
+    workspace.metadata.target_directory.join("peers")
+}
+
 /// The comparisons of an area: the benchmarks that bear its name.
 fn of_peers(workspace: &Workspace, area: &str) -> Result<Vec<Command>, String> {
     let manifest = workspace.root().join(PEERS);
@@ -116,7 +127,7 @@ fn of_peers(workspace: &Workspace, area: &str) -> Result<Vec<Command>, String> {
         MetadataCommand::new().manifest_path(manifest).no_deps().exec().map_err(|error| error.to_string())?;
     let targets = metadata.packages.iter().flat_map(benches);
     let chosen = targets.filter(|bench| area == "all" || area == bench.name);
-    let directory = workspace.metadata.target_directory.join("peers");
+    let directory = directory_of_peers(workspace);
     let args = |bench: &Target| {
         let args = ["bench", "--quiet", "--manifest-path", PEERS, "--bench", &bench.name, "--target-dir"];
         let mut command = workspace.cargo(args);

@@ -49,6 +49,8 @@ enum Task {
     Services(ServicesTask),
     /// Checks layers, manifests, sources, conformance suites and documents
     Tidy,
+    /// Puts the same questions to us and to peers, in a workspace of their own that takes minutes to build
+    Peers,
     /// Runs the benchmarks of an area and ends with one `BENCH` line per figure
     Bench {
         /// A crate with benchmarks, by its directory (`ratelimit`), or `all`
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Task::Services(ServicesTask::Up) => services::up(&workspace),
         Task::Services(ServicesTask::Down) => services::down(&workspace),
         Task::Tidy => tidy::run(&workspace),
+        Task::Peers => bench::answer_as_peers(&workspace),
         Task::Bench { area, quick } => bench::run(&workspace, &area, quick),
     });
     match outcome {

@@ -134,13 +134,19 @@ impl From<Versioned<rbac::Assignment>> for Assignment {
     }
 }
 
+impl NewAssignment {
+    pub(crate) fn into_assignment(self) -> rbac::Assignment {
+        let mut assignment = rbac::Assignment::new(self.subject, self.role);
+        assignment.resource = self.resource;
+        assignment.not_before = self.not_before;
+        assignment.expires_at = self.expires_at;
+        assignment.reason = self.reason;
+        assignment
+    }
+}
+
 async fn assign(call: Call, Body(new): Body<NewAssignment>) -> Result<Written<Assignment>, Failure> {
-    let mut assignment = rbac::Assignment::new(new.subject, new.role);
-    assignment.resource = new.resource;
-    assignment.not_before = new.not_before;
-    assignment.expires_at = new.expires_at;
-    assignment.reason = new.reason;
-    let assigned = call.engines().rbac.assign(&call.author(), call.scope, assignment).await;
+    let assigned = call.engines().rbac.assign(&call.author(), call.scope, new.into_assignment()).await;
     let assignment = assigned.map_err(|error| match error {
         rbac::Error::UnknownRole(_) => Failure::invalid(format!("field `role`: {error}")),
         error => error.into(),

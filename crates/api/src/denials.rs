@@ -114,11 +114,17 @@ impl From<Versioned<rbac::Denial>> for Denial {
     }
 }
 
+impl NewDenial {
+    pub(crate) fn into_denial(self) -> rbac::Denial {
+        let mut denial = rbac::Denial::new(self.subject, self.permission);
+        denial.resource = self.resource;
+        denial.reason = self.reason;
+        denial
+    }
+}
+
 async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>, Failure> {
-    let mut denial = rbac::Denial::new(new.subject, new.permission);
-    denial.resource = new.resource;
-    denial.reason = new.reason;
-    let denial = call.engines().rbac.deny(&call.author(), call.scope, denial).await?;
+    let denial = call.engines().rbac.deny(&call.author(), call.scope, new.into_denial()).await?;
     let created = denial.created_at == denial.updated_at;
     let revision = denial.revision;
     Ok(Written { created, body: denial.into(), revision })

@@ -51,6 +51,12 @@ impl Document {
         self.takes_content([(one, schema), (list, items)]);
     }
 
+    /// Takes a text that has no schema of its own, as one of some media types.
+    pub(crate) fn takes_text<const N: usize>(&mut self, media_types: [&str; N]) {
+        let schema = || RefOr::T(ObjectBuilder::new().schema_type(Type::String).into());
+        self.takes_content(media_types.map(|media_type| (media_type, schema())));
+    }
+
     fn takes_content<const N: usize>(&mut self, content: [(&str, RefOr<Schema>); N]) {
         self.problems([ProblemCode::PayloadTooLarge, ProblemCode::UnsupportedMediaType]);
         let mut request = RequestBodyBuilder::new().required(Some(Required::True));

@@ -182,16 +182,26 @@ impl From<Versioned<rbac::Grant>> for Grant {
     }
 }
 
+impl NewGrant {
+    pub(crate) const fn lifts_denial(&self) -> bool {
+        self.lift_denial
+    }
+
+    pub(crate) fn into_grant(self) -> rbac::Grant {
+        let mut grant = rbac::Grant::new(self.subject, self.permission);
+        grant.resource = self.resource;
+        grant.not_before = self.not_before;
+        grant.expires_at = self.expires_at;
+        grant.constraints = self.constraints;
+        grant.reason = self.reason;
+        grant.emergency = self.emergency.then_some(Approval::NotNeeded);
+        grant
+    }
+}
+
 async fn grant(call: Call, Body(new): Body<NewGrant>) -> Result<Written<Grant>, Failure> {
-    let mut grant = rbac::Grant::new(new.subject, new.permission);
-    grant.resource = new.resource;
-    grant.not_before = new.not_before;
-    grant.expires_at = new.expires_at;
-    grant.constraints = new.constraints;
-    grant.reason = new.reason;
-    grant.emergency = new.emergency.then_some(Approval::NotNeeded);
-    let over = if new.lift_denial { OverDenial::Lift } else { OverDenial::Refuse };
-    let grant = call.engines().rbac.grant(&call.author(), call.scope, grant, over).await?;
+    let over = if new.lifts_denial() { OverDenial::Lift } else { OverDenial::Refuse };
+    let grant = call.engines().rbac.grant(&call.author(), call.scope, new.into_grant(), over).await?;
     let created = grant.created_at == grant.updated_at;
     let revision = grant.revision;
     Ok(Written { created, body: grant.into(), revision })

@@ -123,11 +123,18 @@ impl From<Versioned<rbac::Membership>> for Membership {
     }
 }
 
+impl NewMembership {
+    pub(crate) fn into_membership(self) -> rbac::Membership {
+        let mut membership = rbac::Membership::new(self.group, self.member);
+        membership.not_before = self.not_before;
+        membership.expires_at = self.expires_at;
+        membership
+    }
+}
+
 async fn add(call: Call, Body(new): Body<NewMembership>) -> Result<Written<Membership>, Failure> {
-    let mut membership = rbac::Membership::new(new.group, new.member);
-    membership.not_before = new.not_before;
-    membership.expires_at = new.expires_at;
-    let membership = call.engines().rbac.add_member(&call.author(), call.scope, membership).await?;
+    let membership =
+        call.engines().rbac.add_member(&call.author(), call.scope, new.into_membership()).await?;
     let created = membership.created_at == membership.updated_at;
     let revision = membership.revision;
     Ok(Written { created, body: membership.into(), revision })

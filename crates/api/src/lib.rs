@@ -25,6 +25,7 @@
 //! use stanchion_audit::{Keeper, Protection, Prover};
 //! use stanchion_core::{KeyRing, SystemClock, SystemRandom};
 //! use stanchion_pipeline::Pipeline;
+//! use stanchion_rbac::Registry;
 //! use stanchion_tower::ClientAddress;
 //!
 //! /// What a listener serves; `readiness` is told when it does.
@@ -42,6 +43,7 @@
 //!         protection,
 //!         keeper,
 //!         actions: Arc::default(),
+//!         registry: Arc::new(Registry::stanchion()),
 //!         exports: ExportJobs::default(),
 //!         followers: Followers::default(),
 //!         clock: Arc::new(SystemClock),
@@ -61,12 +63,13 @@
 //! [`Grpc`] answers rate-limit requests of Envoy (`envoy.service.ratelimit.v3`) by the limits of the same engines, see
 //! [`EnvoyRateLimits`] and [`EnvoyConfig`], and health checks. It authenticates nobody: its listener is for proxies only.
 
+mod access;
 mod answer;
 mod assignments;
 mod audit;
 mod authorize;
+mod bulk;
 mod call;
-mod check;
 mod cloud_event;
 mod denials;
 mod document;
@@ -86,6 +89,7 @@ mod openapi;
 mod operation;
 mod operations;
 mod page_token;
+mod permissions;
 mod readiness;
 mod roles;
 mod router;

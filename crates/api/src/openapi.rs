@@ -36,7 +36,7 @@ where another replica answers; without it, replicas follow within a second.
 
 **Values.** Times are RFC 3339 in UTC; decimals and 64-bit numbers are text.";
 
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("tenants", "The customers of the platform."),
     ("keys", "API keys."),
     ("roles", "What somebody may do, under a name that can be assigned."),
@@ -46,7 +46,8 @@ const TAGS: [(&str, &str); 15] = [
     ("memberships", "Who belongs to which group."),
     ("separations", "Roles that one subject may not have together."),
     ("sessions", "Times in which subjects use some of their roles."),
-    ("check", "Questions to the roles."),
+    ("permissions", "What there is to permit."),
+    ("access", "Who may do what, why, and what a change would do to that; all of it at once, in and out."),
     ("limits", "Rate limits."),
     ("routes", "What the gateway takes."),
     ("usage", "What was used, and what it costs."),

@@ -9,6 +9,7 @@ use crate::answer::{Output, Reply};
 use crate::call::{Call, Input};
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::router::MAX_BODY;
 use crate::state::Api;
 
 /// One operation of the API. The router, the authorization and the OpenAPI document are all made from it, so they cannot disagree.
@@ -20,6 +21,8 @@ pub(crate) struct Operation {
     pub(crate) description: Option<&'static str>,
     pub(crate) run: Run,
     pub(crate) idempotency: Idempotency,
+    /// The largest body, in bytes.
+    pub(crate) max_body: usize,
     pub(crate) document: Document,
     pub(crate) stats: OperationStats,
 }
@@ -133,7 +136,8 @@ impl Operation {
     ) -> Self {
         let stats = OperationStats::default();
         let idempotency = Idempotency::None;
-        Self { id, method, path, summary, description: None, run, idempotency, document, stats }
+        let max_body = MAX_BODY;
+        Self { id, method, path, summary, description: None, run, idempotency, max_body, document, stats }
     }
 
     /// Takes an `Idempotency-Key`.
@@ -149,6 +153,12 @@ impl Operation {
     /// Can also be refused for this.
     pub(crate) fn refusing(mut self, code: ProblemCode) -> Self {
         self.document.problems([code]);
+        self
+    }
+
+    /// Takes a body of so many bytes.
+    pub(crate) const fn taking(mut self, max_body: usize) -> Self {
+        self.max_body = max_body;
         self
     }
 

@@ -1,7 +1,7 @@
 use crate::operation::Operation;
 use crate::{
-    assignments, audit, check, denials, grants, groups, keys, limits, roles, routes, separations, sessions,
-    system, tenants, usage,
+    access, assignments, audit, bulk, denials, grants, groups, keys, limits, permissions, roles, routes,
+    separations, sessions, system, tenants, usage,
 };
 
 /// Every operation of the API, in the order of its document.
@@ -16,11 +16,14 @@ pub(crate) fn all() -> Vec<Operation> {
         groups::operations(),
         separations::operations(),
         sessions::operations(),
-        check::operations(),
+        permissions::operations(),
+        access::operations(),
+        bulk::operations(),
         limits::operations(),
         routes::operations(),
         usage::operations(),
         audit::operations(),
+        audit::verification::operations(),
         audit::actions::operations(),
         audit::tail::operations(),
         audit::export::operations(),

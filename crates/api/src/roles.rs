@@ -153,6 +153,22 @@ impl From<Versioned<rbac::Role>> for Role {
     }
 }
 
+impl RoleBody {
+    pub(crate) fn into_role(self, id: RoleId) -> rbac::Role {
+        let mut role =
+            rbac::Role::new(id, self.name).with_permissions(self.permissions).with_includes(self.includes);
+        role.description = self.description;
+        role.excludes = self.excludes;
+        role.ceiling = self.ceiling;
+        role.constraints = self.constraints;
+        role.requires = self.requires;
+        role.max_holders = self.max_holders;
+        role.metadata = self.metadata;
+        role.active = self.active;
+        role
+    }
+}
+
 async fn list(call: Call, paged: Paged<Everything>) -> Result<Found<List<Role>>, Failure> {
     let all = RecordFilter::all(RecordKind::Role);
     let page = call.engines().rbac.list::<rbac::Role>(call.scope, &all, &paged.page).await?;
@@ -163,16 +179,7 @@ async fn put(
     call: Call,
     (Path(id), Guard(precondition), Body(body)): (Path<RoleId>, Guard, Body<RoleBody>),
 ) -> Result<Written<Role>, Failure> {
-    let mut role =
-        rbac::Role::new(id, body.name).with_permissions(body.permissions).with_includes(body.includes);
-    role.description = body.description;
-    role.excludes = body.excludes;
-    role.ceiling = body.ceiling;
-    role.constraints = body.constraints;
-    role.requires = body.requires;
-    role.max_holders = body.max_holders;
-    role.metadata = body.metadata;
-    role.active = body.active;
+    let role = body.into_role(id);
     let expected = precondition.expected();
     let written = call.engines().rbac.put_role(&call.author(), call.scope, role, Some(expected)).await;
     let written = written.map_err(|error| match error {
@@ -216,7 +223,9 @@ impl From<rbac::Error> for Failure {
             rbac::Error::BeyondTenant(_)
             | rbac::Error::UnfitSubject { .. }
             | rbac::Error::NeverValid { .. }
+            | rbac::Error::Import { .. }
             | rbac::Error::Invalid { .. }
+            | rbac::Error::NotExact(_)
             | rbac::Error::TooLong { .. } => Self::invalid(error.to_string()),
             rbac::Error::SelfElevation { .. } | rbac::Error::UnfitApprover { .. } => {
                 Self::new(ProblemCode::Forbidden, error.to_string())
@@ -228,8 +237,10 @@ impl From<rbac::Error> for Failure {
             | rbac::Error::DenialStands { .. }
             | rbac::Error::RoleNotHeld { .. }
             | rbac::Error::LastAdministrator { .. }
+            | rbac::Error::InTenant { .. }
             | rbac::Error::RoleInUse { .. }
             | rbac::Error::ReservedRole(_)
+            | rbac::Error::RolesDiffer { .. }
             | rbac::Error::SystemRole(_) => Self::conflict(error.to_string()),
             rbac::Error::Stale { .. } => Self::new(ProblemCode::PreconditionFailed, error.to_string()),
             error => Self::internal(error),

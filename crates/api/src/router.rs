@@ -22,7 +22,7 @@ use crate::operation::{Access, Handler, Idempotency, Operation, Run};
 use crate::state::{Api, ApiState};
 use crate::{operations, system};
 
-/// The largest body, in bytes.
+/// The largest body, in bytes, of operations that do not say otherwise.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -136,7 +136,7 @@ impl Exchange<'_> {
                 "the writes before `stanchion-consistency` could not be seen in time; try again",
             ));
         }
-        let body = read(&head.headers, body).await?;
+        let body = read(&head.headers, body, self.operation.max_body).await?;
         let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
         let user_agent = user_agent.map(|text| Text::from(text.chars().take(200).collect::<String>()));
         let call = Call {
@@ -190,14 +190,13 @@ impl Exchange<'_> {
 }
 
 /// Reads the body whole, up to its bound.
-async fn read(headers: &http::HeaderMap, body: Body) -> Result<Bytes, Failure> {
-    let too_large =
-        || Failure::new(ProblemCode::PayloadTooLarge, format!("a body has at most {MAX_BODY} bytes"));
+async fn read(headers: &http::HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(ProblemCode::PayloadTooLarge, format!("a body has at most {most} bytes"));
     let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > MAX_BODY) {
+    if stated.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    match Limited::new(body, MAX_BODY).collect().await {
+    match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Failure::invalid("the body broke off")),

@@ -58,6 +58,8 @@ pub(crate) struct Route {
     /// The permission that a principal needs.
     #[schema(value_type = Option<String>)]
     permission: Option<Permission>,
+    /// What the permission is looked for on, by the parameters of the path.
+    resource: Option<String>,
     /// What is counted for billing.
     meters: Vec<RouteMeter>,
     /// Which decisions are recorded: `all`, `denied` or `sampled`.
@@ -100,6 +102,7 @@ impl From<&RouteConfig> for Route {
             upstream: route.upstream,
             access: route.access,
             permission: route.permission,
+            resource: route.resource.map(|resource| resource.to_string()),
             meters: route.meters.into_iter().map(meter).collect(),
             audit: route.audit,
             ack: route.ack,

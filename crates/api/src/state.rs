@@ -7,6 +7,7 @@ use bytes::Bytes;
 use stanchion_audit::{Actions, Keeper, Protection, Prover};
 use stanchion_core::{BoxFuture, Clock, IdGen, KeyRing};
 use stanchion_pipeline::Pipeline;
+use stanchion_rbac::Registry;
 use stanchion_tower::ClientAddress;
 
 use crate::idempotency::{Bounds, Replays};
@@ -35,6 +36,8 @@ pub struct ApiState {
     pub keeper: Keeper,
     /// The actions of events that are known, for what other programs report.
     pub actions: Arc<Actions>,
+    /// What there is to permit, for whoever writes roles.
+    pub registry: Arc<Registry>,
     /// Exports of the audit ledger that are made into files. Their owner runs them.
     pub exports: ExportJobs,
     /// The places of those who follow the ledger.

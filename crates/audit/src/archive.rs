@@ -15,7 +15,9 @@ mod write;
 
 pub use manifest::{ArchiveManifest, Sum};
 pub use verdict::{ArchiveBreak, ArchiveFault, ArchiveProof, ArchiveVerdict, ArchivedChain};
-pub use verify::{verify_archive, verify_archive_directory};
+pub use verify::{
+    verify_archive, verify_archive_directory, verify_archive_directory_with, verify_archive_with,
+};
 pub(crate) use write::{Archived, Range, archived_event, event, latest, write};
 
 /// What every manifest says it is.

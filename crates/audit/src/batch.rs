@@ -105,7 +105,7 @@ impl Sealer {
         self.chains.get(chain).is_some_and(|tip| tip.is_sure)
     }
 
-    /// Tells the sealer that a batch was committed.
+    /// Tells the sealer that a batch was committed, or is on its way: then another one may be sealed onto it, to be written after it.
     pub fn advance(&mut self, batch: &AppendBatch) {
         for moved in &batch.moves {
             if let Some(tip) = self.chains.get_mut(&moved.chain) {
@@ -114,6 +114,15 @@ impl Sealer {
         }
         if self.chains.len() > Self::REMEMBERED {
             self.chains.clear();
+        }
+    }
+
+    /// Takes back an [`advance`](Self::advance): the batch was not committed, or nobody knows. What was sealed onto it is worthless.
+    pub fn retreat(&mut self, batch: &AppendBatch) {
+        for moved in &batch.moves {
+            if let Some(tip) = self.chains.get_mut(&moved.chain) {
+                tip.head = moved.from;
+            }
         }
     }
 

@@ -14,7 +14,7 @@ pub use line::{ChainBase, ChainCount, End, ExportedEntry, Line, Log, Manifest};
 pub use verdict::{BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, Fault};
 #[cfg(feature = "archive")]
 pub(crate) use verify::is_event_of;
-pub use verify::verify_bundle;
+pub use verify::{verify_bundle, verify_bundle_with};
 pub use write::BundleWriter;
 #[cfg(feature = "archive")]
 pub(crate) use write::line_of;
@@ -23,7 +23,10 @@ pub(crate) use write::line_of;
 pub const FORMAT: &str = "stanchion.audit.bundle/v1";
 
 /// What the first line of a bundle says that is written as events of OCSF. Another mapping of events to classes has another number.
-pub const OCSF_FORMAT: &str = "stanchion.audit.ocsf/v1";
+pub const OCSF_FORMAT: &str = "stanchion.audit.ocsf/v2";
+
+/// What it said before events told which one comes before them, and who signed for them. Such files are verified, and no longer written.
+pub const OCSF_FORMAT_1: &str = "stanchion.audit.ocsf/v1";
 
 /// What every bundle begins with that is not written as events of OCSF.
 pub const BEGINNING: &str = "{\"manifest\":{\"format\":\"stanchion.audit.bundle/";

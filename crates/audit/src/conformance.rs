@@ -25,6 +25,7 @@ mod races;
 mod search;
 pub mod subject_key_store;
 pub mod tree_store;
+mod withdrawals;
 
 pub use fixture::Fixture;
 pub use intercepted::{Answer, Call, Intercept, Intercepted, Pending};
@@ -92,6 +93,13 @@ suite! { $
         events_are_found_by_type_session_trace_and_words
         queries_see_what_was_not_projected
         projectors_at_once_leave_nothing_out
+    }
+    withdrawals {
+        what_is_withdrawn_is_found_by_no_word_of_it
+        what_is_written_or_projected_later_brings_no_word_back
+        words_are_withdrawn_in_their_scope_and_as_far_as_is_said
+        the_record_of_an_erasure_withdraws_when_it_is_projected
+        racing_projectors_leave_no_withdrawn_word
     }
     races {
         racing_writers_win_one_at_a_time

@@ -31,6 +31,12 @@ impl Digest {
         &self.0
     }
 
+    /// Reads the text that C2SP's formats use; `None` when it is none.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        Some(Self(BASE64.decode(text).ok()?.try_into().ok()?))
+    }
+
     /// Returns the text that C2SP's formats use: base64.
     #[must_use]
     pub fn to_base64(&self) -> String {
@@ -94,6 +100,8 @@ mod tests {
         let text = digest.to_string();
         assert!(text.starts_with("0008101820"), "{text}");
         assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(Digest::from_base64(&digest.to_base64()), Some(digest));
+        assert_eq!(Digest::from_base64("AAAA"), None);
         for bad in ["", "00", &text.to_uppercase(), &format!("{text}0"), &text.replace('0', "g")] {
             assert_eq!(bad.parse::<Digest>(), Err(InvalidDigest), "{bad}");
         }

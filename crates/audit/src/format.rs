@@ -162,11 +162,11 @@
 //!
 //! # Bundles as events of OCSF
 //!
-//! The same bundle as events of OCSF 1.8.0 is `stanchion.audit.ocsf/v1`: JSON lines of at most 1 MiB, each an event that the published
+//! The same bundle as events of OCSF 1.8.0 is `stanchion.audit.ocsf/v2`: JSON lines of at most 1 MiB, each an event that the published
 //! schema finds valid, the names of every object in the order of their bytes. The bundle's line stands in `unmapped.stanchion`; of an
 //! `entry` without `canonical`, which stands in `raw_data`. Entries are events of the class that their action says; all other lines are
-//! events of the base class. Nothing but the entry decides what its event is, so a verifier makes it again and compares byte by byte: an
-//! event that tells something else than its entry is found. `sha256` is over the bytes of the file as it is. For the rest, what is
+//! events of the base class. Nothing but the entry, the one before it and its log decides what its event is, so a verifier makes it again and
+//! compares byte by byte: an event that tells something else than the file is found. `sha256` is over the bytes of the file as it is. For the rest, what is
 //! proven is what a bundle proves.
 //!
 //! | field of OCSF | value |
@@ -175,11 +175,16 @@
 //! | `metadata.uid`, `sequence`, `log_name`, `tenant_uid` | the event's id, the entry's number, its chain, the scope |
 //! | `metadata.logged_time`, `time`, `original_time` | `recorded_at` and `occurred_at` in milliseconds; `occurred_at` in full |
 //! | `metadata.correlation_uid` | the request, else the trace |
-//! | `unmapped.attestation` | `fingerprint` (the leaf), `chain_uid`, `authority_uid`, `uid` |
+//! | `unmapped.attestation` | `fingerprint` (the leaf), `chain_uid`, `authority_uid`, `uid`, `prev_event`, `signatures` |
+//! | … `prev_event` | `uid`, `type_uid` and `fingerprint` of the chain's entry before, if the line before has it: not of a query, nor at the front |
+//! | … `signatures` | the entry's own, and one for each key that signed its chain's checkpoint |
 //!
 //! OCSF 1.8.0 has neither the profile `record_integrity` nor the object `attestation` that the schema's next version has. So the object
-//! stands in `unmapped` under the names it has there. It has no `prev_event`, since whole chains show that anyway, and no `signatures`:
-//! what is signed is the checkpoint.
+//! stands in `unmapped` under the names it has there. A digital signature of OCSF has a place for what was signed and none for the
+//! signature: `digest` is the link, of which `mac` in `unmapped.stanchion` is the signature, or the checkpoint's root, whose signed note
+//! stands in its log's line. `developer_uid` names the key: chain and epoch, or name and id of the verifier key. `algorithm_id` is 99.
+//!
+//! `stanchion.audit.ocsf/v1` is the same without `prev_event` and `signatures`. It is verified, and no longer written.
 //!
 //! # What is detected
 //!

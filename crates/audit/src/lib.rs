@@ -71,6 +71,7 @@ mod ack;
 mod across;
 mod actions;
 mod anchor;
+mod anchored;
 #[cfg(feature = "archive")]
 pub mod archive;
 mod batch;
@@ -124,6 +125,7 @@ pub use actions::{
     is_action,
 };
 pub use anchor::{Anchor, AnchorError, AnchorReceipt, Publication};
+pub use anchored::{AnchorBreak, AnchorFault, AnchorVerdict, Anchors, Compared, NotPublished, Published};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
@@ -142,7 +144,7 @@ pub use hold::{Hold, HoldStore, MemoryHoldStore};
 #[cfg(feature = "archive")]
 pub use keeper::{ChainRetention, Keeper, KeeperStats, RoundEnd};
 pub use lifecycle::Process;
-pub use log_files::{LogBreak, LogFault, LogProof, LogVerdict, log_files, verify_log};
+pub use log_files::{LogBreak, LogFault, LogProof, LogVerdict, log_files, verify_log, verify_log_with};
 pub use memory::{MemoryAnchor, MemoryLedgerStore};
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use objects::{MemoryObjectStore, ObjectName, ObjectStore, PutOutcome};
@@ -153,7 +155,7 @@ pub use protection::{
     Exception, FieldCipher, FieldPath, InvalidField, Kept, KeyName, KeyNode, KeyPlace, LegalHolds, Mark,
     Marked, MemorySubjectKeyStore, NONCE_BYTES, NotOpened, Opened, ProtectConfig, Protection,
     ProtectionChange, ProtectionError, ProtectionStats, Rewrapped, SEALED, Sealed, StoredKey, SubjectKeyId,
-    SubjectKeyStore, is_reserved,
+    SubjectKeyStore, Withdrawn, Words, is_reserved,
 };
 pub use prover::{
     ConsistencyProof, InclusionProof, PageEntry, Proven, ProvenPage, Prover, Unproven, verify_proof,

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::io;
 
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
-use crate::{ChainId, Digest, NoteError, RetentionClass, TreeHead, VerifierKey, leaf_hash, parse};
+use crate::{Anchors, ChainId, Digest, NoteError, RetentionClass, TreeHead, VerifierKey, leaf_hash, parse};
 
 /// What the files of a log prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct LogProof {
     /// The number of the first entry whose event is there. Of those before only the hashes are: the front of a log may be dropped when its
     /// time is over. One past the last entry when no event is there.
     pub first: u64,
+    /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_log_with`].
+    pub roots: BTreeMap<u64, Digest>,
 }
 
 /// The first place at which the files of a log are not what they should be.
@@ -72,10 +75,22 @@ pub enum LogFault {
 /// # Errors
 /// When a file cannot be read. A log that does not hold is a [`LogVerdict`], not an error.
 pub fn verify_log(
-    mut read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>,
+    read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>,
     keys: &[VerifierKey],
 ) -> io::Result<LogVerdict> {
-    match judge(&mut read, keys) {
+    verify_log_with(read, keys, &Anchors::default())
+}
+
+/// Verifies a log as [`verify_log`] does, and finds what [`Anchors::compare_log`] compares.
+///
+/// # Errors
+/// As [`verify_log`].
+pub fn verify_log_with(
+    mut read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>,
+    keys: &[VerifierKey],
+    anchors: &Anchors,
+) -> io::Result<LogVerdict> {
+    match judge(&mut read, keys, anchors) {
         Ok(proof) => Ok(LogVerdict::Intact(proof)),
         Err(Stop::Found(verdict)) => Ok(verdict),
         Err(Stop::Error(error)) => Err(error),
@@ -99,7 +114,7 @@ fn tampered(file: &str, seq: Option<u64>, fault: LogFault) -> Stop {
 
 type Read<'a> = &'a mut dyn FnMut(&str) -> io::Result<Option<Vec<u8>>>;
 
-fn judge(read: Read<'_>, keys: &[VerifierKey]) -> Result<LogProof, Stop> {
+fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogProof, Stop> {
     const CHECKPOINT: &str = "checkpoint";
     let missing = |file: String| Stop::Found(LogVerdict::Incomplete(file));
     let note = read(CHECKPOINT)?.ok_or_else(|| missing(CHECKPOINT.to_owned()))?;
@@ -111,7 +126,7 @@ fn judge(read: Read<'_>, keys: &[VerifierKey]) -> Result<LogProof, Stop> {
         Err(error) => return Err(about(LogFault::Checkpoint(error))),
     };
     let chain = chain_of(&tree.origin).ok_or_else(|| about(LogFault::OtherLog))?;
-    let (mut edge, mut above, mut first) = (Edge::default(), Vec::new(), 1);
+    let (mut edge, mut above, mut first, mut roots) = (Edge::default(), Vec::new(), 1, BTreeMap::new());
     let tiles = tree.size.div_ceil(TILE_WIDTH as u64);
     for index in 0..tiles {
         let id = TileId { level: 0, index };
@@ -138,6 +153,7 @@ fn judge(read: Read<'_>, keys: &[VerifierKey]) -> Result<LogProof, Stop> {
         };
         for leaf in leaves {
             edge.push(leaf, &mut above);
+            anchors.note(&tree.origin, edge.size(), || edge.root(), &mut roots);
         }
         for made in above.drain(..).filter(|made| made.id.level > 0) {
             compare(read, &made)?;
@@ -149,11 +165,11 @@ fn judge(read: Read<'_>, keys: &[VerifierKey]) -> Result<LogProof, Stop> {
     if edge.root() != tree.root {
         return Err(tampered(CHECKPOINT, Some(tree.size), LogFault::Root));
     }
-    Ok(LogProof { chain, tree, first })
+    Ok(LogProof { chain, tree, first, roots })
 }
 
 /// Finds the chain in the origin `<deployment>/<scope>/<class>`.
-fn chain_of(origin: &str) -> Option<ChainId> {
+pub(crate) fn chain_of(origin: &str) -> Option<ChainId> {
     let mut parts = origin.rsplitn(3, '/');
     let (class, scope) = (parts.next()?, parts.next()?);
     parts.next().filter(|deployment| !deployment.is_empty())?;

@@ -13,7 +13,7 @@ pub use self::anchor::MemoryAnchor;
 use self::trees::Tree;
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, KnownRow, LedgerStore, Place, Query,
-    RetentionClass, Row, Seal, Shard, Writers,
+    RetentionClass, Row, Seal, Shard, SubjectKeyId, Withdrawn, Writers,
 };
 
 /// The ledger in memory: the reference that other adapters must equal. It ends with the process.
@@ -29,6 +29,8 @@ pub struct MemoryLedgerStore {
 struct State {
     chains: HashMap<ChainId, Kept>,
     ids: HashMap<(Scope, EventId), (RetentionClass, u64)>,
+    /// What entries are no longer found by.
+    withdrawn: HashMap<Scope, Withdrawn>,
     /// How many shards there are, once that is settled.
     shards: Option<u16>,
     /// Of each shard the last fence given out, and the least that may still write.
@@ -203,6 +205,8 @@ impl LedgerStore for MemoryLedgerStore {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         let state = self.lock();
+        let none = Withdrawn::default();
+        let withdrawn = state.withdrawn.get(&scope).filter(|_| query.asks_for_protected()).unwrap_or(&none);
         // A chain is in the order of places, so each class is walked from where the page begins, newest first.
         let wanted = state.chains_of(scope).filter(|(id, _)| query.may_match(id.class));
         let mut newest: Vec<_> = wanted
@@ -214,7 +218,7 @@ impl LedgerStore for MemoryLedgerStore {
                 let end = kept.rows.partition_point(is_before);
                 let since = |row: &&Row| query.since.is_none_or(|since| row.recorded_at >= since);
                 let rows = kept.rows.range(..end).rev().take_while(since);
-                rows.filter(|row| query.matches(row)).peekable()
+                rows.filter(|row| query.matches_without(row, withdrawn)).peekable()
             })
             .collect();
         let mut found = Vec::new();
@@ -228,6 +232,20 @@ impl LedgerStore for MemoryLedgerStore {
 
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError> {
         Ok(self.lock().find(scope, id).cloned())
+    }
+
+    async fn withdraw(
+        &self,
+        _system: SystemScope,
+        scope: Scope,
+        withdrawn: &Withdrawn,
+    ) -> Result<(), StoreError> {
+        self.lock_mut().withdrawn.entry(scope).or_default().extend(withdrawn);
+        Ok(())
+    }
+
+    async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
+        Ok(self.lock().withdrawn.get(&scope).map(|withdrawn| withdrawn.among(keys)).unwrap_or_default())
     }
 
     async fn cut(

@@ -105,6 +105,8 @@ mod tests {
         }
         let another = ProducerNumber::new("b".into(), Uuid::from_u128(1), 3).unwrap();
         numbers.leave(tenant, &another);
+        let of_another_run = ProducerNumber::new("a".into(), Uuid::from_u128(2), 3).unwrap();
+        numbers.leave(tenant, &of_another_run);
         assert!(numbers.has_unused());
         assert_eq!(
             numbers.take_unused(Shard::ONLY),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use stanchion_core::{Actor, Category, Outcome, RequestId, ResourceRef, Scope, Severity, Text, Timestamp};
 
 use crate::search::{Facet, term, words, words_of};
-use crate::{Error, RetentionClass, Row, parse};
+use crate::{BlindIndex, Error, RetentionClass, Row, Withdrawn, parse};
 
 /// Which entries to return. Everything that is set must hold; the default is every entry of the scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,12 @@ impl Query {
     /// Tells whether an entry is one of those asked for.
     #[must_use]
     pub fn matches(&self, row: &Row) -> bool {
+        self.matches_without(row, &Withdrawn::default())
+    }
+
+    /// Tells whether an entry is one of those asked for, without the words that are withdrawn.
+    #[must_use]
+    pub fn matches_without(&self, row: &Row, withdrawn: &Withdrawn) -> bool {
         let entry = &row.content.projection;
         self.since.is_none_or(|since| row.recorded_at >= since)
             && self.until.is_none_or(|until| row.recorded_at < until)
@@ -66,16 +72,17 @@ impl Query {
             && self.actor.as_ref().is_none_or(|actor| is_actor(actor.as_str(), &entry.actor))
             && self.target.as_ref().is_none_or(|target| entry.targets.contains(target))
             && self.event_type.as_ref().is_none_or(|wanted| wanted.actions.contains(&entry.action))
-            && self.matches_event(&row.content.canonical)
+            && self.matches_event(&row.content.canonical, withdrawn)
     }
 
     /// Looks at what only the bytes have.
-    fn matches_event(&self, canonical: &[u8]) -> bool {
+    fn matches_event(&self, canonical: &[u8], withdrawn: &Withdrawn) -> bool {
         let Self { session, trace, text, .. } = self;
         if session.is_none() && trace.is_none() && text.is_none() {
             return true;
         }
-        let Ok(event) = parse(canonical) else { return false };
+        let Ok(mut event) = parse(canonical) else { return false };
+        withdrawn.clear(&mut event);
         let correlation = &event.correlation;
         session.as_ref().is_none_or(|session| correlation.session.as_ref() == Some(session))
             && trace.as_ref().is_none_or(|trace| correlation.trace.as_ref() == Some(trace))
@@ -83,6 +90,12 @@ impl Query {
                 let known = words(&event);
                 words_of(text.as_str()).all(|word| known.contains(&word))
             })
+    }
+
+    /// Tells whether it asks for a word that may be that of a protected value, and thus withdrawn.
+    #[must_use]
+    pub fn asks_for_protected(&self) -> bool {
+        self.text.iter().any(|text| words_of(text.as_str()).any(|word| BlindIndex::is_one(&word)))
     }
 
     /// Returns the [`term`]s that every entry asked for has, for a store that looks by them.

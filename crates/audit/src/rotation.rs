@@ -134,3 +134,6 @@ pub fn verify_key_change(event: &Event, known: &[VerifierKey]) -> Result<Verifie
     }
     Ok(new)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 use stanchion_core::{Detail, Details, Event, Recorded, Scope, Text};
 
-use crate::{Content, Error, Projection, Sealed, parse};
+use crate::protection::found_by;
+use crate::{Content, Error, Projection, Sealed, Withdrawn, parse};
 
 /// The most letters of a word; longer ones are cut off there, in an event and in what is searched for.
 const LONGEST: usize = 64;
 
-/// What queries look at of an entry. It follows from the canonical bytes alone, so it can be made anew, and compared.
+/// What queries look at of an entry. It follows from the canonical bytes and from what was erased, so it can be made anew, and compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchRow {
     /// The entry's number.
@@ -44,17 +45,20 @@ pub struct Projected {
 }
 
 impl SearchRow {
-    /// Makes the row of an entry from its bytes.
+    /// Makes the row of an entry from its bytes, without the words that are withdrawn.
     ///
     /// # Errors
     /// [`Error::NotCanonical`] when the bytes are no event.
-    pub fn of(scope: Scope, seq: u64, content: &Content) -> Result<Self, Error> {
-        let event = parse(&content.canonical)?;
+    pub fn of(scope: Scope, seq: u64, content: &Content, withdrawn: &Withdrawn) -> Result<Self, Error> {
+        let mut event = parse(&content.canonical)?;
+        withdrawn.clear(&mut event);
+        let keys = found_by(&mut event);
         let mut terms: Vec<i64> = words(&event).iter().map(|word| term(scope, Facet::Word, word)).collect();
         let mut add = |facet, value: &str| terms.push(term(scope, facet, value));
         add(Facet::Action, event.action.as_str());
         add(Facet::Actor, &event.actor.to_string());
         event.targets.iter().for_each(|target| add(Facet::Target, &target.to_string()));
+        keys.iter().for_each(|key| add(Facet::Key, &key.to_string()));
         let correlation = &event.correlation;
         if let Some(request) = correlation.request {
             add(Facet::Request, &request.to_string());
@@ -89,6 +93,8 @@ pub enum Facet {
     Session,
     /// The trace.
     Trace,
+    /// A key with which a value is protected that has a word. What was protected with it is found when it is destroyed.
+    Key,
 }
 
 /// Hashes a value that entries of a scope are found by: the first eight bytes of SHA-256. Every scope has terms of its own, so an index

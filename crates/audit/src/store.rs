@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
-use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, Row, Seal, SearchPage};
+use crate::{
+    AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, Row, Seal, SearchPage, SubjectKeyId,
+    Withdrawn,
+};
 
 /// Where the ledger's chains are kept. The ledger links and signs; a store keeps what it is given, whole or not at all.
 ///
@@ -28,6 +31,9 @@ use crate::{AppendBatch, Chain, ChainId, Digest, Head, Place, Projected, Query, 
 ///    whether its room was [reclaimed](Self::reclaim) or not. Of a chain that had entries, the head stays.
 /// 9. **Unknown ends.** After `Timeout`, and only then, a batch may have been written, or may still be. `Unavailable` means it was
 ///    not and will not be.
+/// 10. **Withdrawn words.** After [`withdraw`](Self::withdraw) no query finds an entry of the scope by the word of a value that is withdrawn,
+///    whenever the entry was written or is written. What is kept apart for queries is rid of such words, also of those that were there
+///    before. It only grows, as [`Withdrawn`] does, and outlives a restart.
 #[async_trait]
 pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// Admits a writer of a shard. The first one of all settles how many shards there are.
@@ -77,7 +83,7 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// `Unavailable` or `Timeout` when the store cannot be read; `Corrupt` for a row that is not one.
     async fn seals(&self, chain: ChainId, from: u64, limit: usize) -> Result<Vec<Seal>, StoreError>;
 
-    /// Returns at most `limit` rows of a scope for which [`Query::matches`] holds and whose [`Place`] is less than `before`, greatest
+    /// Returns at most `limit` rows of a scope for which [`Query::matches_without`] what is withdrawn holds and whose [`Place`] is less than `before`, greatest
     /// place first.
     ///
     /// # Errors
@@ -97,7 +103,8 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     async fn get(&self, scope: Scope, id: EventId) -> Result<Option<Row>, StoreError>;
 
     /// Brings what [`query`](Self::query) looks at up to the ends of chains, in a store that keeps it apart, for about `limit` entries;
-    /// tells what is left. Several may do so at once; a chain that somebody else is at is left to them. No read depends on it.
+    /// tells what is left. Several may do so at once; a chain that somebody else is at is left to them. No read depends on it. What the
+    /// entries tell to be [withdrawn](Withdrawn::told_by) is, and what was begun to be withdrawn is finished.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be written; `Corrupt` for an entry that is none.
@@ -111,7 +118,7 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
         Ok(Projected::default())
     }
 
-    /// Returns at most `limit` chains for which that is not up to date, in order, beginning after `after`.
+    /// Returns at most `limit` chains for which that is not up to date, or not rid of what is withdrawn, in order, beginning after `after`.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the store cannot be read.
@@ -134,6 +141,23 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
         let _ = (chain, from, limit);
         Ok(SearchPage::default())
     }
+
+    /// Withdraws words of a scope; see rule 10.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be written; then it may be done in part, and is to be done again.
+    async fn withdraw(
+        &self,
+        system: SystemScope,
+        scope: Scope,
+        withdrawn: &Withdrawn,
+    ) -> Result<(), StoreError>;
+
+    /// Returns what is withdrawn of keys of a scope.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError>;
 
     /// Moves the base of a chain from `from` to `base`, the number, link and time of an entry of the chain: that entry and those before
     /// it are no longer read by anybody. Of those who cut from the same base one succeeds. Whether the base is a true one is the

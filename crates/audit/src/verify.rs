@@ -231,3 +231,6 @@ impl<'a> ChainVerifier<'a> {
         Verdict::Intact { entries: at.seq - base.seq, base, head: at, unsigned_to }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ impl FromStr for WitnessKey {
         if is_name { Ok(found) } else { Err(InvalidVerifierKey) }
     }
 }
+
+#[cfg(test)]
+mod tests;

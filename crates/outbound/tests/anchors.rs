@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -26,9 +27,10 @@ use hyper_util::server::conn::auto;
 use sha2::{Digest as _, Sha256};
 use stanchion_audit::tree::verify_consistency;
 use stanchion_audit::{
-    Anchor, AnchorError, CheckpointSigner, Digest, MemoryObjectStore, Publication, WitnessKey,
+    Anchor, AnchorError, CheckpointSigner, Digest, MemoryObjectStore, ObjectName, ObjectStore, Publication,
+    PutOutcome, WitnessKey,
 };
-use stanchion_core::{KeyRing, ManualClock, Secret, Timestamp};
+use stanchion_core::{KeyRing, ManualClock, Secret, StoreError, StoreErrorKind, Timestamp};
 use stanchion_outbound::{FileAnchor, ObjectAnchor, WitnessAnchor};
 use tokio::net::TcpListener;
 
@@ -240,4 +242,148 @@ async fn a_line_that_a_crash_cut_off_is_passed_over() {
     anchor.publish(&second).await.unwrap();
     assert_eq!(anchor.latest(&first.origin).await.unwrap(), Some(second.checkpoint.note.clone()));
     assert_eq!(FileAnchor::notes(&path, &first.origin).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_last_of_a_log_is_found_however_much_others_have_written_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let anchor = FileAnchor::new(&path);
+    assert_eq!(anchor.name(), format!("file {}", path.display()));
+    let first = publication(0, &leaves(2, 0), Vec::new());
+    assert_eq!(anchor.latest(&first.origin).await.unwrap(), None, "there is no file yet");
+    anchor.publish(&first).await.unwrap();
+    let own = std::fs::read_to_string(&path).unwrap();
+    let other = own.replace(&first.origin, "another.example.com/platform/security");
+    std::fs::write(&path, format!("{own}{}", other.repeat(1 + 70_000 / other.len()))).unwrap();
+    assert_eq!(anchor.latest(&first.origin).await.unwrap(), Some(first.checkpoint.note.clone()));
+    // And it still stands against what does not follow from it.
+    let others = publication(0, &leaves(2, 9), Vec::new());
+    assert!(matches!(anchor.publish(&others).await, Err(AnchorError::Conflict { size: 2, .. })));
+    anchor.publish(&first).await.unwrap();
+    assert_eq!(FileAnchor::notes(&path, &first.origin).unwrap().len(), 1, "again is once");
+    assert!(FileAnchor::notes(&directory.path().join("absent"), &first.origin).unwrap().is_empty());
+    let nowhere = FileAnchor::new(directory.path().join("absent").join("anchors.jsonl"));
+    assert!(matches!(nowhere.publish(&first).await, Err(AnchorError::Failed(_))));
+}
+
+/// Objects of which is known until when each is kept, and how many names were listed.
+#[derive(Debug, Default)]
+struct Kept {
+    inner: MemoryObjectStore,
+    until: Mutex<Vec<(String, Option<Timestamp>)>>,
+    listed: Mutex<usize>,
+}
+
+#[async_trait]
+impl ObjectStore for Kept {
+    async fn put_new(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        keep_until: Option<Timestamp>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.until.lock().unwrap().push((name.to_string(), keep_until));
+        self.inner.put_new(name, bytes, keep_until).await
+    }
+
+    async fn get(&self, name: &ObjectName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(name).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &ObjectName,
+        after: Option<&ObjectName>,
+        limit: usize,
+    ) -> Result<Vec<ObjectName>, StoreError> {
+        let names = self.inner.list(prefix, after, limit).await?;
+        *self.listed.lock().unwrap() += names.len();
+        Ok(names)
+    }
+}
+
+fn in_objects(store: &Arc<Kept>, keep_days: Option<u32>) -> ObjectAnchor {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_micros(5)));
+    ObjectAnchor::new("bucket", Arc::clone(store) as _, "anchors".parse().unwrap(), keep_days, clock)
+}
+
+const FOLDER: &str = "anchors/audit=2eexample=2ecom=2fplatform=2fsecurity";
+
+#[tokio::test]
+async fn an_object_is_named_by_log_and_size_and_kept_for_its_days() {
+    let store = Arc::new(Kept::default());
+    let anchor = in_objects(&store, Some(7));
+    assert_eq!(anchor.name(), "bucket");
+    let first = publication(0, &leaves(2, 0), Vec::new());
+    assert_eq!(anchor.latest(&first.origin).await.unwrap(), None);
+    anchor.publish(&first).await.unwrap();
+    let kept = Some(Timestamp::from_micros(5 + 7 * 86_400_000_000));
+    let name = format!("{FOLDER}/00000000000000000002");
+    assert_eq!(*store.until.lock().unwrap(), [(name.clone(), kept)]);
+    in_objects(&store, None).publish(&first).await.unwrap();
+    assert_eq!(store.until.lock().unwrap()[1], (name, None));
+}
+
+#[tokio::test]
+async fn what_is_seen_once_is_not_listed_again_and_other_processes_are_seen() {
+    let store = Arc::new(Kept::default());
+    let (one, other) = (in_objects(&store, None), in_objects(&store, None));
+    for size in 1..=20 {
+        one.publish(&publication(0, &leaves(size, 0), Vec::new())).await.unwrap();
+    }
+    assert!(*store.listed.lock().unwrap() <= 20, "{:?}", store.listed);
+    let greater = publication(0, &leaves(30, 0), Vec::new());
+    other.publish(&greater).await.unwrap();
+    assert_eq!(one.latest(&greater.origin).await.unwrap(), Some(greater.checkpoint.note.clone()));
+    let late = one.publish(&publication(0, &leaves(21, 0), Vec::new())).await;
+    assert!(matches!(late, Err(AnchorError::Elsewhere { size: 30 })), "{late:?}");
+}
+
+#[tokio::test]
+async fn signatures_of_one_checkpoint_may_differ_and_what_is_signed_may_not() {
+    let store = Arc::new(Kept::default());
+    let anchor = in_objects(&store, None);
+    let first = publication(0, &leaves(2, 0), Vec::new());
+    anchor.publish(&first).await.unwrap();
+    let mut again = first.clone();
+    again.checkpoint.note = format!("{}\u{2014} other AAAA\n", first.checkpoint.note).into();
+    anchor.publish(&again).await.unwrap();
+    let others = anchor.publish(&publication(0, &leaves(2, 9), Vec::new())).await;
+    assert!(matches!(others, Err(AnchorError::Conflict { size: 2, .. })), "{others:?}");
+    // What is no size lies there by somebody else's hand: nothing may pass it by.
+    let foreign: ObjectName = format!("{FOLDER}/x").parse().unwrap();
+    store.inner.put_new(&foreign, vec![0xff], None).await.unwrap();
+    let past = anchor.publish(&publication(0, &leaves(9, 0), Vec::new())).await;
+    assert!(matches!(past, Err(AnchorError::Elsewhere { size: u64::MAX })), "{past:?}");
+    let error = anchor.latest(&first.origin).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn what_a_witness_answers_otherwise_is_a_failure_that_can_be_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cosigned.jsonl");
+    let known = Known::default();
+    let all = leaves(4, 0);
+    let seen = anchor(serve(Arc::clone(&known), |text| text).await, &path);
+    assert_eq!(seen.name(), format!("witness {NAME}"));
+    seen.publish(&publication(0, &all, Vec::new())).await.unwrap();
+    // It has as many, and is asked from elsewhere: whoever asks has to look again before that is a conflict.
+    let elsewhere = seen.publish(&publication(2, &leaves(4, 9), Vec::new())).await;
+    assert!(matches!(elsewhere, Err(AnchorError::Elsewhere { size: 4 })), "{elsewhere:?}");
+    let is_failure = |found: &Result<_, AnchorError>| matches!(found, Err(AnchorError::Failed(_)));
+    let sizeless = anchor(serve(Arc::clone(&known), |_| "no size".to_owned()).await, &path);
+    let found = sizeless.publish(&publication(0, &all[..2], Vec::new())).await;
+    assert!(is_failure(&found), "{found:?}");
+    // It refuses what goes backwards with a status of its own.
+    let found = seen.publish(&publication(4, &all[..2], Vec::new())).await;
+    assert!(is_failure(&found), "{found:?}");
+    let silent = anchor(serve(Known::default(), |_| String::new()).await, &path);
+    let found = silent.publish(&publication(0, &all, Vec::new())).await;
+    assert!(is_failure(&found), "{found:?}");
+    let nobody = anchor(SocketAddr::from(([127, 0, 0, 1], 1)), &path);
+    let found = nobody.publish(&publication(0, &all, Vec::new())).await;
+    assert!(is_failure(&found), "{found:?}");
+    assert_eq!(FileAnchor::notes(&path, &publication(0, &all, Vec::new()).origin).unwrap().len(), 1);
 }

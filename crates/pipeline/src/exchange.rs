@@ -61,6 +61,8 @@ pub(crate) struct Checked {
     pub(crate) granted: bool,
     /// The role that decided.
     pub(crate) role: Option<Text>,
+    /// What it was looked for on.
+    pub(crate) resource: Option<ResourceRef>,
 }
 
 #[derive(Debug)]
@@ -314,11 +316,11 @@ impl Access {
     }
 
     fn authorization(&self) -> Option<Authorization> {
-        let Checked { granted, role } = self.checked.as_ref()?;
+        let Checked { granted, role, resource } = self.checked.as_ref()?;
         let permission = self.route.config().permission.as_ref()?.shared().into();
         // A role id is a slug, so it always names a resource.
         let by = role.clone().and_then(|role| ResourceRef::new("role", role).ok());
-        Some(Authorization { permission, resource: None, granted: *granted, by })
+        Some(Authorization { permission, resource: resource.clone(), granted: *granted, by })
     }
 
     fn event(&self, id: EventId, action: &'static str, at: Timestamp) -> Event {

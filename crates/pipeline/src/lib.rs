@@ -24,6 +24,7 @@ mod limit_fields;
 mod path;
 mod pipeline;
 mod request;
+mod resource;
 mod route;
 mod stages;
 mod stats;
@@ -37,6 +38,7 @@ pub use limit_fields::LimitFields;
 pub use path::NormalPath;
 pub use pipeline::{Engines, Pipeline};
 pub use request::RequestHead;
+pub use resource::ResourceTemplate;
 pub use route::{
     Access, Ack, AuditMode, Count, HostPattern, MeterConfig, MethodName, PathMatch, Route, RouteConfig,
     RouteId, UpstreamId,

@@ -6,9 +6,10 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_billing_metering::MeterId;
 use stanchion_core::{InvalidId, Slug, slug_id};
-use stanchion_rbac::Permission;
+use stanchion_rbac::{Permission, Resource};
 
-use crate::RouteStats;
+use crate::resource::{self, parameter};
+use crate::{NormalPath, ResourceTemplate, RouteStats};
 
 slug_id!(
     /// A route. Limits, metrics and records are keyed by it, never by a raw path.
@@ -24,7 +25,8 @@ slug_id!(
 /// What a route takes and what governs it.
 ///
 /// Hosts and paths follow the Gateway API: a path is matched exactly or by whole leading segments, the most specific host wins, then
-/// the exact path, then the longest prefix.
+/// the exact path, then the longest prefix. A whole segment in braces, `/documents/{id}`, is a parameter and stands for any one segment: of
+/// such paths the one that begins with the most segments of its own wins, then the one with the most segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -37,7 +39,8 @@ pub struct RouteConfig {
     /// The hosts it takes: `api.example.com`, or `*.example.com` for every name below. Empty takes every host.
     #[serde(default)]
     pub hosts: Vec<HostPattern>,
-    /// The paths it takes: `/v1/users` and everything below it, or with `match = "exact"` that path alone.
+    /// The paths it takes: `/v1/users` and everything below it, or with `match = "exact"` that path alone. A segment `{name}` stands for
+    /// any one segment.
     pub path: String,
     /// How the path is matched.
     #[serde(default)]
@@ -53,6 +56,11 @@ pub struct RouteConfig {
     /// The permission that the principal needs, `resource:action`. Without one any authenticated principal passes.
     #[serde(default)]
     pub permission: Option<Permission>,
+    /// The resource that the permission is looked for on, by the parameters of the path: `document/{id}`, or
+    /// `folder/{folder}/document/{id}` for one that is nested in another. So roles that are held on some resources count. Without one
+    /// the permission is needed everywhere in the tenant.
+    #[serde(default)]
+    pub resource: Option<ResourceTemplate>,
     /// What is counted for billing when the upstream has answered with a status below 500.
     #[serde(default)]
     pub meters: Vec<MeterConfig>,
@@ -77,6 +85,57 @@ impl RouteConfig {
 
     const fn default_timeout() -> u64 {
         30_000
+    }
+
+    pub(crate) fn has_parameters(&self) -> bool {
+        self.path.contains('{') && self.parameters().next().is_some()
+    }
+
+    /// Goes through the parameters of the path.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').filter_map(parameter)
+    }
+
+    /// The path up to its first parameter, without a slash at the end.
+    pub(crate) fn beginning(&self) -> &str {
+        let mut end = 0;
+        for segment in self.path.split('/').skip(1) {
+            if parameter(segment).is_some() {
+                break;
+            }
+            end += 1 + segment.len();
+        }
+        self.path.get(..end).unwrap_or_default().trim_end_matches('/')
+    }
+
+    /// What a parameter or resource is wrong with, a sentence each.
+    pub(crate) fn problems_of_resource(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut seen = Vec::new();
+        for name in self.parameters() {
+            if seen.contains(&name) {
+                problems.push(format!("the path has the parameter `{name}` twice"));
+            }
+            seen.push(name);
+        }
+        let braces = |segment: &&str| segment.contains(['{', '}']) && parameter(segment).is_none();
+        if let Some(segment) = self.path.split('/').find(braces) {
+            let rule = "a parameter is a whole segment, 1 to 32 of a-z, 0-9 and `_` in braces";
+            problems.push(format!("`{segment}` in the path is no parameter: {rule}"));
+        }
+        let Some(resource) = &self.resource else { return problems };
+        for name in resource.parameters().filter(|name| !seen.contains(name)) {
+            problems.push(format!("resource `{resource}` names `{name}`, which is no parameter of the path"));
+        }
+        match &self.permission {
+            None => problems.push(format!("resource `{resource}` is of no use without a permission")),
+            Some(permission) if resource.kind().is_none_or(|kind| kind.as_str() != permission.resource()) => {
+                problems
+                    .push(format!("resource `{resource}` is not what `{permission}` is a permission for"));
+            }
+            Some(_) => {}
+        }
+        problems
     }
 }
 
@@ -272,6 +331,17 @@ impl Route {
     #[must_use]
     pub const fn stats(&self) -> &RouteStats {
         &self.stats
+    }
+
+    /// Returns what a request for a path that the route takes is about, if the route says that.
+    pub(crate) fn resource(&self, path: &NormalPath<'_>) -> Option<Resource> {
+        self.config.resource.as_ref()?.of(&self.config.path, path.as_str())
+    }
+
+    /// Tells whether a path that begins as the route's does is one of its paths.
+    pub(crate) fn fits(&self, path: &str) -> bool {
+        !self.config.has_parameters()
+            || resource::fits(&self.config.path, path, self.config.r#match == PathMatch::Prefix)
     }
 
     pub(crate) fn takes(&self, method: &Method) -> bool {

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use stanchion_audit::Draft;
-use stanchion_core::{Actor, Principal, Problem, ProblemCode, RequestId, Scope, TenantId, Text, Timestamp};
+use stanchion_core::{
+    Actor, Principal, Problem, ProblemCode, RequestId, ResourceRef, Scope, TenantId, Text, Timestamp,
+};
 use stanchion_identity as identity;
 use stanchion_ratelimit::{self as ratelimit, Charged};
 use stanchion_rbac as rbac;
@@ -179,7 +181,9 @@ impl Pipeline {
     async fn authorize(&self, known: &Known<'_>) -> Result<Option<Checked>, Denial> {
         let Some(permission) = &known.route.config().permission else { return Ok(None) };
         let principal = known.principal;
-        let check = rbac::CheckRequest::new(principal.scope, &principal.subject, permission);
+        let resource = known.route.resource(known.request.head.path);
+        let mut check = rbac::CheckRequest::new(principal.scope, &principal.subject, permission);
+        check.resource = resource.as_ref();
         let engine = &self.inner.engines.rbac;
         let decision = match engine.try_check(&check) {
             Some(decision) => decision,
@@ -189,7 +193,8 @@ impl Pipeline {
                 .map_err(|error| self.failed(known.request, Some(known.route), "authorization", &error))?,
         };
         let role = decision.role.map(|role| Text::from(role.shared()));
-        let checked = Checked { granted: decision.allowed, role };
+        let resource = resource.and_then(|one| ResourceRef::new(one.kind.shared(), one.id?).ok());
+        let checked = Checked { granted: decision.allowed, role, resource };
         if decision.allowed {
             return Ok(Some(checked));
         }

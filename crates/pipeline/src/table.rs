@@ -1,8 +1,10 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
 
+use crate::resource::parameter;
 use crate::route::PathMatch;
 use crate::{NormalPath, Route, RouteConfig};
 
@@ -61,6 +63,8 @@ impl RouteTable {
                     "route `{id}`: a public route has no principal that could hold a permission"
                 ));
             }
+            let wrong = config.problems_of_resource();
+            problems.extend(wrong.into_iter().map(|problem| format!("route `{id}`: {problem}")));
             if table.routes.iter().any(|route| route.config.id == id) {
                 problems.push(format!("route `{id}`: the id is used twice"));
                 continue;
@@ -101,11 +105,13 @@ impl RouteTable {
         let below = suffixes.filter_map(|suffix| self.suffix_hosts.get(suffix));
         for paths in exact.chain(below).chain(std::iter::once(&self.any_host)) {
             for routes in paths.candidates(path.as_str()) {
-                if let Some(route) = routes.iter().find(|route| route.takes(method)) {
+                let fits = |route: &&Arc<Route>| route.fits(path.as_str());
+                if let Some(route) = routes.iter().filter(fits).find(|route| route.takes(method)) {
                     return Matched::Route(Arc::clone(route));
                 }
+                let others = routes.iter().filter(fits);
                 allowed.extend(
-                    routes.iter().flat_map(|route| route.config.methods.iter().map(|taken| taken.0.clone())),
+                    others.flat_map(|route| route.config.methods.iter().map(|taken| taken.0.clone())),
                 );
             }
         }
@@ -124,24 +130,44 @@ impl RouteTable {
     }
 }
 
+/// What tells routes apart that begin in the same way: the more segments the first, names before parameters, one path before all below.
+fn shape(config: &RouteConfig) -> (Reverse<usize>, Vec<(bool, &str)>, bool) {
+    if !config.has_parameters() {
+        return (Reverse(0), Vec::new(), false);
+    }
+    let path = match config.r#match {
+        PathMatch::Exact => config.path.as_str(),
+        PathMatch::Prefix => config.path.trim_end_matches('/'),
+    };
+    let segment = |segment| if parameter(segment).is_some() { (true, "") } else { (false, segment) };
+    let segments: Vec<(bool, &str)> = path.split('/').map(segment).collect();
+    (Reverse(segments.len()), segments, config.r#match == PathMatch::Prefix)
+}
+
 impl Paths {
     fn insert(&mut self, route: &Arc<Route>) -> Result<(), String> {
         let path = &route.config.path;
         let same_path = match route.config.r#match {
+            _ if route.config.has_parameters() => {
+                self.prefix.entry(route.config.beginning().to_owned()).or_default()
+            }
             PathMatch::Exact => self.exact.entry(path.clone()).or_default(),
             PathMatch::Prefix => self.prefix.entry(path.trim_end_matches('/').to_owned()).or_default(),
         };
         let methods = &route.config.methods;
         let overlaps = |other: &&Arc<Route>| {
             let others = &other.config.methods;
-            (methods.is_empty() && others.is_empty()) || methods.iter().any(|method| others.contains(method))
+            let same_methods = (methods.is_empty() && others.is_empty())
+                || methods.iter().any(|method| others.contains(method));
+            same_methods && shape(&route.config) == shape(&other.config)
         };
         if let Some(other) = same_path.iter().find(overlaps) {
             return Err(other.config.id.to_string());
         }
         same_path.push(Arc::clone(route));
         // A route that names its methods is more specific than one that takes them all.
-        same_path.sort_by_key(|route| route.config.methods.is_empty());
+        let rank = |route: &Arc<Route>| route.config.methods.is_empty();
+        same_path.sort_by(|a, b| (shape(&a.config), rank(a)).cmp(&(shape(&b.config), rank(b))));
         Ok(())
     }
 
@@ -205,6 +231,58 @@ mod tests {
         assert_eq!(find("admin.example.com", "/w/1", Method::POST), "wild");
         assert_eq!(find("a.b.example.com", "/w", Method::GET), "wild");
         assert_eq!(find("example.com", "/w", Method::GET), "root", "*.example.com is below example.com");
+    }
+
+    #[test]
+    fn a_parameter_stands_for_any_segment_and_gives_way_to_names() {
+        let routes = vec![
+            route("all", "path = \"/d\""),
+            route("one", "path = \"/d/{id}\"\nmethods = [\"GET\"]"),
+            route("pages", "path = \"/d/{id}/pages\""),
+            route("page", "path = \"/d/{id}/{page}\""),
+            route("alone", "path = \"/d/{id}\"\nmatch = \"exact\"\nmethods = [\"PUT\"]"),
+            route("new", "path = \"/d/new\""),
+        ];
+        let table = RouteTable::new(routes, None).unwrap();
+        let find = |path: &str, method| match table.find("x", &NormalPath::new(path).unwrap(), &method) {
+            Matched::Route(route) => route.id().to_string(),
+            other => format!("{other:?}"),
+        };
+        for (path, method, id) in [
+            ("/d", Method::GET, "all"),
+            ("/d/", Method::GET, "all"),
+            ("/d/42", Method::GET, "one"),
+            ("/d/42/pages/1", Method::GET, "pages"),
+            ("/d/42/other", Method::GET, "page"),
+            ("/d/42", Method::PUT, "alone"),
+            ("/d/42", Method::POST, "all"),
+            ("/d/new", Method::GET, "new"),
+        ] {
+            assert_eq!(find(path, method.clone()), id, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_resource_that_no_path_names_is_told() {
+        let routes = vec![
+            route("a", "path = \"/a/{id}\"\npermission = \"x:read\"\nresource = \"x/{di}\""),
+            route("b", "path = \"/b/{id}/{id}\"\npermission = \"x:read\"\nresource = \"y/{id}\""),
+            route("c", "path = \"/c/v{id}\"\nresource = \"x\""),
+            route("d", "path = \"/a/{other}\""),
+        ];
+        let problems = RouteTable::new(routes, None).unwrap_err();
+        let rule = "a parameter is a whole segment, 1 to 32 of a-z, 0-9 and `_` in braces";
+        assert_eq!(
+            problems,
+            [
+                "route `a`: resource `x/{di}` names `di`, which is no parameter of the path",
+                "route `b`: the path has the parameter `id` twice",
+                "route `b`: resource `y/{id}` is not what `x:read` is a permission for",
+                &format!("route `c`: `v{{id}}` in the path is no parameter: {rule}"),
+                "route `c`: resource `x` is of no use without a permission",
+                "route `d`: takes the same requests as `a`",
+            ]
+        );
     }
 
     #[test]

@@ -9,14 +9,14 @@ mod retention;
 mod row;
 mod search;
 mod trees;
+mod withdrawn;
 
 use async_trait::async_trait;
-use futures_util::future::join;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use stanchion_audit::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Digest, Fence, Head, KnownRow, LedgerStore,
-    Place, Projected, Query, Row, Seal, SearchPage, Shard, Writers,
+    Place, Projected, Query, Row, Seal, SearchPage, Shard, SubjectKeyId, Withdrawn, Writers,
 };
 use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 
@@ -27,17 +27,19 @@ use self::columns::Columns;
 use self::pack::{entries, seals};
 use self::row::{class_number, class_of, digest, row};
 use crate::records::time;
+use crate::session::SystemSessions;
 use crate::transaction::{scope_id, scope_of};
 use crate::{Database, Error, SystemTx, TenantTx};
 
 /// The audit ledger in Postgres: entries in the partition of their class and month, with what their chain needs and no more; those of a
 /// chain that one batch brings share a row.
 ///
-/// A batch is one call of a function there, however many entries and chains it has; a second one when it was refused, which tells why.
-/// A partition that is missing is made on the way.
+/// A batch is one call of a function there, one message and one transaction, however many entries and chains it has; a second one when it
+/// was refused, which tells why. A partition that is missing is made on the way.
 #[derive(Debug)]
 pub struct PgLedgerStore {
     database: Database,
+    sessions: SystemSessions,
 }
 
 /// How often a batch is offered again that met another one with an id of its own.
@@ -80,8 +82,21 @@ WHERE i.scope_id = $1 AND i.event_id = $2 AND e.event_id = $2 AND e.seq > h.base
 impl PgLedgerStore {
     /// Keeps the ledger in a database.
     #[must_use]
-    pub const fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database) -> Self {
+        Self { sessions: SystemSessions::new(database.clone()), database }
+    }
+
+    /// Settles among how many shards the ledger's scopes are divided, if no one has yet, and returns among how many they are.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the database cannot be written.
+    pub async fn settle_shards(&self, system: SystemScope, count: u16) -> Result<u16, StoreError> {
+        let settle = async {
+            let mut tx = SystemTx::begin(&self.database, system).await?;
+            let settled = settle(&mut tx, count).await;
+            tx.end(settled).await
+        };
+        self.database.run("settle_shards", settle).await
     }
 
     /// Reads a part of a chain: from the rows that have entries of it, those that are asked for.
@@ -107,23 +122,12 @@ impl PgLedgerStore {
 
     /// Writes a batch, as nearly all are, or finds out why not.
     async fn offer(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, Error> {
-        // The transaction first: it begins while the columns are made.
-        let (tx, columns) = join(SystemTx::begin(&self.database, system), async { Columns::of(batch) }).await;
-        let (mut tx, columns) = (tx?, columns?);
-        match columns.write(tx.connection()?).await {
-            Ok(true) => {
-                tx.commit().await?;
-                return Ok(AppendOutcome::Committed);
-            }
-            Ok(false) => tx.rollback().await?,
-            Err(error) => {
-                tx.rollback().await?;
-                if is_unpartitioned(&error) {
-                    self.add_parts(system, &columns).await?;
-                } else if error.kind() != StoreErrorKind::AlreadyExists {
-                    return Err(error);
-                }
-            }
+        let columns = Columns::of(batch)?;
+        match columns.write(&self.sessions, system).await {
+            Ok(()) => return Ok(AppendOutcome::Committed),
+            Err(error) if is_unpartitioned(&error) => self.add_parts(system, &columns).await?,
+            Err(error) if is_refused(&error) || error.kind() == StoreErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
         self.offer_again(system, &columns).await
     }
@@ -163,9 +167,24 @@ impl PgLedgerStore {
     }
 }
 
+async fn settle(tx: &mut SystemTx, count: u16) -> Result<u16, Error> {
+    let settle = sqlx::query_scalar(SETTLE).bind(shard_number(count));
+    let settled: i16 = settle.fetch_one(tx.connection()?).await?;
+    u16::try_from(settled).map_err(|error| Error::corrupt("count", error))
+}
+
 /// Tells whether a row found no partition: Postgres says so as of a constraint, of which the ledger's tables have no other.
 fn is_unpartitioned(error: &Error) -> bool {
-    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23514"))
+    has_code(error, "23514")
+}
+
+/// Tells whether a fence or a head stood against a batch.
+fn is_refused(error: &Error) -> bool {
+    has_code(error, "STA01")
+}
+
+fn has_code(error: &Error, code: &str) -> bool {
+    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
 }
 
 /// Reads why a batch was not written.
@@ -226,9 +245,7 @@ impl LedgerStore for PgLedgerStore {
     async fn open(&self, system: SystemScope, shard: Shard, writers: Writers) -> Result<Fence, StoreError> {
         let write = async {
             let mut tx = SystemTx::begin(&self.database, system).await?;
-            let settle = sqlx::query_scalar(SETTLE).bind(shard_number(shard.count()));
-            let count: i16 = settle.fetch_one(tx.connection()?).await?;
-            if count != shard_number(shard.count()) {
+            if settle(&mut tx, shard.count()).await? != shard.count() {
                 tx.rollback().await?;
                 return Err(Error::Unsupported(
                     "the ledger was begun with another number of shards: set `shards` to that in `stanchion.audit_shards`",
@@ -343,6 +360,19 @@ impl LedgerStore for PgLedgerStore {
 
     async fn projected(&self, chain: ChainId, from: u64, limit: usize) -> Result<SearchPage, StoreError> {
         self.database.run("projected", self.page(chain, from, limit)).await
+    }
+
+    async fn withdraw(
+        &self,
+        system: SystemScope,
+        scope: Scope,
+        withdrawn: &Withdrawn,
+    ) -> Result<(), StoreError> {
+        self.database.run("withdraw", self.withdraw_words(system, scope, withdrawn)).await
+    }
+
+    async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
+        self.database.run("withdrawn", self.withdrawn_of(scope, keys)).await
     }
 
     async fn cut(

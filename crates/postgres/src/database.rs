@@ -31,7 +31,7 @@ struct Inner {
 }
 
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
-const IDLE_PROBE: Duration = Duration::from_secs(1);
+pub(crate) const IDLE_PROBE: Duration = Duration::from_secs(1);
 
 /// The longest that a database which is gone is left alone. Followers look every half second, and within one second after it is back
 /// they have to know what was revoked.
@@ -95,6 +95,20 @@ impl Database {
     /// Makes a connection outside the pool, for what belongs to a session.
     pub(crate) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
         PgConnection::connect_with(&self.0.pool.connect_options()).await
+    }
+
+    /// Makes a connection outside the pool, unless the database was not to be reached lately, and waits for it no longer than for one of the
+    /// pool.
+    #[cfg(feature = "audit")]
+    pub(crate) async fn own_connection(&self) -> Result<PgConnection, Error> {
+        let inner = &self.0;
+        if !inner.breaker.admits(inner.started.elapsed()) {
+            return Err(Error::Resting);
+        }
+        let made = tokio::time::timeout(inner.config.acquire_timeout(), self.dedicated()).await;
+        let made = made.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        inner.breaker.report(made.is_ok(), inner.started.elapsed());
+        Ok(made?)
     }
 
     pub(crate) fn bus(&self) -> &Bus {

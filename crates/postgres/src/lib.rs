@@ -30,7 +30,8 @@
 //! A connection is reached through [`TenantTx`], which sees the rows of one scope, or [`SystemTx`], which states why it works across
 //! tenants. Both take a role of their own under forced row-level security; the login alone may do nothing. Every statement names the
 //! scope as well: row-level security is the floor, not the only wall. [`TenantTx::join`] brings your own transaction in, and the
-//! adapters' `…_on` methods write within it.
+//! adapters' `…_on` methods write within it. The ledger's batches go by connections of their own, which are in the system's role for as long as
+//! they live and are lent to nobody.
 //!
 //! # Counters
 //!
@@ -58,6 +59,8 @@ mod ratelimit;
 mod rbac;
 pub mod records;
 mod self_audit;
+#[cfg(feature = "audit")]
+mod session;
 mod sweep;
 #[cfg(feature = "tenancy")]
 mod tenancy;

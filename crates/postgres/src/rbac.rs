@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use stanchion_core::{
     Change, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef, SystemScope, TenantId,
-    Versioned,
+    Timestamp, Versioned,
 };
 use stanchion_rbac::{
-    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
+    RbacChange, RbacStore, Record, RecordFilter, RecordKey, RecordKind, Role, RoleId, Session, Snapshot,
+    SubjectRecords,
 };
 
 use self::write::Write;
@@ -62,6 +63,14 @@ impl RbacStore for PgRbacStore {
         self.database.run("subject", read::subject(&self.database, scope, subject)).await
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        self.database.run("subjects", read::subjects(&self.database, scope, subjects)).await
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         let read = async {
             let row = read::one(&self.database, scope, "rbac_role", id.as_str()).await?;
@@ -98,6 +107,16 @@ impl RbacStore for PgRbacStore {
         limit: usize,
     ) -> Result<Vec<TenantId>, StoreError> {
         self.database.run("tenants_using", read::tenants_using(&self.database, system, role, limit)).await
+    }
+
+    async fn expired(
+        &self,
+        system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        self.database.run("expired", read::expired(&self.database, system, kind, at, limit)).await
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {

@@ -6,11 +6,15 @@ mod denials;
 mod fields;
 mod grants;
 mod groups;
+mod presets;
 mod roles;
 mod separations;
 mod sessions;
 
+pub(crate) use fields::on;
 pub use grants::OverDenial;
+pub use presets::{AppliedPreset, OverRole};
+pub(crate) use roles::is_within;
 pub use roles::{Warning, WrittenRole};
 
 use stanchion_core::{Page, PageRequest, Scope, Versioned};

@@ -6,7 +6,8 @@ use stanchion_core::{ResourceRef, Revision, StoreError, StoreErrorKind, Timestam
 use crate::check::{Having, Verdict};
 use crate::facts::Facts;
 use crate::holdings::{Holdings, Span};
-use crate::subject_key::Key;
+use crate::statistics::Counters;
+use crate::subject_key::BorrowedKey;
 use crate::{CheckRequest, Decision, Engine, Error, Reason, Resource, Session, SubjectProfile};
 
 /// What was read to answer a request.
@@ -50,13 +51,25 @@ impl Engine {
     /// that is over; an explicit denial wins; a role or permission that counts now grants it; all else is denied.
     #[must_use]
     pub fn try_check(&self, request: &CheckRequest<'_>) -> Option<Decision> {
-        let began = self.counters.begins().then(|| self.clock.now());
+        let began = self.begin();
         let decision = self.answer_at_once(request)?;
-        self.record(request, &decision);
-        began.into_iter().for_each(|began| self.took(began));
+        self.end(request, &decision, began);
         Some(decision)
     }
 
+    /// Takes the time, if this is one of the checks whose time is taken.
+    fn begin(&self) -> Option<Timestamp> {
+        Counters::begins().then(|| self.clock.now())
+    }
+
+    fn end(&self, request: &CheckRequest<'_>, decision: &Decision, began: Option<Timestamp>) {
+        self.record(request, decision);
+        if let Some(began) = began {
+            self.took(began);
+        }
+    }
+
+    #[inline]
     fn answer_at_once(&self, request: &CheckRequest<'_>) -> Option<Decision> {
         let decision = self.decide_at_once(request)?;
         let recent = request.at_least.is_none_or(|revision| revision <= decision.revision);
@@ -64,23 +77,25 @@ impl Engine {
         told.then_some(decision)
     }
 
+    #[inline]
     fn decide_at_once(&self, request: &CheckRequest<'_>) -> Option<Decision> {
         if !request.permission.is_exact() {
             return Some(Decision::denied(Reason::PermissionNotExact, Revision::ZERO));
         }
-        let now = self.clock.now();
+        // Exact enough for what is kept for a while; most subjects hold nothing that begins or ends.
+        let roughly = self.clock.roughly();
         let profile = match &self.directory {
             Some(directory) => Some(directory.try_find(request.scope, request.subject)?),
             None => None,
         };
         let session = match request.session {
-            Some(session) => Some(self.sessions.get(&(request.scope, session), now)?),
+            Some(session) => Some(self.sessions.get(&(request.scope, session), roughly)?),
             None => None,
         };
         // A resource of the platform's may be a tenant's, for which a role has to reach further.
         let plain = session.is_none() && (request.resource.is_none() || request.scope.tenant().is_some());
-        let refused = refusal(request, profile.as_ref(), session.as_ref(), now);
-        let key = self.key(request.scope, request.subject);
+        let refused = refusal(request, profile.as_ref(), session.as_ref(), || self.clock.now());
+        let key = BorrowedKey::new(request.scope, request.subject);
         let look = |holdings: &Holdings| {
             if !self.is_current(request.scope, &holdings.view) {
                 return None;
@@ -95,15 +110,16 @@ impl Engine {
             };
             Some(decided.map_or_else(|| First::Held(holdings.clone()), First::Decided))
         };
-        let own = match self.subjects.with::<dyn Key, _>(&key, now, look)?? {
+        let own = match self.subjects.with(&key, roughly, look)?? {
             First::Decided(decision) => return Some(decision),
             First::Held(own) => own,
         };
+        let now = self.clock.now();
         // Only now: no part of the cache is looked at while another is held.
         let mut groups = Vec::new();
         for (group, span) in own.groups().iter().filter(|(_, span)| now < span.until) {
-            let key = self.key(request.scope, group);
-            let held = self.subjects.get::<dyn Key>(&key, now)?;
+            let key = BorrowedKey::new(request.scope, group);
+            let held = self.subjects.get(&key, roughly)?;
             if !Arc::ptr_eq(&held.view, &own.view) {
                 return None;
             }
@@ -119,12 +135,12 @@ impl Engine {
 
     /// What is in memory of a subject that holds roles for good and everywhere, and nothing else.
     pub(crate) fn held_plainly(&self, request: &CheckRequest<'_>) -> Option<Holdings> {
-        let key = self.key(request.scope, request.subject);
+        let key = BorrowedKey::new(request.scope, request.subject);
         let look = |held: &Holdings| {
             (held.is_plain() && self.is_current(request.scope, &held.view)).then(|| held.clone())
         };
         let is_anybody = self.directory.is_none();
-        is_anybody.then(|| self.subjects.with::<dyn Key, _>(&key, self.clock.now(), look)).flatten().flatten()
+        is_anybody.then(|| self.subjects.with(&key, self.clock.roughly(), look)).flatten().flatten()
     }
 
     /// Decides, reading first what is not in memory.
@@ -133,14 +149,15 @@ impl Engine {
     /// [`Error::Store`] when the store cannot be read, or does not yet have the change that the request asks for. That is no answer:
     /// whoever asked has to refuse.
     pub async fn check(&self, request: &CheckRequest<'_>) -> Result<Decision, Error> {
-        if let Some(decision) = self.try_check(request) {
-            return Ok(decision);
-        }
-        self.counters.read();
-        let began = self.counters.begins().then(|| self.clock.now());
-        let decision = self.decide_anew(request).await?;
-        self.record(request, &decision);
-        began.into_iter().for_each(|began| self.took(began));
+        let began = self.begin();
+        let decision = match self.answer_at_once(request) {
+            Some(decision) => decision,
+            None => {
+                self.counters.read();
+                self.decide_anew(request).await?
+            }
+        };
+        self.end(request, &decision, began);
         Ok(decision)
     }
 
@@ -209,10 +226,9 @@ impl Engine {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "rbac", "reach a revision").into());
             }
         }
-        let now = self.clock.now();
         let profile = self.directory.is_some().then(|| gathered.profile.clone());
         let session = request.session.is_some().then(|| gathered.session.clone());
-        let refused = refusal(request, profile.as_ref(), session.as_ref(), now);
+        let refused = refusal(request, profile.as_ref(), session.as_ref(), || self.clock.now());
         Ok((gathered, refused))
     }
 
@@ -266,7 +282,7 @@ fn refusal(
     request: &CheckRequest<'_>,
     known: Option<&Option<Arc<SubjectProfile>>>,
     session: Option<&Option<Arc<Session>>>,
-    now: Timestamp,
+    now: impl FnOnce() -> Timestamp,
 ) -> Option<Reason> {
     match known {
         Some(None) => return Some(Reason::UnknownSubject),
@@ -279,6 +295,6 @@ fn refusal(
     let session = session?;
     let is_active = session
         .as_ref()
-        .is_some_and(|session| session.subject == *request.subject && now < session.expires_at);
+        .is_some_and(|session| session.subject == *request.subject && now() < session.expires_at);
     (!is_active).then_some(Reason::SessionNotActive)
 }

@@ -1,13 +1,12 @@
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use stanchion_core::{Revision, Timestamp};
 
-use crate::compiled::Granting;
 use crate::facts::{About, Facts, Reach};
+pub(crate) use crate::granting::GrantingRoles;
 use crate::holdings::{HeldGrant, Holdings, Span, Terms};
 use crate::status::{RuleNames, Status, Why};
-use crate::view::{At, Place, View};
+use crate::view::Place;
 use crate::walk::Walk;
 use crate::{Decision, Permission, PermissionScope, Reason, RoleId, Session};
 
@@ -343,75 +342,4 @@ impl Nearest {
 
 fn instant(at: Timestamp) -> Option<Timestamp> {
     (at < Timestamp::MAX).then_some(at)
-}
-
-/// The roles that permit what was asked, of the scope and of the platform.
-pub(crate) struct GrantingRoles<'a> {
-    view: &'a View,
-    wanted: &'a Permission,
-    own: Granting<'a>,
-    /// Looked up when it is first needed: often no role of the platform is held.
-    platform: OnceCell<Option<Granting<'a>>>,
-}
-
-impl<'a> GrantingRoles<'a> {
-    pub(crate) fn new(view: &'a View, wanted: &'a Permission) -> Self {
-        Self { view, wanted, own: view.own.granting(wanted), platform: OnceCell::new() }
-    }
-
-    fn platform(&self) -> Option<Granting<'a>> {
-        let find = || self.view.platform.as_ref().map(|platform| platform.granting(self.wanted));
-        *self.platform.get_or_init(find)
-    }
-
-    /// Tells whether a role permits it whatever the resource is.
-    pub(crate) fn contains(&self, place: Place) -> bool {
-        let by_platform = |number| self.platform().is_some_and(|granting| granting.contains(number));
-        match place.at() {
-            At::Own(number) => {
-                self.own.contains(number)
-                    || self.view.outward(number).0.iter().any(|number| by_platform(*number))
-            }
-            At::Platform(number) => by_platform(number),
-            At::Nowhere => false,
-        }
-    }
-
-    /// Tells whether a role permits it, be it under a condition.
-    pub(crate) fn may_contain(&self, place: Place) -> bool {
-        let by_platform = |number| self.platform().is_some_and(|granting| granting.may_contain(number));
-        match place.at() {
-            At::Own(number) => {
-                self.own.may_contain(number)
-                    || self.view.outward(number).1.iter().any(|number| by_platform(*number))
-            }
-            At::Platform(number) => by_platform(number),
-            At::Nowhere => false,
-        }
-    }
-
-    /// Tells whether no role permits it under a condition only.
-    fn is_unconditional(&self) -> bool {
-        self.own.is_unconditional()
-            && self.view.crosses_plainly
-            && self.platform().is_none_or(Granting::is_unconditional)
-    }
-
-    /// The roles that permit what the walk is about, at most so many, in the order of their names.
-    pub(crate) fn names(&self, mut walk: Walk<'_>, most: usize) -> Vec<RoleId> {
-        let view = self.view;
-        let all = (0..).map_while(|number| Some((Place::own(number), view.own.role(number)?)));
-        let platform = view.platform.iter().flat_map(|platform| {
-            (0..).map_while(|number| Some((Place::platform(number), platform.role(number)?)))
-        });
-        // A role of the platform whose name the tenant uses for its own cannot be assigned here.
-        let platform = platform.filter(|(_, role)| view.own.number(&role.id).is_none());
-        let may = all.chain(platform).filter(|(place, role)| role.active && self.may_contain(*place));
-        let all = may.filter(|(place, _)| walk.status(*place).is_met());
-        let mut names: Vec<RoleId> = all.map(|(_, role)| role.id.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(most);
-        names
-    }
 }

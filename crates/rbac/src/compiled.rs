@@ -1,10 +1,10 @@
-use std::hash::BuildHasher;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 use stanchion_core::{Revision, Versioned};
 
-use crate::permission::hash_of;
+use crate::permission::Fingerprint;
 use crate::role_set::RoleSet;
 use crate::{Constraint, Permission, PermissionScope, Role, RoleId};
 
@@ -27,12 +27,21 @@ pub(crate) struct Compiled {
     outward: Vec<Outward>,
     /// Sets of roles, each once: a role's permissions mostly have the same.
     sets: Vec<RoleSet>,
-    /// Permissions without a wildcard that some role names, with the places of their sets. Wildcards that cover them are counted in.
-    exact: HashTable<(Arc<str>, u32, u32)>,
-    hasher: DefaultHashBuilder,
+    /// Permissions without a wildcard that some role names. Wildcards that cover them are counted in.
+    exact: HashTable<Named>,
+    /// Whether no role permits anything under a condition only.
+    pub(crate) unconditional: bool,
     /// Permissions with a wildcard: by resource where that has none, and the others.
     by_resource: HashMap<Arc<str>, Vec<Wildcard>>,
     any_resource: Vec<Wildcard>,
+}
+
+/// A permission, and the places of its sets.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    print: Fingerprint,
+    always: u32,
+    maybe: u32,
 }
 
 /// What decides of a role.
@@ -129,7 +138,7 @@ impl Compiled {
             numbers,
             sets: Vec::new(),
             exact: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            unconditional: true,
             by_resource: HashMap::new(),
             any_resource: Vec::new(),
         };
@@ -162,12 +171,11 @@ impl Compiled {
 
     /// Finds the roles that permit `wanted`, which is exact.
     pub(crate) fn granting<'a>(&'a self, wanted: &'a Permission) -> Granting<'a> {
-        let is_wanted = |(name, ..): &(Arc<str>, u32, u32)| **name == *wanted.as_str();
         let set = |place: u32| self.sets.get(usize::try_from(place).ok()?);
-        let found = self.exact.find(self.hasher.hash_one(wanted.hash()), is_wanted);
-        let found = found.and_then(|(_, always, maybe)| {
-            Some(Granting::Named { always: set(*always)?, maybe: set(*maybe)? })
-        });
+        let print = wanted.print();
+        let found = self.exact.find(print.hash(), |named| named.print == print);
+        let found = found
+            .and_then(|named| Some(Granting::Named { always: set(named.always)?, maybe: set(named.maybe)? }));
         found.unwrap_or_else(|| Granting::Unnamed(self.covering(wanted)))
     }
 
@@ -281,6 +289,7 @@ impl Compiled {
         }
         for (permission, roles) in wildcards.into_values() {
             let (always, maybe) = roles.into_sets();
+            self.unconditional &= maybe.is_empty();
             let wildcard = Wildcard { permission: permission.clone(), always, maybe };
             let list = if permission.resource().ends_with('*') {
                 &mut self.any_resource
@@ -302,9 +311,10 @@ impl Compiled {
                 *places.entry(set).or_insert(next)
             };
             let (always, maybe) = roles.into_sets();
-            let named = (name, place(always), place(maybe));
-            let hash = |(name, ..): &(Arc<str>, u32, u32)| self.hasher.hash_one(hash_of(name));
-            self.exact.insert_unique(hash(&named), named, hash);
+            self.unconditional &= maybe.is_empty();
+            let print = Fingerprint::of(&name);
+            let named = Named { print, always: place(always), maybe: place(maybe) };
+            self.exact.insert_unique(print.hash(), named, |named| named.print.hash());
         }
         let mut sets: Vec<(RoleSet, u32)> = places.into_iter().collect();
         sets.sort_unstable_by_key(|(_, place)| *place);
@@ -367,9 +377,8 @@ impl<'a> Granting<'a> {
         }
     }
 
-    #[cfg(test)]
     /// Every role that permits it under whatever condition, by number.
-    pub(crate) fn numbers(self) -> std::collections::BTreeSet<u32> {
+    pub(crate) fn numbers(self) -> BTreeSet<u32> {
         match self {
             Self::Named { always, maybe } => always.iter().chain(maybe.iter()).collect(),
             Self::Unnamed(covering) => covering

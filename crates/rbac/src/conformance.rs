@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a suite fails by panicking")]
 
 mod fixture;
+mod intercepted;
 mod model;
 mod pages;
 mod races;
@@ -22,6 +23,7 @@ pub use fixture::Fixture;
 use fixture::{
     SYSTEM, assign, assignment, at, change, denial, deny, event, id, put_role, role, tenant, user,
 };
+pub use intercepted::{Answer, Call, Intercept, Intercepted, Pending};
 
 use crate::{Assignment, Denial, MemoryRbacStore, RbacChange, RecordFilter, RecordKey, RecordKind, Role};
 
@@ -271,6 +273,11 @@ suite! { $
         records::members_know_their_groups(&fixture).await;
     }
 
+    /// Many subjects are read as each of them is, in the order in which they are asked for, the unknown and the repeated too.
+    many_subjects_are_read_as_each_is: fixture => {
+        records::many_subjects_are_read_as_each_is(&fixture).await;
+    }
+
     /// The feed has a key for each kind of record, whether it was written or removed.
     the_feed_names_every_kind: fixture => {
         records::the_feed_names_every_kind(&fixture).await;
@@ -358,6 +365,11 @@ suite! { $
         let found = fixture.store.tenants_using(SYSTEM, &id("auditor"), 1).await.expect("reads");
         assert_eq!(found, expected.get(..1).expect("two of them"));
         assert_eq!(fixture.store.tenants_using(SYSTEM, &id("nobody"), 10).await.expect("reads"), []);
+    }
+
+    /// What has expired is found in every scope, by kind, and no more of it than is asked for.
+    what_has_expired_is_found: fixture => {
+        records::what_has_expired_is_found(&fixture).await;
     }
 
     /// Of many writers that expect the same revision one succeeds, and no write is lost when the others try again.

@@ -2,14 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::DefaultHashBuilder;
 use stanchion_core::{Clock, EventSink, IdGen, Scope, SessionId, StoreError, SubjectRef, Timestamp};
 use stanchion_replica::Cache;
 
 use crate::compiled::Compiled;
 use crate::holdings::Holdings;
 use crate::statistics::Counters;
-use crate::subject_key::{BorrowedKey, Key, SubjectKey};
+use crate::subject_key::{BorrowedKey, SubjectKey};
 use crate::view::View;
 use crate::{Config, RbacStore, ResourceAttributes, Session, SubjectDirectory};
 
@@ -35,7 +34,6 @@ pub struct Engine {
     /// with an older stamp is to be found anew.
     stamps: Vec<AtomicU64>,
     forgotten: AtomicU64,
-    hasher: DefaultHashBuilder,
 }
 
 /// How many stamps tenants share.
@@ -67,8 +65,13 @@ impl Engine {
             config,
             stamps: (0..=STAMPS).map(|_| AtomicU64::new(0)).collect(),
             forgotten: AtomicU64::new(0),
-            hasher: DefaultHashBuilder::default(),
         }
+    }
+
+    /// Returns what it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns how many scopes' roles and how many subjects' assignments are in memory.
@@ -100,7 +103,7 @@ impl Engine {
 
     pub(crate) async fn holdings(&self, scope: Scope, subject: &SubjectRef) -> Result<Holdings, StoreError> {
         let view = self.view(scope).await?;
-        let key = self.key(scope, subject).to_owned();
+        let key = BorrowedKey::new(scope, subject).to_owned();
         let load = || async {
             let expires_at = self.expires_at().min(view.expires_at);
             let records = self.store.subject(scope, subject).await?;
@@ -205,17 +208,13 @@ impl Engine {
 
     /// Lets go of what the subject holds, so that the next check reads it.
     pub(crate) fn forget_subject(&self, scope: Scope, subject: &SubjectRef) {
-        self.subjects.remove::<dyn Key>(&self.key(scope, subject));
+        self.subjects.remove(&BorrowedKey::new(scope, subject));
     }
 
     pub(crate) fn forget_everything_of(&self, scope: Scope) {
         self.forget_roles(scope);
         self.subjects.remove_if(|key, _| key.scope() == scope);
         self.sessions.remove_if(|(of, _), _| *of == scope);
-    }
-
-    pub(crate) fn key<'a>(&self, scope: Scope, subject: &'a SubjectRef) -> BorrowedKey<'a> {
-        BorrowedKey::new(&self.hasher, scope, subject)
     }
 
     /// Tells whether neither the scope's roles nor the platform's were let go since the view was taken.

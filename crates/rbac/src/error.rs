@@ -1,4 +1,4 @@
-use stanchion_core::{Revision, Scope, SessionId, StoreError, SubjectKind, SubjectRef};
+use stanchion_core::{Revision, Scope, SessionId, StoreError, SubjectKind, SubjectRef, TenantId};
 
 use crate::{Permission, ResourceSelector, RoleId, SeparationId};
 
@@ -55,6 +55,12 @@ pub enum Error {
     /// The platform has a role of this name, and a name means one role.
     #[error("`{0}` is a role of the platform; give the tenant's role another name")]
     ReservedRole(RoleId),
+    /// Roles of a preset stand there already and are otherwise.
+    #[error("{} there already and not as the preset has {}: {}; replace them, or choose other ids", there(.roles), them(.roles), named(.roles))]
+    RolesDiffer {
+        /// Which.
+        roles: Vec<RoleId>,
+    },
     /// The role belongs to Stanchion itself; nobody else may write it, or make a role of theirs one.
     #[error("`{0}` is a system role; it cannot be changed")]
     SystemRole(RoleId),
@@ -197,7 +203,15 @@ pub enum Error {
         /// What makes an administrator.
         permissions: Vec<Permission>,
     },
-    /// A line of an import could not be taken. What stood before it may have been.
+    /// The role of the platform would not do in a tenant that uses it.
+    #[error("in tenant {tenant}: {why}")]
+    InTenant {
+        /// The first such tenant.
+        tenant: TenantId,
+        /// What would be wrong there.
+        why: Box<Error>,
+    },
+    /// A file of records cannot be read on. What stood before the line may have been written.
     #[error("line {line}: {why}")]
     Import {
         /// Which line.
@@ -236,6 +250,18 @@ const fn elevation(to_self: bool) -> &'static str {
 
 fn quoted(permissions: &[Permission]) -> String {
     permissions.iter().map(|permission| format!("`{permission}`")).collect::<Vec<_>>().join(", ")
+}
+
+const fn there(roles: &[RoleId]) -> &'static str {
+    if roles.len() == 1 { "a role is" } else { "roles are" }
+}
+
+const fn them(roles: &[RoleId]) -> &'static str {
+    if roles.len() == 1 { "it" } else { "them" }
+}
+
+fn named(roles: &[RoleId]) -> String {
+    roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn arrows(path: &[RoleId]) -> String {

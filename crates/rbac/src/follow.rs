@@ -4,7 +4,7 @@ use stanchion_replica::Follow;
 
 use crate::Engine;
 use crate::holdings::Holdings;
-use crate::subject_key::Key;
+use crate::subject_key::BorrowedKey;
 
 /// Lets go of what others have changed; the next check that needs it reads it again.
 #[async_trait]
@@ -46,8 +46,8 @@ impl Engine {
                 };
                 // What was read at or after the revision has the change, this engine's own changes above all.
                 let has_it = |held: &Holdings| held.revision >= entry.revision;
-                let key = self.key(scope, &subject);
-                if self.subjects.with::<dyn Key, _>(&key, Timestamp::MIN, has_it) != Some(true) {
+                let key = BorrowedKey::new(scope, &subject);
+                if self.subjects.with(&key, Timestamp::MIN, has_it) != Some(true) {
                     self.forget_subject(scope, &subject);
                 }
             }

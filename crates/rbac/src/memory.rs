@@ -1,4 +1,5 @@
-use std::cmp::Ordering;
+mod sorted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use stanchion_core::{
 };
 use stanchion_replica::{ChangeFeed, MemoryOutboxStore, Records};
 
+use self::sorted::{Sorted, in_order};
 use crate::{
     Assignment, Denial, Grant, Membership, RbacChange, RbacStore, Record, RecordFilter, RecordKey,
-    RecordKind, ResourceSelector, Role, RoleId, Separation, SeparationId, Session, Snapshot, SubjectRecords,
+    RecordKind, Role, RoleId, Separation, SeparationId, Session, Snapshot, SubjectRecords,
 };
 
 /// Who may do what, in memory: the reference that every other adapter equals. They are gone with the process.
@@ -46,45 +48,6 @@ struct More {
     denials: Sorted<Denial>,
     /// The groups that it belongs to.
     groups: BTreeSet<Arc<str>>,
-}
-
-/// A few records in the order of a key of theirs: in a vector, since nearly all subjects have only a few.
-#[derive(Debug)]
-struct Sorted<T>(Vec<Versioned<T>>);
-
-impl<T> Default for Sorted<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Clone> Sorted<T> {
-    fn put(&mut self, value: T, order: impl Fn(&T, &T) -> Ordering, revision: Revision, at: Timestamp) {
-        match self.0.binary_search_by(|record| order(&record.value, &value)) {
-            Ok(place) => {
-                if let Some(record) = self.0.get_mut(place) {
-                    *record = record.replaced(value, revision, at);
-                }
-            }
-            Err(place) => {
-                // One more, not twice as many: there are a great many subjects and few of them grow again.
-                self.0.reserve_exact(1);
-                self.0.insert(place, Versioned::created(value, revision, at));
-            }
-        }
-    }
-
-    fn delete(&mut self, is: impl Fn(&T) -> bool) {
-        self.0.retain(|record| !is(&record.value));
-        self.0.shrink_to_fit();
-    }
-}
-
-/// The order of the texts of keys that agree in their subject.
-fn in_order(a: (&str, Option<&ResourceSelector>), b: (&str, Option<&ResourceSelector>)) -> Ordering {
-    let text = |resource: Option<&ResourceSelector>| resource.map(ToString::to_string);
-    // A name has no letter before the blank that may follow it.
-    a.0.cmp(b.0).then_with(|| text(a.1).cmp(&text(b.1)))
 }
 
 fn put<K: Ord, T>(
@@ -253,6 +216,30 @@ impl Data {
         }
     }
 
+    /// The keys of records of a kind that have expired at an instant.
+    fn expired(&self, kind: RecordKind, at: Timestamp, limit: usize) -> Vec<RecordKey> {
+        fn over<'a, T: Clone + Into<Record> + 'a>(
+            all: impl Iterator<Item = &'a Versioned<T>>,
+            is_over: impl Fn(&T) -> bool,
+            limit: usize,
+        ) -> Vec<RecordKey> {
+            let over = all.filter(|record| is_over(&record.value)).take(limit);
+            over.map(|record| record.value.clone().into().key()).collect()
+        }
+        let by = |expires_at: Option<Timestamp>| expires_at.is_some_and(|expires_at| expires_at <= at);
+        let more = || self.subjects.values().filter_map(|subject| subject.more.as_ref());
+        let held = || self.subjects.values().flat_map(|subject| &subject.assignments.0);
+        match kind {
+            RecordKind::Session => over(self.sessions.values(), |one| one.expires_at <= at, limit),
+            RecordKind::Membership => over(self.memberships.values(), |one| by(one.expires_at), limit),
+            RecordKind::Assignment => over(held(), |one| by(one.expires_at), limit),
+            RecordKind::Grant => {
+                over(more().flat_map(|more| &more.grants.0), |one| by(one.expires_at), limit)
+            }
+            RecordKind::Role | RecordKind::Separation | RecordKind::Denial => Vec::new(),
+        }
+    }
+
     /// The subjects among which those are whose records a page may show.
     fn subjects(&self, filter: &RecordFilter, page: &PageRequest) -> impl Iterator<Item = &Subject> {
         // Subjects are of letters beyond the blank, so those before the one of the page key hold nothing that comes after it.
@@ -306,6 +293,17 @@ impl RbacStore for MemoryRbacStore {
         Ok(self.records.read(scope, |revision, data| data.of_subject(subject, revision)))
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        let read = |revision, data: &Data| {
+            subjects.iter().map(|subject| data.of_subject(subject, revision)).collect()
+        };
+        Ok(self.records.read(scope, read))
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         Ok(self.records.read(scope, |_, data| data.roles.get(id).cloned()))
     }
@@ -338,6 +336,21 @@ impl RbacStore for MemoryRbacStore {
         tenants.sort_unstable();
         tenants.truncate(limit);
         Ok(tenants)
+    }
+
+    async fn expired(
+        &self,
+        _system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        let mut found = Vec::new();
+        self.records.each(|scope, _, data| {
+            let missing = limit.saturating_sub(found.len());
+            found.extend(data.expired(kind, at, missing).into_iter().map(|key| (scope, key)));
+        });
+        Ok(found)
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {

@@ -1,7 +1,7 @@
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use stanchion_core::InvalidId;
@@ -98,8 +98,8 @@ pub struct Permission {
     end: u8,
     scope: PermissionScope,
     exact: bool,
-    /// Of the text, so that a look-up need not read it first. Tables have to mix it with a secret of their own.
-    hash: u64,
+    /// Of the text, so that a look-up need not read it.
+    print: Fingerprint,
 }
 
 const GRAMMAR: &str = "write RESOURCE:ACTION or RESOURCE:ACTION:SCOPE";
@@ -135,16 +135,16 @@ impl Permission {
             _ => format!("{resource}:{action}:{scope}").into(),
         };
         let exact = whole_tenant && !resource.ends_with('*') && !action.ends_with('*');
-        let hash = hash_of(&text);
-        Ok(Self { text, colon, end, scope, exact, hash })
+        let print = Fingerprint::of(&text);
+        Ok(Self { text, colon, end, scope, exact, print })
     }
 
     /// Permits everything in the scope it is held in: `*:*`.
     #[must_use]
     pub fn everything() -> Self {
         let text: Arc<str> = "*:*".into();
-        let hash = hash_of(&text);
-        Self { text, colon: 1, end: 3, scope: PermissionScope::Tenant, exact: false, hash }
+        let print = Fingerprint::of(&text);
+        Self { text, colon: 1, end: 3, scope: PermissionScope::Tenant, exact: false, print }
     }
 
     /// Borrows the text, in its one form.
@@ -217,9 +217,9 @@ impl Permission {
         self.text.get(..self.end.into()).unwrap_or_default()
     }
 
-    /// The hash of the text.
-    pub(crate) const fn hash(&self) -> u64 {
-        self.hash
+    /// What stands for the text.
+    pub(crate) const fn print(&self) -> Fingerprint {
+        self.print
     }
 
     /// As [`Permission::name`], shared where the text has no scope.
@@ -228,11 +228,22 @@ impl Permission {
     }
 }
 
-/// SipHash, which nobody can be made to collide by choosing names.
-pub(crate) fn hash_of(text: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+/// Stands for a text in this process: two SipHashes, under keys that were drawn for it and that nobody knows. No two texts are found
+/// that have the same, be they chosen for it, so that texts need not be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint([u64; 2]);
+
+impl Fingerprint {
+    pub(crate) fn of(text: &str) -> Self {
+        static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+        Self(KEYS.each_ref().map(|keys| keys.hash_one(text)))
+    }
+
+    /// A hash for tables: half of it.
+    pub(crate) const fn hash(self) -> u64 {
+        let Self([hash, _]) = self;
+        hash
+    }
 }
 
 pub(crate) fn is_segment(text: &str) -> bool {

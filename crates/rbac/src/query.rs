@@ -1,12 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use stanchion_core::{PageRequest, Revision, Scope, SubjectRef};
 
 use crate::check::GrantingRoles;
 use crate::view::Place;
 use crate::{
-    Assignment, CheckRequest, Decision, Engine, Error, Grant, Membership, Permission, RbacStoreExt,
-    RecordFilter, RecordKind, Resource, ResourceSelector, RoleId,
+    Assignment, CheckRequest, Decision, Engine, Error, Grant, Permission, RbacStoreExt, RecordFilter,
+    RecordKind, Resource, ResourceSelector, RoleId,
 };
 
 /// A permission that a subject has now, as it is written in a role or granted.
@@ -89,7 +89,7 @@ impl Engine {
         for (_, held) in having.all().filter(|(span, _)| span.contains(now)) {
             for (place, terms) in held.roles().filter(|(_, terms)| terms.span.contains(now)) {
                 let Some(role) = view.role(place) else { continue };
-                for (permission, constrained, without) in view.written(place) {
+                for (permission, constrained, without) in view.written(place, None) {
                     let (role, resource) = (Some(role.id.clone()), terms.resource.clone());
                     permitted.insert(EffectivePermission {
                         permission,
@@ -145,7 +145,8 @@ impl Engine {
     }
 
     /// Finds the users and services that may do something, on a resource or everywhere in the scope. Nobody is left out: where there
-    /// are more than `most` to look at, the answer says that it is not complete.
+    /// are more than `most` to look at, the answer says that it is not complete. What it costs goes by how many hold a role that permits
+    /// it, and by how many single permissions are granted.
     ///
     /// # Errors
     /// As [`Engine::check`].
@@ -162,34 +163,27 @@ impl Engine {
         }
         let view = self.view(scope).await?;
         let mut candidates = BTreeSet::new();
-        let mut roles: BTreeMap<RoleId, bool> = BTreeMap::new();
-        let all = |kind| RecordFilter::all(kind);
-        self.each::<Assignment>(scope, &all(RecordKind::Assignment), |held| {
+        let state = self.state(scope).await?;
+        let granting: Vec<&RoleId> = {
             let granting = GrantingRoles::new(&view, permission);
             let may =
-                |role: &RoleId| view.place(role) != Place::NOWHERE && granting.may_contain(view.place(role));
-            if *roles.entry(held.role.clone()).or_insert_with(|| may(&held.role)) {
+                |role: &&RoleId| view.place(role) != Place::NOWHERE && granting.may_contain(view.place(role));
+            state.roles.keys().chain(state.platform.keys()).filter(may).collect()
+        };
+        for role in granting {
+            let holders = RecordFilter::all(RecordKind::Assignment).of_role(role.clone());
+            self.each::<Assignment>(scope, &holders, |held| {
                 candidates.insert(held.subject);
-            }
-        })
-        .await?;
-        self.each::<Grant>(scope, &all(RecordKind::Grant), |grant| {
+            })
+            .await?;
+        }
+        self.each::<Grant>(scope, &RecordFilter::all(RecordKind::Grant), |grant| {
             if grant.permission.covers_name(permission) {
                 candidates.insert(grant.subject);
             }
         })
         .await?;
-        let is_group = |subject: &SubjectRef| subject.kind() == stanchion_core::SubjectKind::Group;
-        let groups: Vec<SubjectRef> =
-            candidates.iter().filter(|subject| is_group(subject)).cloned().collect();
-        for group in groups {
-            candidates.remove(&group);
-            let members = all(RecordKind::Membership).of_group(group);
-            self.each::<Membership>(scope, &members, |one| {
-                candidates.insert(one.member);
-            })
-            .await?;
-        }
+        self.with_members(scope, &mut candidates).await?;
         found.complete = candidates.len() <= most;
         for subject in candidates.into_iter().take(most) {
             let request = CheckRequest { resource, ..CheckRequest::new(scope, &subject, permission) };
@@ -241,7 +235,7 @@ impl Engine {
     }
 
     /// Takes in every record of a kind, page by page.
-    async fn each<T: crate::IsRecord + Send>(
+    pub(crate) async fn each<T: crate::IsRecord + Send>(
         &self,
         scope: Scope,
         filter: &RecordFilter,

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use stanchion_core::{SessionId, SubjectRef};
 
 use crate::{
@@ -9,7 +10,10 @@ use crate::{
 };
 
 /// One of the records that decide who may do what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON it stands under the name of its kind: `{"role":{"id":"clerk",…}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Record {
     /// A role.
@@ -107,6 +111,20 @@ impl RecordKind {
         Self::Separation,
         Self::Session,
     ];
+
+    /// Returns its name, under which records of it stand in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Assignment => "assignment",
+            Self::Grant => "grant",
+            Self::Denial => "denial",
+            Self::Membership => "membership",
+            Self::Separation => "separation",
+            Self::Session => "session",
+        }
+    }
 }
 
 impl Record {

@@ -2,19 +2,26 @@
 /// roles are in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleSet {
-    Few(Box<[u32]>),
+    /// As many as need no memory of their own, and [`NOBODY`] in the places that are left.
+    Few([u32; 5]),
+    Sorted(Box<[u32]>),
     Bits(Box<[u64]>),
 }
 
+/// The number of no role.
+const NOBODY: u32 = u32::MAX;
+
 impl RoleSet {
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Few(roles) if roles.is_empty())
+        matches!(self, Self::Few([NOBODY, ..]))
     }
 
+    /// Tells whether a role, which has a number, is in it.
     pub(crate) fn contains(&self, role: u32) -> bool {
         match self {
-            Self::Few(roles) if roles.len() <= 8 => roles.contains(&role),
-            Self::Few(roles) => roles.binary_search(&role).is_ok(),
+            // All of them are compared, without asking each time whether there are more.
+            Self::Few(roles) => roles.iter().fold(false, |found, other| found | (*other == role)),
+            Self::Sorted(roles) => roles.binary_search(&role).is_ok(),
             Self::Bits(words) => {
                 let word = usize::try_from(role / 64).ok().and_then(|word| words.get(word));
                 word.is_some_and(|word| word >> (role % 64) & 1 == 1)
@@ -25,12 +32,13 @@ impl RoleSet {
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         let (few, bits): (&[u32], &[u64]) = match self {
             Self::Few(roles) => (roles, &[]),
+            Self::Sorted(roles) => (roles, &[]),
             Self::Bits(words) => (&[], words),
         };
         let set = (0..).zip(bits).flat_map(|(word, bits): (u32, &u64)| {
             (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
         });
-        few.iter().copied().chain(set)
+        few.iter().copied().filter(|role| *role != NOBODY).chain(set)
     }
 }
 
@@ -41,8 +49,13 @@ impl From<Vec<u32>> for RoleSet {
         roles.dedup();
         let last = roles.last().copied().unwrap_or(0);
         let words = usize::try_from(last / 64).unwrap_or(usize::MAX).saturating_add(1);
+        let mut few = [NOBODY; 5];
+        if let Some(place) = few.get_mut(..roles.len()) {
+            place.copy_from_slice(&roles);
+            return Self::Few(few);
+        }
         if roles.len() <= words.saturating_mul(2) {
-            return Self::Few(roles.into());
+            return Self::Sorted(roles.into());
         }
         let mut bits = vec![0_u64; words];
         for role in roles {
@@ -71,6 +84,7 @@ mod tests {
             }
         }
         assert!(matches!(RoleSet::from((0..64).collect::<Vec<_>>()), RoleSet::Bits(_)));
-        assert!(matches!(RoleSet::from(vec![5, 900]), RoleSet::Few(_)));
+        assert!(matches!(RoleSet::from(vec![5, 900]), RoleSet::Few([5, 900, NOBODY, ..])));
+        assert!(matches!(RoleSet::from(vec![5, 900, 901, 902, 903, 904]), RoleSet::Sorted(_)));
     }
 }

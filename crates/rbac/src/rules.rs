@@ -89,7 +89,7 @@ pub(crate) fn subject_of(actor: &Actor) -> Option<&SubjectRef> {
     }
 }
 
-fn is_system(author: &Author) -> bool {
+pub(crate) fn is_system(author: &Author) -> bool {
     matches!(author.actor, Actor::System(_))
 }
 

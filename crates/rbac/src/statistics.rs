@@ -83,6 +83,16 @@ pub(crate) struct Counters {
 
 const STRIPES: usize = 16;
 
+/// Which of the stripes is a thread's, and the number of the check that it has begun last. The first is 0.
+type ThreadPart = (usize, Cell<u32>);
+
+thread_local! {
+    static MINE: ThreadPart = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        (NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES, Cell::new(u32::MAX))
+    };
+}
+
 /// As large as what processors pass between each other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -109,18 +119,17 @@ impl Counters {
     }
 
     /// Tells whether the check that begins now is one of those whose time is taken.
-    pub(crate) fn begins(&self) -> bool {
-        self.stripe().is_some_and(|stripe| {
-            let count: u64 = stripe.outcomes.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-            count.is_multiple_of(TIMED)
-        })
+    pub(crate) fn begins() -> bool {
+        let next = |(_, begun): &ThreadPart| {
+            begun.set(begun.get().wrapping_add(1));
+            begun.get().is_multiple_of(TIMED)
+        };
+        MINE.try_with(next).unwrap_or(false)
     }
 
     /// This thread's part.
     fn stripe(&self) -> Option<&Stripe> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES));
-        MINE.try_with(Cell::get).ok().and_then(|mine| self.stripes.get(mine))
+        MINE.try_with(|(mine, _)| *mine).ok().and_then(|mine| self.stripes.get(mine))
     }
 
     /// Counts a decision, and tells how many like it this part has counted before.
@@ -132,7 +141,7 @@ impl Counters {
 }
 
 /// One check in so many has its time taken.
-const TIMED: u64 = 256;
+const TIMED: u32 = 256;
 
 impl Engine {
     /// Returns what was decided so far. What is being decided meanwhile may be counted in part.

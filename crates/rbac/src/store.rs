@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use stanchion_core::{
     Change, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef, SystemScope, TenantId,
-    Versioned,
+    Timestamp, Versioned,
 };
 use stanchion_replica::ChangeFeed;
 
@@ -154,7 +154,7 @@ impl RecordFilter {
 }
 
 /// Where the records are kept that decide who may do what. Those of one scope share one revision, and no method reaches into another
-/// scope but [`tenants_using`](RbacStore::tenants_using).
+/// scope but [`tenants_using`](RbacStore::tenants_using) and [`expired`](RbacStore::expired).
 ///
 /// 1. A scope without a change is empty at revision zero. Each change makes the scope's next revision and no other's.
 /// 2. `apply` is one atomic unit: all of the change and its events, or nothing. It succeeds only if the scope is still at the revision
@@ -182,6 +182,23 @@ pub trait RbacStore: ChangeFeed {
     /// # Errors
     /// As [`RbacStore::load`].
     async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError>;
+
+    /// Reads what each of many subjects holds, has, is denied and belongs to, in their order and as [`subject`](Self::subject) does. All
+    /// are read at one revision, or each at its own: they tell.
+    ///
+    /// # Errors
+    /// As [`RbacStore::load`].
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        let mut all = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            all.push(self.subject(scope, subject).await?);
+        }
+        Ok(all)
+    }
 
     /// Finds a role of this scope.
     ///
@@ -221,6 +238,19 @@ pub trait RbacStore: ChangeFeed {
         role: &RoleId,
         limit: usize,
     ) -> Result<Vec<TenantId>, StoreError>;
+
+    /// Finds at most `limit` records of a kind, in whatever scope, that have expired at an instant: sessions, assignments, grants or
+    /// memberships whose `expires_at` is not later. Those of other kinds never expire.
+    ///
+    /// # Errors
+    /// As [`RbacStore::load`].
+    async fn expired(
+        &self,
+        system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError>;
 
     /// Writes a change and returns the revision it made.
     ///

@@ -1,14 +1,12 @@
-use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use hashbrown::DefaultHashBuilder;
+use hashbrown::Equivalent;
 use stanchion_core::{Scope, SubjectKind, SubjectRef};
 
-/// A subject of a scope, as a key. Its hash is taken once: a look-up needs it several times.
+/// A subject of a scope, as a key.
 #[derive(Clone, Debug)]
 pub(crate) struct SubjectKey {
-    hash: u64,
     scope: Scope,
     kind: SubjectKind,
     id: ShortText,
@@ -22,9 +20,8 @@ enum ShortText {
 }
 
 /// A [`SubjectKey`] that is only looked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BorrowedKey<'a> {
-    hash: u64,
     scope: Scope,
     kind: SubjectKind,
     id: &'a [u8],
@@ -34,16 +31,28 @@ impl SubjectKey {
     pub(crate) const fn scope(&self) -> Scope {
         self.scope
     }
+
+    fn borrowed(&self) -> BorrowedKey<'_> {
+        BorrowedKey { scope: self.scope, kind: self.kind, id: self.id.as_bytes() }
+    }
 }
 
 impl<'a> BorrowedKey<'a> {
-    pub(crate) fn new(hasher: &DefaultHashBuilder, scope: Scope, subject: &'a SubjectRef) -> Self {
-        let hash = hasher.hash_one((scope, subject));
-        Self { hash, scope, kind: subject.kind(), id: subject.id().as_str().as_bytes() }
+    pub(crate) fn new(scope: Scope, subject: &'a SubjectRef) -> Self {
+        Self { scope, kind: subject.kind(), id: subject.id().as_str().as_bytes() }
     }
 
     pub(crate) fn to_owned(self) -> SubjectKey {
-        SubjectKey { hash: self.hash, scope: self.scope, kind: self.kind, id: ShortText::new(self.id) }
+        SubjectKey { scope: self.scope, kind: self.kind, id: ShortText::new(self.id) }
+    }
+}
+
+impl Hash for BorrowedKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Nothing but what tells keys apart, in few pieces: the id comes last, so how long it is need not be said.
+        state.write_u128(self.scope.tenant().map_or(0, |tenant| tenant.uuid().as_u128()));
+        state.write_u8(self.kind as u8);
+        state.write(self.id);
     }
 }
 
@@ -67,77 +76,36 @@ impl ShortText {
     }
 }
 
-/// What both keys are to the cache.
-pub(crate) trait Key {
-    fn hash(&self) -> u64;
-    fn borrowed(&self) -> BorrowedKey<'_>;
-}
-
-impl Key for SubjectKey {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn borrowed(&self) -> BorrowedKey<'_> {
-        BorrowedKey { hash: self.hash, scope: self.scope, kind: self.kind, id: self.id.as_bytes() }
-    }
-}
-
-impl Key for BorrowedKey<'_> {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn borrowed(&self) -> BorrowedKey<'_> {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Key + 'a> for SubjectKey {
-    fn borrow(&self) -> &(dyn Key + 'a) {
-        self
+impl Equivalent<SubjectKey> for BorrowedKey<'_> {
+    fn equivalent(&self, key: &SubjectKey) -> bool {
+        *self == key.borrowed()
     }
 }
 
 impl Hash for SubjectKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Hash for dyn Key + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(Key::hash(self));
+        self.borrowed().hash(state);
     }
 }
 
 impl PartialEq for SubjectKey {
     fn eq(&self, other: &Self) -> bool {
-        (self as &dyn Key) == (other as &dyn Key)
+        self.borrowed() == other.borrowed()
     }
 }
 
 impl Eq for SubjectKey {}
 
-impl PartialEq for dyn Key + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.borrowed(), other.borrowed());
-        ours.hash == theirs.hash
-            && (ours.scope, ours.kind) == (theirs.scope, theirs.kind)
-            && ours.id == theirs.id
-    }
-}
-
-impl Eq for dyn Key + '_ {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::{BuildHasher, RandomState};
+
     use stanchion_core::TenantId;
 
     #[test]
     fn keys_are_told_apart_by_all_they_have_whatever_the_length() {
-        let hasher = DefaultHashBuilder::default();
+        let hasher = RandomState::new();
         let tenant: TenantId = "0192f0c1-2345-7abc-8def-0123456789ab".parse().unwrap();
         let scopes = [Scope::Platform, Scope::Tenant(tenant)];
         let ids = [1, 2, 37, 38, 39, 128].map(|length| "x".repeat(length));
@@ -148,15 +116,13 @@ mod tests {
         let all: Vec<(Scope, &SubjectRef)> =
             scopes.iter().flat_map(|scope| subjects.iter().map(move |subject| (*scope, subject))).collect();
         for (scope, subject) in &all {
-            let key = BorrowedKey::new(&hasher, *scope, subject).to_owned();
+            let key = BorrowedKey::new(*scope, subject).to_owned();
             for (other_scope, other) in &all {
-                let mut sought = BorrowedKey::new(&hasher, *other_scope, other);
+                let sought = BorrowedKey::new(*other_scope, other);
                 let same = (scope, subject) == (other_scope, other);
-                assert_eq!((&key as &dyn Key) == (&sought as &dyn Key), same, "{subject} {other}");
-                // Also when their hashes happen to be one.
-                sought.hash = key.hash;
-                assert_eq!((&key as &dyn Key) == (&sought as &dyn Key), same, "{subject} {other}");
+                assert_eq!(sought.equivalent(&key), same, "{subject} {other}");
                 assert_eq!(key == sought.to_owned(), same);
+                assert_eq!(hasher.hash_one(&key) == hasher.hash_one(sought), same, "{subject} {other}");
             }
         }
     }

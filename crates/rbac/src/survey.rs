@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{
     Author, PageRequest, Revision, Scope, StoreError, StoreErrorKind, SubjectKind, SubjectRef, Timestamp,
@@ -7,7 +7,9 @@ use stanchion_core::{
 };
 
 use crate::rules::{self, Census, Given, Guarded, State, Together};
-use crate::{Engine, Error, Membership, RbacChange, RbacStoreExt, Record, RecordFilter, RecordKind, RoleId};
+use crate::{
+    Engine, Error, Membership, RbacChange, RbacStoreExt, Record, RecordFilter, RecordKind, Role, RoleId,
+};
 
 /// Up to how many members a group's are read one by one.
 const FEW: usize = 32;
@@ -18,19 +20,35 @@ pub(crate) struct Ground {
     pub(crate) state: State,
     pub(crate) census: Census,
     /// Whether the census is of everybody.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// What a write is about, for the rules to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Weighed<'a> {
     pub(crate) changes: &'a [RbacChange],
-    /// Who may come to have more or less: a subject, or everybody.
-    pub(crate) subject: Option<&'a SubjectRef>,
+    /// Who may come to have more or less.
+    pub(crate) whom: Whom<'a>,
     /// The roles that somebody may come to hold.
     pub(crate) roles: BTreeSet<RoleId>,
     /// What is given away.
     pub(crate) given: Vec<Given>,
+}
+
+impl Ground {
+    /// Nothing is known of anybody yet.
+    pub(crate) fn new(state: State) -> Self {
+        Self { state, census: Census::default(), whole: false }
+    }
+}
+
+/// Whom a write may give or take something.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Whom<'a> {
+    #[default]
+    Everybody,
+    /// These, and of a group its members.
+    These(Vec<&'a SubjectRef>),
 }
 
 impl Engine {
@@ -46,7 +64,7 @@ impl Engine {
     /// Reads what rules about some subjects ask: of each its groups, and of a group its members with their groups.
     pub(crate) async fn ground(&self, scope: Scope, subjects: &[&SubjectRef]) -> Result<Ground, StoreError> {
         let state = self.state(scope).await?;
-        let mut ground = Ground { state, census: Census::default(), whole: false };
+        let mut ground = Ground::new(state);
         for subject in subjects {
             self.ask_about(&mut ground, subject).await?;
         }
@@ -83,6 +101,42 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Reads what rules about many subjects ask, as [`Engine::ground`] does, with one read for many of them.
+    pub(crate) async fn ask_about_all(
+        &self,
+        ground: &mut Ground,
+        subjects: BTreeSet<SubjectRef>,
+    ) -> Result<(), StoreError> {
+        let groups = subjects.iter().filter(|subject| subject.kind() == SubjectKind::Group);
+        if groups.clone().count() > FEW {
+            return self.survey(ground).await;
+        }
+        for group in groups {
+            self.ask_about(ground, group).await?;
+        }
+        if ground.whole {
+            return Ok(());
+        }
+        let mut next: Vec<SubjectRef> = subjects.into_iter().collect();
+        loop {
+            next.retain(|subject| !ground.census.knows(subject));
+            if next.is_empty() {
+                return Ok(());
+            }
+            let found = self.store.subjects(ground.state.scope, &next).await?;
+            let mut groups = BTreeSet::new();
+            for (subject, records) in next.iter().zip(&found) {
+                is_at(ground.state.revision, records.revision)?;
+                groups.extend(records.memberships.iter().map(|membership| membership.value.group.clone()));
+                ground.census.add(subject, records);
+            }
+            if found.len() < next.len() {
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "rbac", "answer for each subject"));
+            }
+            next = groups.into_iter().collect();
+        }
     }
 
     /// Reads what everybody holds, has, is denied and belongs to, unless that was done.
@@ -125,43 +179,40 @@ impl Engine {
         if let Some(by) = by {
             self.ask_about(ground, by).await?;
         }
-        let is_limited = |id: &RoleId| ground.state.role(id).is_some_and(|role| role.max_holders.is_some());
-        let written = weighed.changes.iter().find_map(|change| match change {
-            RbacChange::Put(Record::Role(role)) => Some(role),
-            _ => None,
-        });
-        let limited =
-            written.is_some_and(|role| role.max_holders.is_some()) || weighed.roles.iter().any(is_limited);
-        if weighed.subject.is_none() || limited {
+        let written: BTreeMap<&RoleId, &Role> = weighed.changes.iter().filter_map(role_of).collect();
+        let is_limited = |id: &RoleId| {
+            let role = written.get(id).copied().or_else(|| ground.state.role(id));
+            role.is_some_and(|role| role.max_holders.is_some())
+        };
+        let limited = weighed.roles.iter().any(is_limited);
+        if matches!(weighed.whom, Whom::Everybody) || limited {
             self.survey(ground).await?;
         }
         let Ground { state, census, whole } = ground;
         let after_state = after_state(state, weighed.changes);
         let mut after_census = after_census(census, weighed.changes);
-        let people = match weighed.subject {
-            Some(subject) => {
-                let mut people = census.people_of(subject);
-                people.append(&mut after_census.people_of(subject));
-                for change in weighed.changes {
-                    if let Some(membership) = member_of(change) {
-                        people.insert(membership);
-                    }
-                }
+        let people = match &weighed.whom {
+            Whom::These(subjects) => {
+                let of = |census: &Census| {
+                    subjects.iter().flat_map(|subject| census.people_of(subject)).collect::<BTreeSet<_>>()
+                };
+                let mut people = of(census);
+                people.append(&mut of(&after_census));
+                people.extend(weighed.changes.iter().filter_map(member_of));
                 people
             }
-            None => census.people().cloned().collect(),
+            Whom::Everybody => census.people().chain(after_census.people()).cloned().collect(),
         };
         let before = Together { state, census };
         let after = Together { state: &after_state, census: &after_census };
         rules::prerequisites(before, after, &people, now)?;
-        let changed = if weighed.subject.is_none() { weighed.roles.clone() } else { BTreeSet::new() };
+        let is_of_roles = weighed.changes.iter().any(State::concerns);
+        let changed = if is_of_roles { weighed.roles.clone() } else { BTreeSet::new() };
         rules::keep_apart(before, after, &people, &changed, now)?;
         if limited {
             rules::held_by_few(before, after, &weighed.roles, now)?;
         }
-        if guards.last_administrator
-            && people.iter().any(|one| rules::loses_administration(before, after, one, now, guards))
-        {
+        if guards.last_administrator && rules::loses_administration(before, after, &people, now, guards) {
             if !*whole {
                 *census = self.everybody(state).await?;
                 *whole = true;
@@ -204,6 +255,13 @@ pub(crate) fn after_census(census: &Census, changes: &[RbacChange]) -> Census {
         }
     }
     after
+}
+
+fn role_of(change: &RbacChange) -> Option<(&RoleId, &Role)> {
+    match change {
+        RbacChange::Put(Record::Role(role)) => Some((&role.id, role)),
+        _ => None,
+    }
 }
 
 fn member_of(change: &RbacChange) -> Option<SubjectRef> {

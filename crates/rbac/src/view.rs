@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -133,18 +134,23 @@ impl View {
     }
 
     /// What a role permits by itself and by what it includes, as it is written but no wider than the ceilings on the way; whether a
-    /// constraint binds it, and what is left out of it.
-    pub(crate) fn written(&self, from: Place) -> Vec<(Permission, bool, Vec<Permission>)> {
+    /// constraint binds it, and what is left out of it. With `active` only what it permits by one of those, or by what they include.
+    pub(crate) fn written(
+        &self,
+        from: Place,
+        active: Option<&BTreeSet<RoleId>>,
+    ) -> Vec<(Permission, bool, Vec<Permission>)> {
         let (mut seen, mut found) = (HashSet::new(), Vec::new());
-        let mut rest = vec![(from, PermissionScope::Platform, false, Vec::new())];
-        while let Some((place, ceiling, constrained, without)) = rest.pop() {
+        let mut rest = vec![(from, PermissionScope::Platform, false, Vec::new(), active.is_none())];
+        while let Some((place, ceiling, constrained, without, passed)) = rest.pop() {
             let Some(role) = self.role(place).filter(|role| role.active) else { continue };
             let (ceiling, constrained) =
                 (ceiling.min(role.ceiling), constrained || !role.constraints.is_empty());
-            if !seen.insert((place, ceiling, constrained, without.clone())) {
+            let passed = passed || active.is_some_and(|active| active.contains(&role.id));
+            if !seen.insert((place, ceiling, constrained, without.clone(), passed)) {
                 continue;
             }
-            for permission in &role.permissions {
+            for permission in role.permissions.iter().filter(|_| passed) {
                 let overlapping =
                     without.iter().filter(|other: &&Permission| other.overlaps_name(permission));
                 let left_out = overlapping.cloned().collect();
@@ -154,7 +160,8 @@ impl View {
             without.extend(role.excludes.iter().cloned());
             without.sort_unstable();
             without.dedup();
-            rest.extend(self.juniors(place).map(|junior| (junior, ceiling, constrained, without.clone())));
+            let juniors = self.juniors(place);
+            rest.extend(juniors.map(|junior| (junior, ceiling, constrained, without.clone(), passed)));
         }
         found
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use stanchion_core::{
     Change, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope, SessionId, StoreError, SubjectRef,
-    SystemScope, TenantId, Versioned,
+    SystemScope, TenantId, Timestamp, Versioned,
 };
 use stanchion_rbac::{
-    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
+    RbacChange, RbacStore, Record, RecordFilter, RecordKey, RecordKind, Role, RoleId, Session, Snapshot,
+    SubjectRecords,
 };
 use stanchion_replica::ChangeFeed;
 
@@ -43,6 +44,14 @@ impl RbacStore for WakingRbacStore {
         self.store.subject(scope, subject).await
     }
 
+    async fn subjects(
+        &self,
+        scope: Scope,
+        subjects: &[SubjectRef],
+    ) -> Result<Vec<SubjectRecords>, StoreError> {
+        self.store.subjects(scope, subjects).await
+    }
+
     async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
         self.store.get_role(scope, id).await
     }
@@ -71,6 +80,16 @@ impl RbacStore for WakingRbacStore {
         limit: usize,
     ) -> Result<Vec<TenantId>, StoreError> {
         self.store.tenants_using(system, role, limit).await
+    }
+
+    async fn expired(
+        &self,
+        system: SystemScope,
+        kind: RecordKind,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Scope, RecordKey)>, StoreError> {
+        self.store.expired(system, kind, at, limit).await
     }
 
     async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {

@@ -1,11 +1,10 @@
-use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, Equivalent, HashMap, HashTable};
 use stanchion_core::{Clock, Timestamp};
 
 const SHARDS: usize = 16;
@@ -29,12 +28,15 @@ struct Shard<K, V> {
 }
 
 struct Entries<K, V> {
-    map: HashMap<K, Entry<V>>,
-    hand: VecDeque<K>,
+    map: HashTable<Entry<K, V>>,
+    /// The hashes of what is kept, in the order in which it is looked at for what to give up.
+    hand: VecDeque<u64>,
     capacity: usize,
+    hasher: DefaultHashBuilder,
 }
 
-struct Entry<V> {
+struct Entry<K, V> {
+    key: K,
     value: V,
     expires_at: Timestamp,
     read: AtomicBool,
@@ -49,13 +51,19 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.div_ceil(SHARDS).max(1);
+        let hasher = DefaultHashBuilder::default();
         let shard = || Shard {
-            entries: RwLock::new(Entries { map: HashMap::new(), hand: VecDeque::new(), capacity }),
+            entries: RwLock::new(Entries {
+                map: HashTable::new(),
+                hand: VecDeque::new(),
+                capacity,
+                hasher: hasher.clone(),
+            }),
             loads: Mutex::new(HashMap::new()),
         };
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher: DefaultHashBuilder::default(),
+            hasher,
             trusted_until: AtomicI64::new(i64::MIN),
         }
     }
@@ -66,29 +74,24 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 
     /// Returns what is kept for `key` and may be served at `now`.
-    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Timestamp) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q, now: Timestamp) -> Option<V> {
         self.with(key, now, V::clone)
     }
 
     /// Looks at what is kept for `key` and may be served at `now`, without cloning it. `look` holds up the writers of a part of the
     /// cache: it is to be short, and must not use this cache.
-    pub fn with<Q: Hash + Eq + ?Sized, R>(
+    pub fn with<Q: Hash + Equivalent<K> + ?Sized, R>(
         &self,
         key: &Q,
         now: Timestamp,
         look: impl FnOnce(&V) -> R,
-    ) -> Option<R>
-    where
-        K: Borrow<Q>,
-    {
-        let entries = self.shard(key)?.read();
-        let serves = |entry: &&Entry<V>| {
+    ) -> Option<R> {
+        let hash = self.hasher.hash_one(key);
+        let entries = self.shard(hash)?.read();
+        let serves = |entry: &&Entry<K, V>| {
             now < entry.expires_at || now.micros() < self.trusted_until.load(Ordering::Relaxed)
         };
-        let entry = entries.map.get(key).filter(serves)?;
+        let entry = entries.map.find(hash, |entry| key.equivalent(&entry.key)).filter(serves)?;
         if !entry.read.load(Ordering::Relaxed) {
             entry.read.store(true, Ordering::Relaxed);
         }
@@ -97,12 +100,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
 
     /// Keeps what `change` makes of the value kept for `key`, until the same instant; `None` leaves it as it is. What is not kept is
     /// not put back, so a key that was [removed](Cache::remove) meanwhile stays removed.
-    pub fn update<Q: Hash + Eq + ?Sized>(&self, key: &Q, change: impl FnOnce(&V) -> Option<V>)
-    where
-        K: Borrow<Q>,
-    {
-        let Some(shard) = self.shard(key) else { return };
-        if let Some(entry) = shard.write().map.get_mut(key)
+    pub fn update<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q, change: impl FnOnce(&V) -> Option<V>) {
+        let hash = self.hasher.hash_one(key);
+        let Some(shard) = self.shard(hash) else { return };
+        if let Some(entry) = shard.write().map.find_mut(hash, |entry| key.equivalent(&entry.key))
             && let Some(value) = change(&entry.value)
         {
             entry.value = value;
@@ -111,27 +112,28 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
 
     /// Keeps `value` until `expires_at`.
     pub fn insert(&self, key: K, value: V, expires_at: Timestamp) {
-        if let Some(shard) = self.shard(&key) {
-            shard.write().insert(key, Entry { value, expires_at, read: AtomicBool::new(false) });
+        let hash = self.hasher.hash_one(&key);
+        if let Some(shard) = self.shard(hash) {
+            shard.write().insert(hash, Entry { key, value, expires_at, read: AtomicBool::new(false) });
         }
     }
 
     /// Forgets `key`, and whatever is being loaded for it.
-    pub fn remove<Q: Hash + Eq + ?Sized>(&self, key: &Q)
-    where
-        K: Borrow<Q>,
-    {
-        let Some(shard) = self.shard(key) else { return };
+    pub fn remove<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) {
+        let hash = self.hasher.hash_one(key);
+        let Some(shard) = self.shard(hash) else { return };
         // The load first: one that ends between the two steps would otherwise put its old value back.
         shard.loads().remove(key);
-        shard.write().map.remove(key);
+        if let Ok(entry) = shard.write().map.find_entry(hash, |entry| key.equivalent(&entry.key)) {
+            entry.remove();
+        }
     }
 
     /// Forgets every entry that `stale` picks, and everything that is being loaded.
     pub fn remove_if(&self, stale: impl Fn(&K, &V) -> bool) {
         for shard in &self.shards {
             shard.loads().clear();
-            shard.write().map.retain(|key, entry| !stale(key, &entry.value));
+            shard.write().map.retain(|entry| !stale(&entry.key, &entry.value));
         }
     }
 
@@ -172,7 +174,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         if let Some(value) = self.get(key, clock.now()) {
             return Ok(value);
         }
-        let Some(shard) = self.shard(key) else { return load().await.map(|(value, _)| value) };
+        let hash = self.hasher.hash_one(key);
+        let Some(shard) = self.shard(hash) else { return load().await.map(|(value, _)| value) };
         let load_under_way = Arc::clone(shard.loads().entry(key.clone()).or_default());
         let flight = Flight { shard, key, load: load_under_way };
         let mut outcome = flight.load.lock().await;
@@ -193,11 +196,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         match loaded {
             Ok((value, expires_at)) => {
                 *outcome = Some(Ok(value.clone()));
-                let entry = Entry { value: value.clone(), expires_at, read: AtomicBool::new(false) };
+                let read = AtomicBool::new(false);
+                let entry = Entry { key: key.clone(), value: value.clone(), expires_at, read };
                 let lasts = clock.now() < expires_at;
                 shard.finish(key, &flight.load, |entries| {
                     if lasts {
-                        entries.insert(key.clone(), entry);
+                        entries.insert(hash, entry);
                     }
                 });
                 Ok(value)
@@ -210,9 +214,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Shard<K, V>> {
-        // The top bits: the map inside a shard uses the low ones.
-        let shard = usize::try_from(self.hasher.hash_one(key) >> 60).unwrap_or(0);
+    fn shard(&self, hash: u64) -> Option<&Shard<K, V>> {
+        // Bits from the middle: the map inside a shard uses both ends.
+        let shard = usize::try_from(hash >> 40).unwrap_or(0) % SHARDS;
         self.shards.get(shard)
     }
 }
@@ -260,24 +264,33 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V> Entries<K, V> {
-    fn insert(&mut self, key: K, entry: Entry<V>) {
-        if self.map.insert(key.clone(), entry).is_none() {
-            self.hand.push_back(key);
+impl<K: Hash + Eq, V> Entries<K, V> {
+    fn insert(&mut self, hash: u64, entry: Entry<K, V>) {
+        let hasher = &self.hasher;
+        let hash_of = |entry: &Entry<K, V>| hasher.hash_one(&entry.key);
+        match self.map.find_mut(hash, |kept| kept.key == entry.key) {
+            Some(kept) => *kept = entry,
+            None => {
+                self.map.insert_unique(hash, entry, hash_of);
+                self.hand.push_back(hash);
+            }
         }
         while self.map.len() > self.capacity {
             let Some(candidate) = self.hand.pop_front() else { break };
-            match self.map.get(&candidate) {
-                Some(entry) if entry.read.swap(false, Ordering::Relaxed) => self.hand.push_back(candidate),
-                Some(_) => drop(self.map.remove(&candidate)),
-                None => {}
+            // Two keys of one hash are in the hand twice, and either may go in the turn of the other.
+            match self.map.find_entry(candidate, |kept| hash_of(kept) == candidate) {
+                Ok(kept) if kept.get().read.swap(false, Ordering::Relaxed) => self.hand.push_back(candidate),
+                Ok(kept) => drop(kept.remove()),
+                Err(_) => {}
             }
         }
         // Keys that were removed leave their place behind; it is swept before it outgrows the map.
         if self.hand.len() > 2 * self.capacity {
             let mut seen = hashbrown::HashSet::with_capacity(self.map.len());
             let map = &self.map;
-            self.hand.retain(|key| map.contains_key(key) && seen.insert(key.clone()));
+            self.hand.retain(|hash| {
+                map.find(*hash, |kept| hash_of(kept) == *hash).is_some() && seen.insert(*hash)
+            });
         }
     }
 }

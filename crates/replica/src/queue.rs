@@ -200,6 +200,15 @@ impl<T> Queue<T> {
         Some(self.take(most))
     }
 
+    /// Waits until so many items wait, at most a batch, or the queue is closed. It takes none, so it may be dropped at any time. Only one
+    /// consumer may wait at a time.
+    pub async fn gathered(&self, enough: usize) {
+        self.state().enough = enough.min(self.config.batch);
+        while self.wants_more() {
+            self.arrived.notified().await;
+        }
+    }
+
     /// Takes at most `most` of the items that wait now, oldest first, and no more than a batch.
     #[must_use]
     pub fn take(&self, most: usize) -> Vec<T> {
@@ -386,6 +395,24 @@ mod tests {
         assert_eq!(queue.take(2), [4, 5]);
         assert_eq!(queue.take(2), [6]);
         assert!(queue.take(2).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_so_many_takes_none_of_them() {
+        let queue = queue(10, 10);
+        let mut gathered = Box::pin(queue.gathered(2));
+        assert!(futures_util::poll!(gathered.as_mut()).is_pending());
+        queue.try_push(tenant(1), 1).unwrap();
+        assert!(futures_util::poll!(gathered.as_mut()).is_pending());
+        queue.try_push(tenant(1), 2).unwrap();
+        gathered.await;
+        let mut more = Box::pin(queue.gathered(3));
+        assert!(futures_util::poll!(more.as_mut()).is_pending());
+        drop(more);
+        assert_eq!(queue.len(), 2);
+        queue.close();
+        queue.gathered(3).await;
+        assert_eq!(queue.take(3), [1, 2]);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@ mod args;
 pub(crate) mod export;
 mod plan;
 pub(crate) mod protection;
+pub(crate) mod rbac;
 mod table;
 pub(crate) mod tail;
 mod view;

@@ -2,8 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::rbac::{Access, Assign, Deny, Grant, Group, Permission, Role, RoleSession, Separation};
 use crate::admin::what::{Audit, Limit, Usage};
-use crate::admin::who::{Assign, Key, Role, Tenant};
+use crate::admin::who::{Key, Tenant};
 use crate::config::Backend;
 
 /// Who may call, how often, what they may do, what it costs, and a record that proves it.
@@ -59,7 +60,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  stanchion key create --tenant acme --subject user:alice --name laptop"
     )]
     Key(Key),
-    /// Administer roles, and ask what a subject may do
+    /// Administer roles
     #[command(
         subcommand,
         after_help = "Example:\n  stanchion role put editor --tenant acme --name Editor --permission report:*"
@@ -68,6 +69,42 @@ pub(crate) enum Command {
     /// Administer who holds which role
     #[command(subcommand, after_help = "Example:\n  stanchion assign create user:alice editor --tenant acme")]
     Assign(Assign),
+    /// Administer single permissions that subjects have besides their roles
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion grant put user:bob payment:approve --emergency \\\n    --reason \"the approver is ill\" --tenant acme"
+    )]
+    Grant(Grant),
+    /// Administer what is denied to whom, whatever roles they hold
+    #[command(subcommand, after_help = "Example:\n  stanchion deny put user:bob report:* --tenant acme")]
+    Deny(Deny),
+    /// Administer who belongs to which group
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion group add group:support user:bob --tenant acme"
+    )]
+    Group(Group),
+    /// Administer roles that one subject may not have together
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion separation put payments --name Payments \\\n    --role clerk --role approver --tenant acme"
+    )]
+    Separation(Separation),
+    /// Administer sessions, in which only active roles count
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion session create user:alice --role clerk --tenant acme"
+    )]
+    Session(RoleSession),
+    /// See what there is to permit
+    #[command(subcommand, after_help = "Example:\n  stanchion permission validate role:raed --tenant acme")]
+    Permission(Permission),
+    /// Ask who may do what, why, and what a change would do to that
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stanchion access explain user:bob report:delete --tenant acme"
+    )]
+    Access(Access),
     /// Administer rate limits
     #[command(
         subcommand,

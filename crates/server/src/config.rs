@@ -5,6 +5,7 @@ mod anchors;
 mod archive;
 mod document;
 mod evolve;
+mod permissions;
 mod problem;
 mod read;
 mod rules;
@@ -83,6 +84,12 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// How roles and assignments are kept in memory.
     pub rbac: rbac::Config,
+    /// Presets of roles whose permissions are known besides Stanchion's own: `ai-platform`, `back-office`, `metadata-service`,
+    /// `security-operations`. Known permissions are for whoever writes roles; checks do not ask whether one is known.
+    pub permission_presets: Vec<String>,
+    /// Files with more known permissions, relative to the configuration: `{"resources": [{"id", "name", "actions": [{"id"}]}]}` as
+    /// TOML or, if their name ends in `.json`, as JSON.
+    pub permission_files: Vec<PathBuf>,
     /// How rate limits are kept and counted.
     pub ratelimit: ratelimit::Config,
     /// What callers have to solve that a limit challenges (`action = "captcha"`).
@@ -325,6 +332,7 @@ impl Config {
         if let Some(config) = &mut config {
             rules::from_files(config, path, &document, &mut problems);
             actions::check(config, path, &document, &mut problems);
+            permissions::check(config, path, &document, &mut problems);
             validate::together(config, &document, &mut problems);
             rules::from_presets(config, &document, &mut problems);
             if secrets == Secrets::Required {
@@ -360,6 +368,8 @@ impl Config {
             ("tenancy", self.tenancy != in_force.tenancy),
             ("identity", self.identity != in_force.identity),
             ("rbac", self.rbac != in_force.rbac),
+            ("permission_presets", self.permission_presets != in_force.permission_presets),
+            ("permission_files", self.permission_files != in_force.permission_files),
             ("ratelimit", counts(&self.ratelimit) != counts(&in_force.ratelimit)),
             ("challenge", self.challenge != in_force.challenge),
             ("audit", self.audit != in_force.audit),

@@ -39,6 +39,7 @@ pub use failure::{Exit, Failure};
 
 pub use cli::Cli;
 
+use crate::admin::rbac::Access;
 use crate::admin::what::Audit;
 use crate::admin::who::Key;
 use crate::cli::{Command, Describe};
@@ -89,15 +90,26 @@ async fn program(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Key(command) => admin::run(command.into(), environment).await,
         Command::Role(command) => admin::run(command.into(), environment).await,
         Command::Assign(command) => admin::run(command.into(), environment).await,
+        Command::Grant(command) => admin::run(command.into(), environment).await,
+        Command::Deny(command) => admin::run(command.into(), environment).await,
+        Command::Group(command) => admin::run(command.into(), environment).await,
+        Command::Separation(command) => admin::run(command.into(), environment).await,
+        Command::Session(command) => admin::run(command.into(), environment).await,
+        Command::Permission(command) => admin::run(command.into(), environment).await,
+        Command::Access(Access::Export(asked)) => admin::rbac::transfer::export(asked, environment).await,
+        Command::Access(Access::Import(asked)) => admin::rbac::transfer::import(asked, environment).await,
+        Command::Access(command) => admin::run(command.into(), environment).await,
         Command::Limit(command) => admin::run(command.into(), environment).await,
         Command::Usage(command) => {
             admin::run(admin::Plan::usage(command, &timer::this_month()), environment).await
         }
-        Command::Audit(Audit::Verify { store: Some(config), scoped, .. }) => {
-            proofs::store::verify(&config, scoped.tenant.as_deref(), environment).await
+        Command::Audit(Audit::Verify { store: Some(config), anchored, scoped, .. }) => {
+            proofs::store::verify(&config, scoped.tenant.as_deref(), &anchored, environment).await
         }
-        Command::Audit(Audit::Verify { proofs, verifier_key, mac_keys, .. }) if !proofs.is_empty() => {
-            proofs::verify(&proofs, &verifier_key, mac_keys.as_deref(), environment)
+        Command::Audit(Audit::Verify { proofs, verifier_key, mac_keys, anchored, .. })
+            if !proofs.is_empty() =>
+        {
+            proofs::verify(&proofs, &verifier_key, mac_keys.as_deref(), &anchored, environment)
         }
         Command::Audit(Audit::Tail { wanted, follow, lines, scoped }) => {
             let then = if follow { admin::tail::Then::Follow } else { admin::tail::Then::End };

@@ -1,5 +1,6 @@
 //! Checks proofs of audit events and bundles of them offline.
 
+pub(crate) mod anchors;
 mod archive;
 mod bundle;
 mod keys;
@@ -11,9 +12,10 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-use stanchion_audit::{NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
+use stanchion_audit::{Anchors, Compared, NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
 use stanchion_core::Event;
 
+use self::anchors::Anchored;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 
@@ -51,9 +53,13 @@ pub(crate) fn verify(
     paths: &[PathBuf],
     keys: &[VerifierKey],
     mac_keys: Option<&Path>,
+    anchored: &Anchored,
     environment: &Environment,
 ) -> Result<(), Failure> {
     let mac_keys = mac_keys.map(|path| keys::read(path, environment)).transpose()?;
+    let is_asked_for = anchored.is_asked_for();
+    let anchors = if is_asked_for { anchored.open(keys)? } else { Anchors::default() };
+    let mut compared: Vec<Compared> = Vec::new();
     for path in paths {
         let given = Given::at(path).map_err(|error| unreadable(path, &error))?;
         if mac_keys.is_some() && !matches!(given, Given::Archive | Given::Bundle) {
@@ -63,25 +69,40 @@ pub(crate) fn verify(
             );
             return Err(Failure::new(Exit::Input, line).with_lines(["leave out --mac-keys"]));
         }
-        let line = match given {
-            Given::Archive => archive::verify(path, keys, mac_keys.as_ref())?,
-            Given::Bundle => bundle::verify(path, keys, mac_keys.as_ref())?,
-            Given::Page => page::verify(path, keys)?,
-            Given::Tiles => tiles::verify(path, keys)?,
+        if is_asked_for && matches!(given, Given::Page | Given::Proof) {
+            let line = format!(
+                "`{}` shows no log to compare; archives, tiles, and exports as jsonl and ocsf, do",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Input, line).with_lines(["leave out --anchors"]));
+        }
+        let (line, found) = match given {
+            Given::Archive => archive::verify(path, keys, mac_keys.as_ref(), &anchors)?,
+            Given::Bundle => bundle::verify(path, keys, mac_keys.as_ref(), &anchors)?,
+            Given::Page => (page::verify(path, keys)?, Vec::new()),
+            Given::Tiles => tiles::verify(path, keys, &anchors)?,
             Given::Proof => {
                 let text = read(path)?;
                 let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
-                describe(path, &proven)?
+                (describe(path, &proven)?, Vec::new())
             }
         };
-        match writeln!(io::stdout(), "{line}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::new(Exit::No, "cannot write the answer").because(&error));
-            }
-            _ => {}
-        }
+        say(&line)?;
+        compared.extend(found);
+    }
+    if is_asked_for {
+        say(&format!("compared with what was published{}", anchors::describe(&anchors, &compared)?))?;
     }
     Ok(())
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::No, "cannot write the answer").because(&error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

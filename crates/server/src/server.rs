@@ -185,10 +185,18 @@ impl Server {
         self.workers.stop(worker::SUMMARIES);
         self.workers.stop(worker::RELAY);
         // Wherever they are stopped, they go on from there.
+        self.workers.stop(worker::ACCESS_SWEEPER);
         self.workers.stop(worker::KEEPER);
         self.workers.stop(worker::EVOLVER);
         self.workers.stop(worker::EXPORTS);
-        let ended = [worker::SUMMARIES, worker::RELAY, worker::EXPORTS, worker::KEEPER, worker::EVOLVER];
+        let ended = [
+            worker::SUMMARIES,
+            worker::RELAY,
+            worker::EXPORTS,
+            worker::ACCESS_SWEEPER,
+            worker::KEEPER,
+            worker::EVOLVER,
+        ];
         self.ended(&ended, SLACK).await?;
         self.platform.pipeline.flush_summaries();
         let relayed = self.platform.relay_the_rest().await;

@@ -6,14 +6,14 @@ use stanchion_audit::{
     TreeStore,
 };
 use stanchion_billing_metering::{MemoryUsageStore, UsageStore};
-use stanchion_core::{Clock, StoreErrorKind};
+use stanchion_core::{Clock, StoreErrorKind, SystemScope};
 use stanchion_identity::{KeyStore, MemoryKeyStore};
 use stanchion_postgres::{
     Database, MigrateError, PgCounterStore, PgHoldStore, PgKeyStore, PgLedgerStore, PgOutboxStore,
     PgRbacStore, PgRuleStore, PgSubjectKeyStore, PgTenantStore, PgUsageStore, Url, self_audit,
 };
 use stanchion_ratelimit::{CounterStore, MemoryCounterStore, MemoryRuleStore, RuleStore};
-use stanchion_rbac::{MemoryRbacStore, RbacStore};
+use stanchion_rbac::{MemoryRbacStore, RbacStore, SubjectDirectory};
 use stanchion_redis::{CheckError, Wake, WakingRbacStore};
 use stanchion_replica::{MemoryOutboxStore, OutboxStore};
 use stanchion_tenancy::{MemoryTenantStore, TenantStore};
@@ -21,6 +21,8 @@ use stanchion_tenancy::{MemoryTenantStore, TenantStore};
 use crate::config::{Backend, Config, Counters, StorageConfig, directory};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
+
+const SETTLING: SystemScope = SystemScope::new("settle how the audit ledger is divided");
 
 /// Where everything is kept.
 #[derive(Clone, Debug)]
@@ -36,6 +38,9 @@ pub(crate) struct Stores {
     pub(crate) holds: Arc<dyn HoldStore>,
     pub(crate) usage: Arc<dyn UsageStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
+    /// Who tells which users and services there are and whether they are active. Nobody does while users are kept elsewhere; a subject
+    /// is then known by what it holds.
+    pub(crate) directory: Option<Arc<dyn SubjectDirectory>>,
     pub(crate) shared: Option<Shared>,
 }
 
@@ -74,7 +79,11 @@ impl Stores {
                     Counters::Redis => counters_in_redis(&config.storage, path, environment).await?,
                 };
                 let wake = wake(&config.storage, path, environment)?;
-                Ok(Self::in_postgres(database, counters, wake))
+                let stores = Self::in_postgres(database, counters, wake);
+                if let Some(shared) = &stores.shared {
+                    settle_shards(&shared.ledger, config.audit.ledger.shards, path).await?;
+                }
+                Ok(stores)
             }
         }
     }
@@ -95,6 +104,7 @@ impl Stores {
             holds: Arc::new(MemoryHoldStore::default()),
             usage: Arc::new(MemoryUsageStore::new(storage.memory.usage())),
             outbox,
+            directory: None,
             shared: None,
         }
     }
@@ -119,6 +129,7 @@ impl Stores {
             holds: Arc::new(PgHoldStore::new(database.clone())),
             usage: Arc::clone(&usage) as _,
             outbox: Arc::new(PgOutboxStore::new(database.clone())),
+            directory: None,
             shared: Some(Shared { database, usage, ledger, wake }),
         }
     }
@@ -168,6 +179,24 @@ fn database(storage: &StorageConfig, path: &Path, environment: &Environment) -> 
     };
     let reference = storage.postgres.url.as_ref().ok_or_else(|| invalid("it is missing".to_owned()))?;
     reference.postgres(environment, directory(path)).map_err(invalid)
+}
+
+/// Refuses to divide a ledger anew: which sequencer writes a scope must be the same for every replica, for good.
+async fn settle_shards(ledger: &PgLedgerStore, shards: u16, path: &Path) -> Result<(), Failure> {
+    let settled = ledger.settle_shards(SETTLING, shards).await;
+    let settled = settled.map_err(|error| {
+        Failure::new(Exit::Unreachable, "Postgres does not say how its ledger is divided").because(&error)
+    })?;
+    if settled == shards {
+        return Ok(());
+    }
+    let line = format!(
+        "`audit.ledger.shards` is {shards}, and the ledger of this database was begun with {settled}"
+    );
+    Err(Failure::new(Exit::Input, line).with_lines([
+        format!("{}: set `shards = {settled}` in `[audit.ledger]`", path.display()),
+        "the first start on a database settles it for good; another number takes another database".to_owned(),
+    ]))
 }
 
 /// Says why a database cannot be worked on.

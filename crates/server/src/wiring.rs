@@ -4,6 +4,9 @@ mod keys;
 mod lifecycle;
 mod protection;
 mod retention;
+mod roles;
+mod start;
+mod sweeping;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,21 +27,20 @@ use stanchion_gateway::{ListenerStats, Proxy, UpstreamConfig, Upstreams};
 use stanchion_identity as identity;
 use stanchion_pipeline::{Engines, LimitEvents, Pipeline, RouteTable};
 use stanchion_ratelimit::{self as ratelimit, CounterStore, LeasedCounterStore, ProofOfWork};
-use stanchion_rbac as rbac;
-use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay, RelayTrouble};
+use stanchion_rbac::Registry;
+use stanchion_replica::{ChangeFeed, Follow, Follower, FollowerConfig, Freshness, Relay};
 use stanchion_tenancy as tenancy;
 use stanchion_tower::ClientAddress;
 
 use self::keys::Keys;
+pub(crate) use self::start::{complain, relay_trouble, worker};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::listener::Counts;
-use crate::load;
-use crate::shared;
 use crate::stores::Stores;
 use crate::timer::RuntimeTimer;
-use crate::workers::{Stop, Workers};
+use crate::workers::Stop;
 
 /// How old a snapshot may be before the process says that it is not ready. Engines fail closed at their own `max_stale_seconds`.
 const STALE: Duration = Duration::from_secs(10);
@@ -58,6 +60,7 @@ pub(crate) struct Platform {
     pub(crate) page_keys: KeyRing,
     prover: Prover,
     actions: Arc<Actions>,
+    registry: Arc<Registry>,
     exports: ExportJobs,
     protection: Protection,
     keeper: Keeper,
@@ -95,27 +98,6 @@ pub(crate) struct Counted {
     pub(crate) gateway: Arc<ListenerStats>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) envoy: Option<Arc<Counts>>,
-}
-
-/// The names of workers.
-pub(crate) mod worker {
-    pub(crate) const SEQUENCER: &str = "audit sequencer";
-    pub(crate) const CHECKPOINTER: &str = "audit checkpointer";
-    pub(crate) const EXPORTS: &str = "audit exports";
-    pub(crate) const EVOLVER: &str = "signing key evolution";
-    pub(crate) const PROTECTION_KEYS: &str = "protection keys";
-    pub(crate) const KEEPER: &str = "audit keeper";
-    pub(crate) const PUBLISHER: &str = "audit publisher";
-    pub(crate) const PROJECTOR: &str = "audit projector";
-    pub(crate) const RECORDER: &str = "usage recorder";
-    pub(crate) const RELAY: &str = "outbox relay";
-    pub(crate) const BUS: &str = "change bus";
-    pub(crate) const WAKE: &str = "change wake";
-    pub(crate) const SWEEPER: &str = "sweeper";
-    pub(crate) const SUMMARIES: &str = "refusal summaries";
-    pub(crate) const LEASES: &str = "limits' leases";
-    pub(crate) const ERRANDS: &str = "limits' errands";
-    pub(crate) const LOAD: &str = "limits' load";
 }
 
 /// Takes the directory of exports, which is said relative to the configuration.
@@ -157,12 +139,8 @@ impl Platform {
             Arc::clone(&random) as _,
             config.identity.api_keys.clone(),
         ));
-        let rbac = Arc::new(rbac::Engine::new(
-            Arc::clone(&stores.roles),
-            Arc::clone(&clock),
-            Arc::clone(&random) as _,
-            config.rbac.clone(),
-        ));
+        let rbac = Arc::new(roles::engine(config, &stores, &clock, &random));
+        let registry = roles::registry(config, path)?;
         let (audit, sequencer) = Ledger::new(
             Arc::clone(&stores.ledger),
             keys.signing,
@@ -254,6 +232,7 @@ impl Platform {
             page_keys: keys.pages,
             prover,
             actions: Arc::new(actions),
+            registry: Arc::new(registry),
             exports,
             protection,
             keeper,
@@ -340,6 +319,7 @@ impl Platform {
             pipeline: self.pipeline.clone(),
             prover: self.prover.clone(),
             actions: Arc::clone(&self.actions),
+            registry: Arc::clone(&self.registry),
             exports: self.exports.clone(),
             followers: Followers::new(config.audit.followers),
             protection: self.protection.clone(),
@@ -368,82 +348,6 @@ impl Platform {
             })
         })
     }
-
-    /// Starts what has to run beside the requests.
-    pub(crate) fn start(&self, work: Work, workers: &mut Workers) {
-        let Work { sequencer, checkpointer, projector, recorder, followers, evolving } = work;
-        if let Evolves::Begun(evolver) = evolving {
-            workers.spawn(worker::EVOLVER, evolver.run());
-        }
-        let sequencer = sequencer.on_failure(|error| complain("the audit ledger cannot commit", error));
-        for sequencer in sequencer.split() {
-            workers.spawn(worker::SEQUENCER, async move {
-                if let Err(error) = sequencer.run().await {
-                    tracing::error!(%error, "a shard of the audit ledger takes no more: another writer has it, or the shards are others");
-                }
-            });
-        }
-        let checkpointer = checkpointer.on_failure(|error| complain("audit checkpoints wait", error));
-        workers.spawn(worker::CHECKPOINTER, checkpointer.run());
-        let projector = projector.on_failure(|error| complain("the audit search is behind", error));
-        workers.spawn(worker::PROJECTOR, projector.run());
-        let (exports, timer) = (self.exports.clone(), Arc::clone(&self.timer));
-        workers.spawn(worker::EXPORTS, async move { exports.run(&*timer).await });
-        let (protection, clock, timer) =
-            (self.protection.clone(), Arc::clone(&self.clock), Arc::clone(&self.timer));
-        workers.spawn(worker::PROTECTION_KEYS, protection::rewrap(protection, clock, timer));
-        retention::start(self.keeper.clone(), &self.stores, workers);
-        self.publish(workers);
-        workers.spawn(worker::RECORDER, recorder.run());
-        match self.stores.shared.clone() {
-            None => {
-                let relay = self.relay();
-                workers.spawn(worker::RELAY, async move { relay.run(relay_trouble).await });
-            }
-            Some(shared) => shared::start(shared, Arc::new(self.relay()), &self.clock, &self.timer, workers),
-        }
-        let (limits, timer) = (Arc::clone(&self.pipeline.engines().ratelimit), Arc::clone(&self.timer));
-        workers.spawn(worker::ERRANDS, async move { limits.run(&*timer).await });
-        let (limits, proxy) = (Arc::clone(&self.pipeline.engines().ratelimit), self.proxy.clone());
-        let (clock, timer) = (Arc::clone(&self.clock), Arc::clone(&self.timer));
-        workers.spawn(worker::LOAD, load::follow(limits, proxy, clock, timer));
-        if let Some(leased) = self.leased.clone() {
-            let timer = Arc::clone(&self.timer);
-            workers.spawn(worker::LEASES, async move {
-                leased.run(&*timer, |error| complain("unused quota cannot be given back", error)).await;
-            });
-        }
-        workers.spawn(worker::SUMMARIES, self.pipeline.clone().run_summaries(Arc::clone(&self.timer)));
-        for (name, follower) in followers {
-            workers.spawn(
-                name,
-                follower.run(move |error| {
-                    tracing::warn!(
-                        follower = name,
-                        error = error as &dyn std::error::Error,
-                        "changes cannot be followed"
-                    );
-                }),
-            );
-        }
-    }
-}
-
-pub(crate) fn relay_trouble(trouble: RelayTrouble<'_>) {
-    match trouble {
-        RelayTrouble::Failed(error) => complain("events of changes wait", error),
-        RelayTrouble::Parked { event, error } => tracing::error!(
-            event = %event.id,
-            action = %event.action,
-            error = error as &dyn std::error::Error,
-            "an event of a change was parked: nobody could take it"
-        ),
-        _ => {}
-    }
-}
-
-pub(crate) fn complain(what: &'static str, error: &StoreError) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }
 
 fn part(name: &'static str, freshness: Freshness, clock: Arc<dyn Clock>) -> Part {

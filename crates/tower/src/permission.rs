@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Extensions, Request, Response};
 use http_body_util::{Either, Full};
 use stanchion_core::{BoxFuture, Principal, Problem, ProblemCode};
-use stanchion_rbac::{CheckRequest, Decision, Engine, Permission};
+use stanchion_rbac::{CheckRequest, Decision, Engine, Permission, Resource};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -22,7 +22,9 @@ use crate::problem_response;
 /// Lets nobody through to a service who does not have a permission.
 ///
 /// Who calls is the [`Principal`] in the request's extensions, itself or in an `Arc`, which whoever authenticates has put there; the
-/// permission is looked for in the scope that its credential is bound to. The service finds the [`Decision`] in the extensions.
+/// permission is looked for in the scope that its credential is bound to. What the request is about is the [`Resource`] in the extensions,
+/// if somebody who knows has put one there; without one the permission is needed everywhere in the scope. The service finds the
+/// [`Decision`] in the extensions.
 ///
 /// A request without a principal is refused as unauthenticated (401), one whose principal may not do it as forbidden (403). Where roles
 /// cannot be read there is no answer, so the request is refused as well (503).
@@ -97,7 +99,8 @@ async fn decide(
     let Some(principal) = principal else {
         return Err(Problem::new(ProblemCode::Unauthenticated, "nobody has said who calls"));
     };
-    let request = CheckRequest::new(principal.scope, &principal.subject, permission);
+    let mut request = CheckRequest::new(principal.scope, &principal.subject, permission);
+    request.resource = extensions.get::<Resource>();
     match engine.check(&request).await {
         Ok(decision) if decision.allowed => Ok((principal, decision)),
         // The reason tells how roles are built; it is for the records, not for whoever was refused.

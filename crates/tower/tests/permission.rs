@@ -12,7 +12,7 @@ use stanchion_core::{
     Authentication, AuthenticationMethod, Author, Principal, Scope, SubjectRef, SystemClock, SystemRandom,
     TenantId,
 };
-use stanchion_rbac::{Assignment, Config, Decision, Engine, MemoryRbacStore, Role};
+use stanchion_rbac::{Assignment, Config, Decision, Engine, MemoryRbacStore, Resource, Role};
 use stanchion_tower::{Permitted, RequirePermission, required_permission};
 use tower::ServiceExt;
 
@@ -70,6 +70,24 @@ async fn the_layer_lets_through_whom_a_role_lets() {
         assert_eq!(asked(&application, "/", Some(principal(scope, "alice"))).await.0, StatusCode::FORBIDDEN);
     }
     assert_eq!(asked(&application, "/", None).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_role_on_one_resource_counts_where_somebody_says_what_the_request_is_about() {
+    let engine = engine().await;
+    let author = Author::system("test");
+    let bob = Assignment::new(SubjectRef::user("bob").unwrap(), "editor".parse().unwrap());
+    engine.assign(&author, tenant(1), bob.on("report/7".parse().unwrap())).await.unwrap();
+    let layer = RequirePermission::new(engine, "report:delete".parse().unwrap());
+    let says = |id: &'static str| {
+        let resource = Resource::new("report".parse().unwrap(), id);
+        Router::new().route("/", get(|| async {})).layer(layer.clone()).layer(axum::Extension(resource))
+    };
+    let bob = || Some(principal(tenant(1), "bob"));
+    assert_eq!(asked(&says("7"), "/", bob()).await.0, StatusCode::OK);
+    assert_eq!(asked(&says("8"), "/", bob()).await.0, StatusCode::FORBIDDEN);
+    let silent = Router::new().route("/", get(|| async {})).layer(layer);
+    assert_eq!(asked(&silent, "/", bob()).await.0, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

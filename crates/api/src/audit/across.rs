@@ -4,7 +4,7 @@ use http::Method;
 use stanchion_core::SystemScope;
 use stanchion_core::{Detail, Details, Text};
 
-use super::protection::{event, tell};
+use super::unseal::{event, tell};
 use super::{Entry, EntryFilter, wanted};
 use crate::answer::{Found, List};
 use crate::call::{Call, Paged};

@@ -3,28 +3,20 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_audit::{
-    self as audit, Basis, ChainId, DataSubject, Digest, Draft, Exception, FieldPath, Kept, Mark, Opened,
-    ProtectionError, Refused, RetentionClass, SubjectKeyId,
+    self as audit, Basis, ChainId, DataSubject, Digest, Exception, FieldPath, Kept, Mark, ProtectionError,
+    RetentionClass, SubjectKeyId,
 };
-use stanchion_core::{
-    Actor, Authorization, Category, Detail, Details, Event, EventId, Outcome, Page, ProblemCode, ResourceRef,
-    Severity, Slug, Text, Timestamp, Versioned,
-};
-use stanchion_rbac::CheckRequest;
-use utoipa::openapi::Required;
-use utoipa::openapi::path::ParameterIn;
-use utoipa::{IntoParams, PartialSchema as _, ToSchema};
+use stanchion_core::{Detail, Details, EventId, ProblemCode, Slug, Text, Timestamp, Versioned};
+use utoipa::{IntoParams, ToSchema};
 
+use super::unseal::{UNSEAL, event, full, opened, tell};
 use super::{Entry, READ};
 use crate::answer::{Done, Found, List, Recorded, Written};
-use crate::call::{Body, Call, Everything, Nothing, Paged, Parameter, Parameters, Query};
-use crate::document::Document;
+use crate::call::{Body, Call, Everything, Nothing, Paged, Query};
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
-/// Lets somebody read protected values, and find entries by them.
-const UNSEAL: &str = "audit:unseal";
 const ERASE: &str = "audit:erase";
 const EXCEPT: &str = "audit:except";
 
@@ -106,7 +98,7 @@ pub(crate) struct Protect {
     /// Whom the value is about; the caller when left out.
     #[schema(value_type = Option<String>, example = "user:alice")]
     subject: Option<DataSubject>,
-    /// Whether it can be searched for. The keyed hash that makes that possible outlives an erasure.
+    /// Whether it can be searched for. After an erasure nothing is found by it, though the keyed hash stays in the entry's own bytes.
     #[serde(default)]
     #[schema(required = false)]
     searchable: bool,
@@ -115,28 +107,6 @@ pub(crate) struct Protect {
 impl From<Protect> for Mark {
     fn from(protect: Protect) -> Self {
         Self { field: protect.field, subject: protect.subject, searchable: protect.searchable }
-    }
-}
-
-/// Whether protected values are opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unseal {
-    Opened,
-    Closed,
-}
-
-impl Parameter for Unseal {
-    fn document(document: &mut Document) {
-        let says = "`true` to have protected values opened, which takes the permission `audit:unseal` and is recorded.";
-        document.parameter(ParameterIn::Query, "unseal", says, Required::False, bool::schema());
-    }
-
-    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
-        match parameters.take("unseal").as_deref() {
-            Some("true") => Ok(Self::Opened),
-            None | Some("false") => Ok(Self::Closed),
-            Some(_) => Err(Failure::invalid("parameter `unseal`: use `true` or `false`")),
-        }
     }
 }
 
@@ -354,97 +324,6 @@ async fn search(
     let page = protection.find(ledger, call.scope, &everything, (&field, &value), &paged.page).await?;
     let page = if unseal { opened(&call, page, Details::default()).await? } else { page };
     Ok(paged.answer(&call, page))
-}
-
-/// Opens what is protected in a page of entries, if it was asked for and the caller may.
-pub(crate) async fn unsealed(
-    call: &Call,
-    asked: Unseal,
-    query: &audit::Query,
-    page: Page<audit::Entry>,
-) -> Result<Page<audit::Entry>, Failure> {
-    if asked == Unseal::Closed {
-        return Ok(page);
-    }
-    let filters =
-        query.filters().into_iter().map(|(name, value)| (Text::from(name), Detail::from(value))).collect();
-    opened(call, page, filters).await
-}
-
-/// Makes sure that a caller may open what is protected, before anything is read.
-pub(crate) async fn require_unseal(call: &Call, asked: Unseal) -> Result<(), Failure> {
-    if asked == Unseal::Closed {
-        return Ok(());
-    }
-    let permission = UNSEAL.parse().map_err(Failure::internal)?;
-    let (principal, state) = (&call.principal, &call.api.state);
-    let check = CheckRequest::new(principal.scope, &principal.subject, &permission);
-    let decision = call.engines().rbac.check(&check).await?;
-    if decision.allowed {
-        return Ok(());
-    }
-    let mut denied = Event::new(
-        state.ids.event_id(call.at),
-        call.at,
-        principal.scope,
-        Actor::from(&**principal),
-        "operation.denied",
-        Category::Access,
-    );
-    denied.targets.extend(ResourceRef::new("operation", call.operation));
-    denied.authorization.push(Authorization::denied(permission.shared()));
-    denied.outcome = Outcome::Denied;
-    denied.severity = Severity::Notice;
-    denied.reason = Some(ProblemCode::Forbidden.as_str().into());
-    denied.correlation.request = Some(call.request);
-    denied.source = call.source.clone();
-    let denied = denied.with_detail("why", decision.reason.as_str()).with_detail("permission", UNSEAL);
-    if call.engines().audit.submit(principal.scope, Draft::Event(denied)).is_err() {
-        call.api.counts.unrecorded();
-    }
-    let detail = format!("`{}` lacks the permission `{UNSEAL}`", principal.subject);
-    Err(Failure::new(ProblemCode::Forbidden, detail))
-}
-
-async fn opened(
-    call: &Call,
-    mut page: Page<audit::Entry>,
-    query: Details,
-) -> Result<Page<audit::Entry>, Failure> {
-    let mut events: Vec<Event> = page.items.iter().map(|entry| entry.event.clone()).collect();
-    let Opened { opened, erased, unreadable } =
-        call.api.state.protection.open(call.scope, &mut events).await?;
-    let record = event(call, "audit.unsealed")
-        .with_detail("query", query)
-        .with_detail("entries", u64::try_from(events.len()).unwrap_or(u64::MAX))
-        .with_detail("opened", opened)
-        .with_detail("erased", erased)
-        .with_detail("unreadable", unreadable);
-    // Nothing is shown that the ledger does not tell of.
-    tell(call, record).await?;
-    for (entry, event) in page.items.iter_mut().zip(events) {
-        entry.event = event;
-    }
-    Ok(page)
-}
-
-/// Begins the record of somebody who reads.
-pub(super) fn event(call: &Call, action: &'static str) -> Event {
-    let mut event = call.author().event(&*call.api.state.ids, call.at, call.scope, action);
-    event.category = Category::DataAccess;
-    event.severity = Severity::Notice;
-    event
-}
-
-/// Records an event durably, before what it tells of is answered.
-pub(super) async fn tell(call: &Call, event: Event) -> Result<(), Failure> {
-    let place = call.engines().audit.reserve(call.scope).map_err(full)?;
-    place.append(Draft::Event(event)).await?;
-    Ok(())
-}
-
-fn full(refused: Refused) -> Failure {
-    Failure::new(ProblemCode::Overloaded, format!("this cannot be recorded: {refused}")).retry_after(1)
 }
 
 impl From<ProtectionError> for Failure {

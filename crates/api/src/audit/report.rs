@@ -85,7 +85,7 @@ pub(crate) struct Report {
     targets: Vec<ResourceRef>,
     /// What it changed, field by field.
     #[serde(default)]
-    #[schema(required = false, value_type = Vec<super::FieldChange>)]
+    #[schema(required = false, value_type = Vec<super::event::FieldChange>)]
     changes: Vec<FieldChange>,
     /// What it belongs together with.
     #[serde(default)]

@@ -13,7 +13,7 @@ async fn with_roles() -> World {
 }
 
 async fn asked(world: &World, question: Value) -> Value {
-    world.send(&Ask::post("/v1/check", question).by(&world.acme.admin)).await.expect(200)
+    world.send(&Ask::post("/v1/access/check", question).by(&world.acme.admin)).await.expect(200)
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn whatever_goes_wrong_is_told_in_a_problem_document() {
     let other =
         Ask::new(Method::POST, "/v1/assignments").by(admin).header("content-type", "text/plain").body("{}");
     world.send(&other).await.problem(415, "unsupported_media_type");
-    let charset = Ask::new(Method::POST, "/v1/check")
+    let charset = Ask::new(Method::POST, "/v1/access/check")
         .by(admin)
         .header("content-type", "application/json; charset=utf-8");
     let question = json!({"subject": "user:a", "permission": "a:b"}).to_string();

@@ -17,7 +17,14 @@ fn request(operation: &str) -> (&'static str, Value) {
         "revoke_role" => ("subject=user:admin&role=admin", Value::Null),
         "deny_permission" => ("", json!({"subject": "user:admin", "permission": "*:*"})),
         "lift_denial" => ("subject=user:mallory&permission=key:read", Value::Null),
-        "check_permission" => ("", json!({"subject": "user:admin", "permission": "key:read"})),
+        "check_access" | "explain_access" | "plan_access" => {
+            ("", json!({"subject": "user:admin", "permission": "key:read"}))
+        }
+        "who_can" => ("", json!({"permission": "key:read"})),
+        "what_can" => ("", json!({"subject": "user:mallory"})),
+        "preview_access" => ("", json!({"changes": [{"delete_role": {"id": "secret-role"}}]})),
+        "apply_role_preset" => ("", json!({"name": "back-office"})),
+        "validate_permissions" => ("", json!({"permissions": ["key:read"]})),
         "put_limit" => ("", json!({"key": ["tenant"], "limit": 1, "window": "1d"})),
         "reset_limits" => ("", json!({"limit": "secret-limit"})),
         "put_limit_override" => {
@@ -53,6 +60,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         "add_member" => ("", json!({"group": "group:evil", "member": "user:evil"})),
         "remove_member" => ("group=group:evil&member=user:evil", Value::Null),
         "put_separation" => ("", json!({"name": "Evil", "duty": "static", "roles": ["admin", "viewer"]})),
+        "import_access" => ("", json!({"assignment": {"subject": "user:evil", "role": "admin"}})),
         "create_session" => ("", json!({"subject": "user:admin"})),
         "list_sessions" => ("subject=user:admin", Value::Null),
         "activate_role" => ("", json!({"role": "admin"})),
@@ -66,6 +74,11 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "get_key"
         | "revoke_key"
         | "list_roles"
+        | "list_role_presets"
+        | "list_permissions"
+        | "get_resource_permissions"
+        | "list_access_attempts"
+        | "get_access_statistics"
         | "get_role"
         | "delete_role"
         | "list_assignments"
@@ -99,6 +112,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_audit_checkpoints"
         | "list_audit_exceptions"
         | "export_audit"
+        | "export_access"
         | "read_audit_log"
         | "verify_audit" => ("", Value::Null),
         other => panic!("say how `{other}` is tried on another tenant"),
@@ -177,6 +191,7 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "tenants" => tenant.clone(),
         "keys" => key.clone(),
         "roles" => "secret-role".to_owned(),
+        "permissions" => "secret".to_owned(),
         "separations" => "secret-separation".to_owned(),
         "sessions" => session.clone(),
         "limits" => "secret-limit".to_owned(),
@@ -204,8 +219,15 @@ async fn operations(world: &World) -> Vec<(String, String, String)> {
 
 /// Whether an operation works on the tenant that `?tenant=` names.
 fn is_scoped(operation: &str) -> bool {
-    let platform =
-        ["create_tenant", "list_tenants", "update_tenant", "suspend_tenant", "resume_tenant", "list_routes"];
+    let platform = [
+        "create_tenant",
+        "list_tenants",
+        "update_tenant",
+        "suspend_tenant",
+        "resume_tenant",
+        "list_routes",
+        "get_access_statistics",
+    ];
     !platform.contains(&operation) && operation != "get_tenant"
 }
 

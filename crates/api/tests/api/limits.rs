@@ -227,7 +227,7 @@ async fn the_routes_in_force_are_shown_to_the_platform() {
     let routes = world.send(&Ask::get("/v1/routes").by(&world.root)).await.expect(200);
     let expected = json!({
         "id": "reports", "labels": [], "hosts": [], "path": "/reports", "match": "prefix", "methods": [],
-        "upstream": "reports", "access": "authenticated", "permission": "report:read",
+        "upstream": "reports", "access": "authenticated", "permission": "report:read", "resource": null,
         "meters": [{"meter": "api.calls", "count": "requests"}], "audit": "all", "ack": "accepted",
         "max_body_bytes": "10485760", "timeout_ms": "30000",
     });

@@ -8,8 +8,10 @@
 
 mod access;
 mod access_control;
+mod access_questions;
 mod audit;
 mod audit_across;
+mod bulk;
 mod documents;
 mod faults;
 mod idempotency;
@@ -18,6 +20,7 @@ mod keys;
 mod ledger_edges;
 mod limits;
 mod paging;
+mod permissions;
 mod protection;
 mod roles;
 mod system;

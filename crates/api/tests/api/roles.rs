@@ -138,31 +138,3 @@ async fn a_denial_stands_above_every_role_until_it_is_lifted() {
     world.send(&lift).await.problem(404, "not_found");
     world.send(&Ask::get("/v1/keys").by(&bob)).await.expect(200);
 }
-
-#[tokio::test]
-async fn a_check_says_whether_and_why() {
-    let world = with_viewer().await;
-    let admin = &world.acme.admin;
-    world.send(&Ask::put("/v1/roles/editor", editor()).by(admin)).await.expect(201);
-    let assign = json!({"subject": "user:bob", "role": "editor", "expires_at": "2026-12-01T00:00:00Z"});
-    world.send(&Ask::post("/v1/assignments", assign).by(admin)).await.expect(201);
-    let check = |permission: &str| {
-        Ask::post("/v1/check", json!({"subject": "user:bob", "permission": permission})).by(admin)
-    };
-    let decision = world.send(&check("document:read")).await.expect(200);
-    let expected = json!({
-        "allowed": true, "reason": "granted", "role": "editor", "path": ["editor", "viewer"], "matched": "document:read",
-        "candidates": [], "valid_until": "2026-12-01T00:00:00.000000Z", "revision": decision["revision"],
-    });
-    assert_eq!(decision, expected);
-    let decision = world.send(&check("document:delete")).await.expect(200);
-    assert_eq!((&decision["allowed"], &decision["reason"]), (&json!(false), &json!("no_matching_role")));
-    assert_eq!(decision["candidates"], json!(["admin"]));
-    assert_eq!(world.send(&check("document:*")).await.expect(200)["reason"], "permission_not_exact");
-    // Somebody of the same name elsewhere is somebody else.
-    let elsewhere = check("document:read");
-    let elsewhere = Ask::post("/v1/check", json!({"subject": "user:bob", "permission": "document:read"}))
-        .by(&world.globex.admin)
-        .header("x-note", format!("{elsewhere:?}").len().to_string());
-    assert_eq!(world.send(&elsewhere).await.expect(200)["reason"], "unknown_subject");
-}

@@ -102,7 +102,11 @@ impl World {
         let keys = Arc::new(MemoryKeyStore::new(keep()));
         let identity = identity::Engine::new(keys, ring(1), now(), id(), identity::Config::default());
         let roles = Arc::new(MemoryRbacStore::new(keep()));
-        let rbac = Arc::new(rbac::Engine::new(roles, now(), id(), rbac::Config::default()));
+        let rbac = {
+            let decisions = rbac::DecisionRecords { recent: 100, ..rbac::DecisionRecords::default() };
+            let config = rbac::Config { decisions, ..rbac::Config::default() };
+            Arc::new(rbac::Engine::new(roles, now(), id(), config))
+        };
         let counters = Arc::new(MemoryCounterStore::new(1_000, now()));
         let rules = Arc::new(MemoryRuleStore::new(keep()));
         let ratelimit = ratelimit::Engine::new(rules, counters, now(), id(), ratelimit::Config::default());
@@ -151,6 +155,7 @@ impl World {
                 audit::RetentionConfig::default(),
             ),
             actions: Arc::default(),
+            registry: Arc::new(rbac::Registry::stanchion()),
             exports: ExportJobs::default(),
             followers: followers.clone(),
             clock: now(),

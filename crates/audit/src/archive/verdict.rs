@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use stanchion_core::KeyVersion;
 
-use crate::{ChainId, NoteError, ObjectName, TreeHead};
+use crate::{ChainId, Digest, NoteError, ObjectName, TreeHead};
 
 /// What an archive proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct ArchivedChain {
     pub last: u64,
     /// The greatest tree that was signed for: what is newer than the last entry is elsewhere.
     pub tree: TreeHead,
+    /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_archive_with`](super::verify_archive_with).
+    pub roots: BTreeMap<u64, Digest>,
 }
 
 impl ArchiveProof {

@@ -12,7 +12,7 @@ use super::{
 use crate::bundle::{ExportedEntry, Line, MAX_LINE, is_event_of};
 use crate::hash::{ChainLinks, ChainMacs};
 use crate::tree::{Peaks, verify_consistency};
-use crate::{ChainId, Digest, Head, ObjectName, Signer, TreeHead, VerifierKey, leaf_hash};
+use crate::{Anchors, ChainId, Digest, Head, ObjectName, Signer, TreeHead, VerifierKey, leaf_hash};
 
 /// Verifies an archive with nothing but keys, an object at a time: every manifest among `names`, and what it speaks of.
 ///
@@ -25,9 +25,23 @@ use crate::{ChainId, Digest, Head, ObjectName, Signer, TreeHead, VerifierKey, le
 /// When something cannot be read. An archive that does not hold is an [`ArchiveVerdict`], not an error.
 pub fn verify_archive(
     names: impl IntoIterator<Item = ObjectName>,
+    read: impl FnMut(&ObjectName) -> io::Result<Option<Vec<u8>>>,
+    keys: &[VerifierKey],
+    mac_keys: Option<&KeyRing>,
+) -> io::Result<ArchiveVerdict> {
+    verify_archive_with(names, read, keys, mac_keys, &Anchors::default())
+}
+
+/// Verifies an archive as [`verify_archive`] does, and finds what [`Anchors::compare_archive`] compares.
+///
+/// # Errors
+/// As [`verify_archive`].
+pub fn verify_archive_with(
+    names: impl IntoIterator<Item = ObjectName>,
     mut read: impl FnMut(&ObjectName) -> io::Result<Option<Vec<u8>>>,
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
+    anchors: &Anchors,
 ) -> io::Result<ArchiveVerdict> {
     let signer = mac_keys.map(Signer::new);
     let mut names: Vec<ObjectName> = names.into_iter().collect();
@@ -50,18 +64,21 @@ pub fn verify_archive(
         let Some(stored) = read(&object)? else {
             return Ok(found(Some(manifest.first), ArchiveFault::Missing));
         };
-        if let Err((seq, fault)) = check(&manifest, &stored, signer.as_ref()) {
+        let mut roots = before.map(|before| before.roots.clone()).unwrap_or_default();
+        anchors.note(&tree.origin, tree.size, || tree.root, &mut roots);
+        let mut see = |size, peaks: &Peaks| anchors.note(&tree.origin, size, || peaks.root(), &mut roots);
+        if let Err((seq, fault)) = check(&manifest, &stored, signer.as_ref(), &mut see) {
             return Ok(found(seq, fault));
         }
         claimed.push(object);
         let first = before.map_or(manifest.first, |before| before.first);
         let tree =
             before.map(|before| before.tree.clone()).filter(|old| old.size > tree.size).unwrap_or(tree);
-        chains.insert(manifest.chain, Followed { first, tree, manifest });
+        chains.insert(manifest.chain, Followed { first, tree, manifest, roots });
     }
     let chains = chains.into_iter().map(|(chain, followed)| {
-        let Followed { first, tree, manifest } = followed;
-        ArchivedChain { chain, first, last: manifest.last, tree }
+        let Followed { first, tree, manifest, roots } = followed;
+        ArchivedChain { chain, first, last: manifest.last, tree, roots }
     });
     let is_object = |name: &ObjectName| name.as_str().ends_with(".zst") && !claimed.contains(name);
     Ok(ArchiveVerdict::Intact(ArchiveProof {
@@ -80,6 +97,19 @@ pub fn verify_archive_directory(
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
 ) -> io::Result<ArchiveVerdict> {
+    verify_archive_directory_with(directory, keys, mac_keys, &Anchors::default())
+}
+
+/// Verifies the archive below a directory, as [`verify_archive_with`] does.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn verify_archive_directory_with(
+    directory: &Path,
+    keys: &[VerifierKey],
+    mac_keys: Option<&KeyRing>,
+    anchors: &Anchors,
+) -> io::Result<ArchiveVerdict> {
     let mut names = Vec::new();
     walk(directory, None, &mut names)?;
     let read = |name: &ObjectName| match std::fs::read(directory.join(name.as_str())) {
@@ -87,7 +117,7 @@ pub fn verify_archive_directory(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    verify_archive(names, read, keys, mac_keys)
+    verify_archive_with(names, read, keys, mac_keys, anchors)
 }
 
 fn walk(directory: &Path, below: Option<&ObjectName>, names: &mut Vec<ObjectName>) -> io::Result<()> {
@@ -114,6 +144,7 @@ struct Followed {
     tree: TreeHead,
     /// The last one.
     manifest: ArchiveManifest,
+    roots: BTreeMap<u64, Digest>,
 }
 
 type Found = (Option<u64>, ArchiveFault);
@@ -160,7 +191,12 @@ fn proven(
 }
 
 /// Checks an object against its manifest.
-fn check(manifest: &ArchiveManifest, stored: &[u8], signer: Option<&Signer>) -> Result<(), Found> {
+fn check(
+    manifest: &ArchiveManifest,
+    stored: &[u8],
+    signer: Option<&Signer>,
+    see: &mut dyn FnMut(u64, &Peaks),
+) -> Result<(), Found> {
     let base = manifest.base.as_ref();
     let roots = base.map_or_else(Vec::new, |base| base.tree.clone());
     let peaks = Peaks::new(manifest.start().seq, roots).ok_or((None, ArchiveFault::Base))?;
@@ -174,7 +210,8 @@ fn check(manifest: &ArchiveManifest, stored: &[u8], signer: Option<&Signer>) -> 
     };
     let is_short = u64::try_from(stored.len()).is_ok_and(|bytes| bytes < manifest.stored.bytes);
     let damaged = if is_short { ArchiveFault::Truncated } else { ArchiveFault::Damaged };
-    let content = entries.follow(manifest, stored, damaged, signer)?;
+    see(entries.at.seq, &entries.peaks);
+    let content = entries.follow(manifest, stored, damaged, signer, see)?;
     if Sum::of(stored) != manifest.stored || content != manifest.content {
         return Err((None, damaged));
     }
@@ -202,6 +239,7 @@ impl Entries {
         stored: &[u8],
         damaged: ArchiveFault,
         signer: Option<&Signer>,
+        see: &mut dyn FnMut(u64, &Peaks),
     ) -> Result<Sum, Found> {
         let next = |entries: &Self| Some(entries.at.seq.saturating_add(1));
         // What cannot be read is one of those that should be there.
@@ -221,6 +259,7 @@ impl Entries {
                 return Err((next(self), ArchiveFault::Misplaced));
             }
             self.entry(&line, signer).map_err(|fault| (next(self), fault))?;
+            see(self.at.seq, &self.peaks);
             content.extend_from_slice(&line);
         }
         if self.at.seq < manifest.last {
@@ -263,3 +302,6 @@ impl Entries {
         if macs.is_mac(entry.seq, &entry.link, &entry.mac) { Ok(()) } else { Err(ArchiveFault::Mac) }
     }
 }
+
+#[cfg(test)]
+mod tests;

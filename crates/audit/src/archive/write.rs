@@ -237,3 +237,6 @@ pub(crate) fn event(
     Event::new(id, at, chain.scope, actor, action, Category::Security)
         .with_detail("class", chain.class.as_str())
 }
+
+#[cfg(test)]
+mod tests;

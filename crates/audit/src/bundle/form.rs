@@ -1,6 +1,5 @@
-use stanchion_core::Timestamp;
-
-use super::{FORMAT, Line, MAX_LINE, MAX_OCSF_LINE, OCSF_FORMAT, ocsf};
+use super::ocsf::Carried;
+use super::{FORMAT, Line, MAX_LINE, MAX_OCSF_LINE, OCSF_FORMAT, OCSF_FORMAT_1, ocsf};
 
 /// How a bundle's lines are written. Whichever it is, the file proves itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,6 +9,8 @@ pub enum Form {
     Lines,
     /// Each as an event of OCSF 1.8: entries by what they are, all other lines as events of the base class.
     Ocsf,
+    /// As that, without what comes before an event and who signed for it. It is read, and should not be written any longer.
+    Ocsf1,
 }
 
 impl Form {
@@ -19,6 +20,7 @@ impl Form {
         match self {
             Self::Lines => FORMAT,
             Self::Ocsf => OCSF_FORMAT,
+            Self::Ocsf1 => OCSF_FORMAT_1,
         }
     }
 
@@ -27,7 +29,7 @@ impl Form {
     pub const fn max_line(self) -> usize {
         match self {
             Self::Lines => MAX_LINE,
-            Self::Ocsf => MAX_OCSF_LINE,
+            Self::Ocsf | Self::Ocsf1 => MAX_OCSF_LINE,
         }
     }
 
@@ -36,11 +38,11 @@ impl Form {
     pub fn read(self, text: &[u8]) -> Option<Line> {
         match self {
             Self::Lines => serde_json::from_slice(text).ok(),
-            Self::Ocsf => ocsf::read(text),
+            Self::Ocsf | Self::Ocsf1 => ocsf::read(text),
         }
     }
 
-    /// Tells the form of a bundle by how its first line begins.
+    /// Tells the form of a bundle by how its first line begins; which one of OCSF it is, the line itself says.
     pub(super) fn of(first: &[u8]) -> Option<Self> {
         let begins = |beginning: &str| first.starts_with(beginning.as_bytes());
         if begins("{\"manifest\":") {
@@ -52,16 +54,23 @@ impl Form {
         }
     }
 
-    /// Writes a line of a bundle that was exported at that time, without a line feed.
+    /// Tells which form a manifest names, of those that begin as this one does.
+    pub(super) fn named(self, format: &str) -> Self {
+        if self == Self::Ocsf && format == OCSF_FORMAT_1 { Self::Ocsf1 } else { self }
+    }
+
+    /// Writes the next line of a bundle, without a line feed. `carried` is what the lines before leave for it.
     pub(super) fn write(
         self,
         line: &Line,
-        exported_at: Timestamp,
+        carried: &mut Carried,
         out: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
+        carried.begin(line);
         match self {
             Self::Lines => serde_json::to_writer(out, line),
-            Self::Ocsf => ocsf::write(line, exported_at, out),
+            Self::Ocsf => ocsf::write(line, carried, ocsf::Attested::Chained, out),
+            Self::Ocsf1 => ocsf::write(line, carried, ocsf::Attested::Alone, out),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! A bundle as events of OCSF: every line is one, and from every line the bundle's own comes back.
 
+mod carried;
 mod classes;
 mod event;
 
 use serde_json::{Map, Value};
-use stanchion_core::Timestamp;
+
+pub(super) use carried::{Attested, Carried};
 
 use super::Line;
 
@@ -15,17 +17,26 @@ const OURS: &str = "stanchion";
 pub(super) const BEGINNING: &str = "{\"activity_id\":99,\"activity_name\":\"export begun\",";
 
 /// Writes a line as an event, in its one spelling: names in the order of their bytes, no white space.
-pub(super) fn write(line: &Line, exported_at: Timestamp, out: &mut Vec<u8>) -> serde_json::Result<()> {
+pub(super) fn write(
+    line: &Line,
+    carried: &mut Carried,
+    attested: Attested,
+    out: &mut Vec<u8>,
+) -> serde_json::Result<()> {
+    let exported_at = carried.exported_at();
     let mut ours = serde_json::to_value(line)?;
     let mut made = match line {
         Line::Manifest(_) => event::base("export begun", exported_at),
         Line::Log(_) => event::base("log", exported_at),
-        Line::Entry(entry) => event::of_entry(entry),
+        Line::Entry(entry) => event::of_entry(entry, carried.attestation(entry, attested)),
         Line::End(_) => event::base("export ended", exported_at),
     };
     // It stands in `raw_data`.
     if let Some(entry) = ours.get_mut("entry").and_then(Value::as_object_mut) {
         entry.remove("canonical");
+    }
+    if let Line::Entry(entry) = line {
+        carried.go_on(entry, &made);
     }
     let unmapped = made.entry("unmapped").or_insert_with(|| Value::Object(Map::new()));
     if let Some(unmapped) = unmapped.as_object_mut() {

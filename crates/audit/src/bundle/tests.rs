@@ -1,3 +1,5 @@
+mod ocsf;
+
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
@@ -251,63 +253,6 @@ async fn the_first_break_is_told_with_its_place_and_kind() {
     }
     let endless = [good[0].as_slice(), &vec![b'a'; MAX_LINE + 1]].concat();
     assert!(matches!(verdict(&endless), BundleVerdict::Tampered(found) if found.fault == Fault::Malformed));
-}
-
-/// Seals a file of OCSF events anew, as somebody does who knows the format but no key.
-fn resealed_as_ocsf(file: &[u8], alter: impl Fn(&mut Vec<Vec<u8>>)) -> Vec<u8> {
-    let mut lines = lines(file);
-    let end = lines.pop().unwrap();
-    alter(&mut lines);
-    let exported_at = match Form::Ocsf.read(&lines[0]) {
-        Some(Line::Manifest(manifest)) => manifest.exported_at,
-        other => panic!("{other:?}"),
-    };
-    let Some(Line::End(mut end)) = Form::Ocsf.read(&end) else { panic!("no end") };
-    let mut file = lines.concat();
-    end.sha256 = Digest::from_bytes(Sha256::digest(&file).into());
-    Form::Ocsf.write(&Line::End(end), exported_at, &mut file).unwrap();
-    file.push(b'\n');
-    file
-}
-
-#[tokio::test]
-async fn events_of_ocsf_prove_themselves_and_what_was_done_to_them_is_told() {
-    let world = small().await;
-    let whole = world.export_as(Query::default(), Form::Ocsf).await;
-    assert_eq!(proof(&whole), proof(&world.export(Query::default()).await));
-    assert_eq!(proof(&world.export_as(opened(), Form::Ocsf).await), proof(&world.export(opened()).await));
-    let altered = |from: &'static str, to: &'static str| {
-        verdict(&resealed_as_ocsf(&whole, |lines| {
-            let text = String::from_utf8(lines[3].clone()).unwrap();
-            assert!(text.contains(from), "{text}");
-            lines[3] = text.replacen(from, to, 1).into_bytes();
-        }))
-    };
-    // The event that a reader of OCSF sees is the one of the entry, although the entry itself is untouched.
-    let other_event = altered("\"severity_id\":1", "\"severity_id\":2");
-    assert!(
-        matches!(other_event, BundleVerdict::Tampered(found)
-        if (found.line, found.fault) == (4, Fault::Malformed)),
-        "{other_event:?}"
-    );
-    let both = verdict(&resealed_as_ocsf(&whole, |lines| {
-        let Some(Line::Entry(mut entry)) = Form::Ocsf.read(&lines[3]) else { panic!("no entry") };
-        entry.canonical = entry.canonical.replace("door.shut", "door.kept");
-        lines[3].clear();
-        Form::Ocsf.write(&Line::Entry(entry), NOON, &mut lines[3]).unwrap();
-        lines[3].push(b'\n');
-    }));
-    assert!(
-        matches!(both, BundleVerdict::Tampered(found)
-        if (found.seq, found.fault) == (Some(2), Fault::Link)),
-        "{both:?}"
-    );
-    let missing = verdict(&resealed_as_ocsf(&whole, |lines| drop(lines.remove(3))));
-    assert!(matches!(missing, BundleVerdict::Incomplete(found) if found.seq == Some(2)), "{missing:?}");
-    let cut = verdict(&whole[..whole.len() - 1]);
-    assert!(matches!(cut, BundleVerdict::Incomplete(found) if found.fault == Fault::CutOff), "{cut:?}");
-    let other = verify_bundle(&*whole, &keys(1), None).unwrap();
-    assert!(matches!(other, BundleVerdict::Unverifiable(_)), "{other:?}");
 }
 
 /// Somebody who can write the database but has no key of checkpoints links everything anew.

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
 use stanchion_core::{KeyVersion, Scope, Timestamp};
 
 use crate::tree::ProofError;
-use crate::{ChainId, NoteError, TreeHead};
+use crate::{ChainId, Digest, NoteError, RetentionClass, TreeHead};
 
 /// What a bundle proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct BundleProof {
     pub exported_at: Timestamp,
     /// Whether whole chains were exported: then no entry up to the checkpoint is missing. Of a query nobody proves that.
     pub is_whole: bool,
+    /// The only class that was asked for, as the file says; all of them when it is not set.
+    pub class: Option<RetentionClass>,
     /// Whether the signatures of the entries were checked, too.
     pub are_macs_checked: bool,
     /// Each chain that is proven.
@@ -47,6 +50,8 @@ pub struct BundleChain {
     pub entries: u64,
     /// How many were left out, as the file says, because no checkpoint covered them yet.
     pub newer: u64,
+    /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_bundle_with`](super::verify_bundle_with).
+    pub roots: BTreeMap<u64, Digest>,
 }
 
 impl BundleProof {
@@ -118,6 +123,9 @@ pub enum Fault {
     /// The link does not follow from the entry and the link before it.
     #[error("it is not linked to the entry before it")]
     Link,
+    /// What it tells of the entry before it is not so.
+    #[error("what it tells of the entry before it is not so")]
+    Before,
     /// The signature was not made with the epoch's key.
     #[error("its signature is wrong")]
     Mac,

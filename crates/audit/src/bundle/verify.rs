@@ -1,15 +1,19 @@
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read as _};
 
 use sha2::{Digest as _, Sha256};
-use stanchion_core::{KeyRing, KeyVersion, Timestamp};
+use stanchion_core::{KeyRing, KeyVersion};
 
+use super::ocsf::Carried;
 use super::{
     BundleBreak, BundleChain, BundleError, BundleProof, BundleVerdict, End, ExportedEntry, Fault, Form, Line,
     Log, Manifest,
 };
 use crate::hash::{ChainLinks, ChainMacs};
 use crate::tree::{Peaks, verify_inclusion};
-use crate::{ChainId, Digest, Head, Place, RetentionClass, Signer, TreeHead, VerifierKey, leaf_hash, parse};
+use crate::{
+    Anchors, ChainId, Digest, Head, Place, RetentionClass, Signer, TreeHead, VerifierKey, leaf_hash, parse,
+};
 
 /// Verifies a bundle with nothing but keys, line by line: memory does not grow with the file.
 ///
@@ -25,15 +29,29 @@ pub fn verify_bundle(
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
 ) -> Result<BundleVerdict, BundleError> {
+    verify_bundle_with(reader, keys, mac_keys, &Anchors::default())
+}
+
+/// Verifies a bundle as [`verify_bundle`] does, and finds what [`Anchors::compare_bundle`] compares.
+///
+/// # Errors
+/// As [`verify_bundle`].
+pub fn verify_bundle_with(
+    reader: impl BufRead,
+    keys: &[VerifierKey],
+    mac_keys: Option<&KeyRing>,
+    anchors: &Anchors,
+) -> Result<BundleVerdict, BundleError> {
     let mut lines = Lines {
         reader,
         number: 0,
         form: Form::Lines,
-        exported_at: Timestamp::EPOCH,
+        carried: Carried::default(),
+        is_before_wrong: false,
         hasher: Sha256::new(),
         buffer: Vec::new(),
     };
-    match judge(&mut lines, keys, mac_keys) {
+    match judge(&mut lines, keys, mac_keys, anchors) {
         Ok(proof) => Ok(BundleVerdict::Intact(proof)),
         Err(Stop::Found(Wrong { chain, seq, fault })) => {
             Ok(BundleBreak { line: lines.number, chain, seq, fault }.verdict())
@@ -46,6 +64,7 @@ fn judge(
     lines: &mut Lines<impl BufRead>,
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
+    anchors: &Anchors,
 ) -> Result<BundleProof, Stop> {
     let manifest = match lines.next() {
         Ok(Some(Line::Manifest(manifest))) if manifest.format == lines.form.name() => manifest,
@@ -56,13 +75,20 @@ fn judge(
         _ => return Err(Stop::Error(BundleError::NoBundle)),
     };
     let signer = mac_keys.map(Signer::new);
-    let mut verifier = Verifier { manifest, keys, signer: signer.as_ref(), logs: Vec::new(), last: None };
+    let signer = signer.as_ref();
+    let mut verifier = Verifier { manifest, keys, signer, anchors, logs: Vec::new(), last: None };
     loop {
         match lines.next()? {
             None => return Err(wrong(None, None, Fault::NoEnd)),
             Some(Line::Manifest(_)) => return Err(wrong(None, None, Fault::Misplaced)),
             Some(Line::Log(log)) => verifier.log(&log)?,
-            Some(Line::Entry(entry)) => verifier.entry(&entry)?,
+            Some(Line::Entry(entry)) => {
+                verifier.entry(&entry)?;
+                // Whether the one before is missing was told first.
+                if lines.is_before_wrong {
+                    return Err(wrong(Some(entry.chain), Some(entry.seq), Fault::Before));
+                }
+            }
             Some(Line::End(end)) => {
                 let sum = Digest::from_bytes(lines.hasher.clone().finalize().into());
                 let proof = verifier.end(&end, sum)?;
@@ -96,7 +122,9 @@ struct Lines<R> {
     reader: R,
     number: u64,
     form: Form,
-    exported_at: Timestamp,
+    carried: Carried,
+    /// Whether the last line is as it should be but for what it tells of the entry before it.
+    is_before_wrong: bool,
     /// Of every line before the end.
     hasher: Sha256,
     buffer: Vec<u8>,
@@ -121,11 +149,21 @@ impl<R: BufRead> Lines<R> {
         }
         let line = self.form.read(text).ok_or_else(malformed)?;
         if let (1, Line::Manifest(manifest)) = (self.number, &line) {
-            self.exported_at = manifest.exported_at;
+            self.form = self.form.named(&manifest.format);
         }
         // What two readers could understand differently is refused, and so is an event of OCSF that is not the one of its entry.
         let mut spelled = Vec::with_capacity(text.len());
-        if self.form.write(&line, self.exported_at, &mut spelled).is_err() || spelled != text {
+        let is_written = self.form.write(&line, &mut self.carried, &mut spelled).is_ok();
+        self.is_before_wrong = is_written && spelled != text;
+        if self.is_before_wrong {
+            let mut claimed = self.carried.clone();
+            claimed.believe(&line, text);
+            spelled.clear();
+            if self.form.write(&line, &mut claimed, &mut spelled).is_err() || spelled != text {
+                return Err(malformed());
+            }
+        }
+        if !is_written {
             return Err(malformed());
         }
         if !matches!(line, Line::End(_)) {
@@ -139,6 +177,7 @@ struct Verifier<'a> {
     manifest: Manifest,
     keys: &'a [VerifierKey],
     signer: Option<&'a Signer>,
+    anchors: &'a Anchors,
     /// One for each class at most.
     logs: Vec<Followed>,
     /// The last entry of a query.
@@ -155,6 +194,7 @@ struct Followed {
     peaks: Peaks,
     links: ChainLinks,
     macs: Option<(KeyVersion, ChainMacs)>,
+    roots: BTreeMap<u64, Digest>,
 }
 
 impl Followed {
@@ -229,7 +269,10 @@ impl Verifier<'_> {
         let is_base = log.base.is_none() || (self.is_whole() && (1..=tree.size).contains(&at.seq));
         let Some(peaks) = peaks.filter(|_| is_base) else { return Err(found(Fault::Base)) };
         let (base, links) = (at.seq, ChainLinks::new(&chain));
-        self.logs.push(Followed { chain, tree, base, entries: 0, at, peaks, links, macs: None });
+        let mut roots = BTreeMap::new();
+        self.anchors.note(&tree.origin, base, || peaks.root(), &mut roots);
+        self.anchors.note(&tree.origin, tree.size, || tree.root, &mut roots);
+        self.logs.push(Followed { chain, tree, base, entries: 0, at, peaks, links, macs: None, roots });
         Ok(())
     }
 
@@ -245,7 +288,9 @@ impl Verifier<'_> {
         let Some(log) = log else { return Err(wrong(Some(chain), Some(seq), Fault::Misplaced)) };
         let leaf = leaf_hash(entry.canonical.as_bytes());
         let checked = if is_whole {
-            log.follow(entry, leaf)
+            let followed = log.follow(entry, leaf);
+            self.anchors.note(&log.tree.origin, log.at.seq, || log.peaks.root(), &mut log.roots);
+            followed
         } else if self.last.is_some_and(|last| place >= last) {
             Err(Fault::Misplaced)
         } else {
@@ -281,6 +326,7 @@ impl Verifier<'_> {
                 base: log.base,
                 entries: log.entries,
                 newer: count.newer,
+                roots: log.roots.clone(),
             }));
         }
         if let Some(log) = logs.next() {
@@ -293,6 +339,7 @@ impl Verifier<'_> {
             scope: self.manifest.scope,
             exported_at: self.manifest.exported_at,
             is_whole: self.is_whole(),
+            class: self.manifest.class,
             are_macs_checked: self.signer.is_some(),
             chains,
         })

@@ -1,14 +1,13 @@
-use sha2::{Digest as _, Sha256};
-use stanchion_core::Timestamp;
-
+use super::ocsf::Carried;
 use super::{ChainCount, End, ExportedEntry, Form, Line, Log, Manifest};
 use crate::{ChainId, Digest, Row};
+use sha2::{Digest as _, Sha256};
 
-/// Writes a bundle piece by piece. It holds what was not taken yet, and a count for each chain.
+/// Writes a bundle piece by piece. It holds what was not taken yet, a count for each chain, and what the next line tells of those before.
 #[derive(Debug)]
 pub struct BundleWriter {
     form: Form,
-    exported_at: Timestamp,
+    carried: Carried,
     out: Vec<u8>,
     hasher: Sha256,
     counts: Vec<ChainCount>,
@@ -19,9 +18,8 @@ impl BundleWriter {
     #[must_use]
     pub fn new(manifest: Manifest, form: Form) -> Self {
         let manifest = Manifest { format: form.name().to_owned(), ..manifest };
-        let exported_at = manifest.exported_at;
-        let (out, hasher, counts) = (Vec::new(), Sha256::new(), Vec::new());
-        let mut writer = Self { form, exported_at, out, hasher, counts };
+        let (carried, out, hasher, counts) = (Carried::default(), Vec::new(), Sha256::new(), Vec::new());
+        let mut writer = Self { form, carried, out, hasher, counts };
         writer.write(&Line::Manifest(manifest));
         writer
     }
@@ -81,7 +79,7 @@ impl BundleWriter {
     )]
     fn write(&mut self, line: &Line) {
         let start = self.out.len();
-        self.form.write(line, self.exported_at, &mut self.out).expect("a line has a JSON form");
+        self.form.write(line, &mut self.carried, &mut self.out).expect("a line has a JSON form");
         self.out.push(b'\n');
         self.hasher.update(self.out.get(start..).unwrap_or_default());
     }

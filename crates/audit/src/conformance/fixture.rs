@@ -15,7 +15,7 @@ use crate::{
 pub struct Fixture {
     /// The store.
     pub store: Arc<dyn LedgerStore>,
-    ids: Arc<SeededRandom>,
+    pub(super) ids: Arc<SeededRandom>,
 }
 
 /// The chain and content of one event.

@@ -8,7 +8,7 @@ use stanchion_core::{EventId, Scope, StoreError, SystemScope};
 
 use crate::{
     AppendBatch, AppendOutcome, Chain, ChainId, CutOutcome, Fence, Head, LedgerStore, Place, Projected,
-    Query, Row, Seal, SearchPage, Shard, Writers,
+    Query, Row, Seal, SearchPage, Shard, SubjectKeyId, Withdrawn, Writers,
 };
 
 /// A call to a store that has not been made yet: it is when this is awaited.
@@ -61,6 +61,8 @@ pub enum Call<'a> {
     Project,
     Unprojected,
     Projected,
+    Withdraw,
+    Withdrawn,
     Cut { chain: ChainId, base: Head },
     Reclaim,
 }
@@ -206,6 +208,19 @@ impl<I: Intercept> LedgerStore for Intercepted<I> {
         let mut page = self.around(Call::Projected, self.behind().projected(chain, from, limit)).await?;
         self.by.alter(Answer::Projected(&mut page));
         Ok(page)
+    }
+
+    async fn withdraw(
+        &self,
+        system: SystemScope,
+        scope: Scope,
+        withdrawn: &Withdrawn,
+    ) -> Result<(), StoreError> {
+        self.around(Call::Withdraw, self.behind().withdraw(system, scope, withdrawn)).await
+    }
+
+    async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
+        self.around(Call::Withdrawn, self.behind().withdrawn(scope, keys)).await
     }
 
     async fn cut(

@@ -6,14 +6,14 @@ use stanchion_core::{Category, Event, FieldChange, Recorded, ResourceRef, Scope,
 
 use super::fixture::{Fixture, NOON, SYSTEM, prepared, standard};
 use super::races::spawn;
-use crate::{Actions, ChainId, Place, Query, RetentionClass, Row, SearchRow};
+use crate::{Actions, ChainId, Place, Query, RetentionClass, Row, SearchRow, Withdrawn};
 
-async fn project(fixture: &Fixture, scope: Scope) {
+pub(super) async fn project(fixture: &Fixture, scope: Scope) {
     let chains = RetentionClass::ALL.map(|class| ChainId { scope, class });
     while !fixture.store.project(SYSTEM, &chains, 10).await.expect("projects").left.is_empty() {}
 }
 
-async fn found(fixture: &Fixture, scope: Scope, query: &Query) -> Vec<Row> {
+pub(super) async fn found(fixture: &Fixture, scope: Scope, query: &Query) -> Vec<Row> {
     fixture.store.query(scope, query, None, 100).await.expect("reads")
 }
 
@@ -124,7 +124,8 @@ pub async fn projectors_at_once_leave_nothing_out(fixture: Fixture) {
     // A store that keeps nothing apart has nothing to show.
     if page.until > 0 {
         assert_eq!(page.until, 60);
-        let made = |row: &Row| SearchRow::of(scope, row.seq, &row.content).expect("an event");
+        let made =
+            |row: &Row| SearchRow::of(scope, row.seq, &row.content, &Withdrawn::default()).expect("an event");
         assert_eq!(page.rows, rows.iter().map(made).collect::<Vec<_>>());
         let part = fixture.store.projected(standard(scope), 31, 2).await.expect("reads");
         assert_eq!(part.rows, page.rows[30..32]);

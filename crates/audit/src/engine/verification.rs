@@ -1,12 +1,14 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use stanchion_core::Scope;
+use stanchion_core::{Scope, StoreError};
 
 use crate::engine::Shared;
 use crate::prover::Covered;
 use crate::verify::ChainVerifier;
-use crate::{Break, BreakReason, Chain, Error, Ledger, Row, SearchRow, Verdict, Verification};
+use crate::{
+    Break, BreakReason, Chain, Error, Ledger, Row, SearchRow, SubjectKeyId, Verdict, Verification, Withdrawn,
+};
 
 impl Ledger {
     /// Verifies every chain of a scope from its stored bytes: hashes, links, signatures, numbers and columns. Entries committed after
@@ -51,12 +53,21 @@ impl Ledger {
             }
             let page = store.projected(chain.id, next, rows.len()).await?;
             let mut beside = page.rows.iter().peekable();
+            let mut withdrawn = None;
             for row in rows.iter().filter(|row| row.seq <= chain.head.seq) {
                 if let Err(found) = verifier.check(row) {
                     return Ok(Verdict::Broken(found));
                 }
                 let stored = beside.next_if(|stored| stored.seq == row.seq);
-                if !is_found_as_it_is(row, stored, page.until) {
+                let is_right = is_found_as_it_is(row, stored, page.until, &Withdrawn::default());
+                // Read after the page, so that what the page lacks is in it.
+                if !is_right && withdrawn.is_none() {
+                    withdrawn = Some(self.shared.withdrawn(chain.id.scope, &rows).await?);
+                }
+                let withdrawn = withdrawn.as_ref().filter(|_| !is_right);
+                if !is_right
+                    && !withdrawn.is_some_and(|gone| is_found_as_it_is(row, stored, page.until, gone))
+                {
                     let (seq, reason) = (row.seq, BreakReason::ProjectionAltered);
                     return Ok(Verdict::Broken(Break { chain: chain.id, seq, reason }));
                 }
@@ -82,14 +93,39 @@ impl Ledger {
     }
 }
 
-/// Tells whether queries find an entry as what it is: what is kept for them of an entry up to `until` follows from its bytes.
-fn is_found_as_it_is(row: &Row, stored: Option<&SearchRow>, until: u64) -> bool {
-    match stored {
-        None => row.seq > until,
-        Some(stored) => {
-            SearchRow::of(row.chain.scope, row.seq, &row.content).is_ok_and(|made| made == *stored)
+impl Shared {
+    /// Returns what is withdrawn of the keys of entries. A store's word is not enough where it can be checked: a key that is still there
+    /// was not destroyed, so what it protects has to be found.
+    async fn withdrawn(&self, scope: Scope, rows: &[Row]) -> Result<Withdrawn, StoreError> {
+        let mut keys: Vec<SubjectKeyId> =
+            rows.iter().flat_map(|row| Withdrawn::keys_of(&row.content)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let told = self.store.withdrawn(scope, &keys).await?;
+        let Some(protection) = self.protection.get().filter(|_| !told.is_empty()) else { return Ok(told) };
+        let there = protection.kept_of(scope, &keys).await?;
+        let mut withdrawn = Withdrawn::default();
+        for (key, keeps) in told.iter() {
+            let there = there.iter().filter(|(id, _)| *id == key).map(|(_, node)| node);
+            withdrawn.insert(key, keeps.iter().chain(there).cloned());
         }
+        Ok(withdrawn)
     }
+}
+
+/// Tells whether queries find an entry as what it is: what is kept for them of an entry up to `until` follows from its bytes. Words that are
+/// withdrawn may be there as long as that is not finished.
+fn is_found_as_it_is(row: &Row, stored: Option<&SearchRow>, until: u64, withdrawn: &Withdrawn) -> bool {
+    let Some(stored) = stored else { return row.seq > until };
+    let made = |withdrawn| SearchRow::of(row.chain.scope, row.seq, &row.content, withdrawn);
+    let Ok(least) = made(withdrawn) else { return false };
+    if least == *stored || withdrawn.is_empty() {
+        return least == *stored;
+    }
+    let Ok(most) = made(&Withdrawn::default()) else { return false };
+    let has = |terms: &[i64], all: &[i64]| all.iter().all(|term| terms.binary_search(term).is_ok());
+    let is_between = has(&stored.terms, &least.terms) && has(&most.terms, &stored.terms);
+    is_between && SearchRow { terms: stored.terms.clone(), ..least } == *stored
 }
 
 /// Lets other tasks run: a long verification of a store in memory would not.

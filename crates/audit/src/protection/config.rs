@@ -12,7 +12,7 @@ pub struct ProtectConfig {
     /// The fields that are protected in every event that has them: `details.NAME`, `details.NAME.NAME`, `changes.FIELD`, `source.ip`,
     /// `source.user_agent`; for the event's actor.
     pub fields: Vec<FieldPath>,
-    /// Those of `fields` that can be found by their value. What makes that possible outlives an erasure: a keyed hash.
+    /// Those of `fields` that can be found by their value, until they are erased. A keyed hash for that stays in the entry's bytes.
     pub searchable: Vec<FieldPath>,
     /// About how many keys are kept in memory, 16 to 1,000,000.
     pub cached_keys: usize,

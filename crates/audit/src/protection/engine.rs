@@ -12,8 +12,8 @@ use super::keyring::{DataKey, DataKeys, FieldKeys, Keyring, index_name, name};
 use super::path::At;
 use super::sealed::absent;
 use super::{
-    BlindIndex, DataSubject, ErasureHolds, FieldCipher, FieldPath, KeyName, Mark, Marked, ProtectConfig,
-    ProtectionError, Sealed, SubjectKeyStore, is_reserved,
+    BlindIndex, DataSubject, ErasureHolds, FieldCipher, FieldPath, KeyName, KeyNode, Mark, Marked,
+    ProtectConfig, ProtectionError, Sealed, SubjectKeyId, SubjectKeyStore, is_reserved,
 };
 use crate::RetentionClass;
 use crate::canonical::write_value;
@@ -143,6 +143,16 @@ impl Protection {
             searchable: searchable.contains(field),
         };
         there.map(mark).collect()
+    }
+
+    /// Returns what is there of keys.
+    pub(crate) async fn kept_of(
+        &self,
+        scope: Scope,
+        ids: &[SubjectKeyId],
+    ) -> Result<Vec<(SubjectKeyId, KeyNode)>, StoreError> {
+        let kept = self.shared.keys.store.by_id(scope, ids).await?;
+        Ok(kept.into_iter().map(|key| (key.id, key.node)).collect())
     }
 
     /// Finds the keys for marks of many events.

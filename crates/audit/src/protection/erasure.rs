@@ -1,22 +1,24 @@
 //! Erasing: the keys of a subject are destroyed, all but what the law lets be kept.
 
-use std::collections::BTreeSet;
+mod plan;
+
 use std::fmt;
 
 use async_trait::async_trait;
 use serde::Serialize;
 use stanchion_core::{
     Author, Category, Change, Detail, Details, Event, EventId, Outcome, ResourceRef, Revision, Scope,
-    Severity, Slug, StoreError, StoreErrorKind, Text, Timestamp, Versioned,
+    Severity, Slug, StoreError, StoreErrorKind, SystemScope, Text, Timestamp, Versioned,
 };
 
-use super::derive;
+use self::plan::Plan;
 use super::{
-    Basis, DataSubject, Exception, FieldPath, KeyNode, KeyPlace, Protection, ProtectionChange,
-    ProtectionError, StoredKey, SubjectKeyId,
+    Basis, DataSubject, Exception, FieldPath, Protection, ProtectionChange, ProtectionError, SubjectKeyId,
+    withdrawn,
 };
 use crate::{Draft, Ledger, Receipt, RetentionClass};
 
+const SYSTEM: SystemScope = SystemScope::new("take the words of what was erased from what queries look at");
 /// How often a change is tried when others write at the same time; each try that fails means that another has succeeded.
 const TRIES: u32 = 64;
 /// The most key ids that the record of an erasure names; the number of all it always tells.
@@ -73,6 +75,16 @@ impl ErasureOutcome {
     }
 }
 
+/// What became of the words that erased values were found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Words {
+    /// Nothing is found by them any longer.
+    Gone,
+    /// The store could not be told. It learns it from the record of the erasure, when the projector comes to that.
+    Pending,
+}
+
 /// What an erasure has done, and where the ledger says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Erased {
@@ -90,21 +102,14 @@ pub struct Erased {
     pub periods: Vec<Text>,
     /// What is kept.
     pub kept: Vec<Kept>,
-}
-
-/// What is to be done with the keys of a subject.
-struct Plan {
-    had: Vec<KeyPlace>,
-    keeps: Vec<StoredKey>,
-    destroyed: Vec<SubjectKeyId>,
-    periods: Vec<Text>,
-    kept: Vec<Kept>,
-    outcome: ErasureOutcome,
+    /// What became of the words that it was found by.
+    pub words: Words,
 }
 
 impl Protection {
     /// Erases what is protected for a subject: destroys its keys, but for what exceptions and holds keep, and records it. From then on
-    /// nobody opens it; on other replicas values that are recorded with a key still in memory are erased as well.
+    /// nobody opens it, and nothing is found by its words; on other replicas values that are recorded with a key still in memory are
+    /// erased as well. If the process ends before the words are gone, whoever runs the ledger's [`Projector`](crate::Projector) goes on.
     ///
     /// Run again, it destroys what is no longer kept, and what was protected since.
     ///
@@ -148,10 +153,13 @@ impl Protection {
                 }
             }
         };
+        let gone = plan.withdrawn();
+        let told = ledger.shared().store.withdraw(SYSTEM, scope, &gone).await;
+        let words = if told.is_ok() { Words::Gone } else { Words::Pending };
         let id = event.id;
         let receipt = place.append(Draft::Event(event)).await.map_err(ProtectionError::Unconfirmed)?;
         let Plan { destroyed, periods, kept, outcome, .. } = plan;
-        Ok(Erased { event: id, receipt, subject: subject.clone(), outcome, destroyed, periods, kept })
+        Ok(Erased { event: id, receipt, subject: subject.clone(), outcome, destroyed, periods, kept, words })
     }
 
     /// Lists the exceptions of a scope, in the order of their names, also those that have ended.
@@ -241,106 +249,6 @@ impl Protection {
         let change = Change { expected, changes: vec![change], at, actor, events };
         self.shared.keys.store.apply(scope, change).await
     }
-
-    /// Judges what of a subject's keys has to be kept.
-    fn plan(&self, keys: Vec<StoredKey>, holding: &[Exception]) -> Result<Plan, ProtectionError> {
-        let had: Vec<KeyPlace> = keys.iter().map(StoredKey::place).collect();
-        let (mut keeps, mut destroyed, mut periods) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let mut holds_something = BTreeSet::new();
-        for key in keys {
-            let nodes = kept_of(&key.node, holding, &mut holds_something);
-            if nodes.contains(&key.node) {
-                keeps.push(key);
-                continue;
-            }
-            destroyed.insert(key.id);
-            periods.insert(key.name.period.clone());
-            let clear = if nodes.is_empty() { None } else { Some(self.shared.keys.unwrapped(&key)?) };
-            for node in nodes {
-                let Some(part) = clear.as_ref().and_then(|clear| part_of(&key.node, clear, &node)) else {
-                    continue;
-                };
-                keeps.push(self.shared.keys.wrapped(
-                    key.id,
-                    node,
-                    key.name.clone(),
-                    key.created_at,
-                    &part,
-                )?);
-            }
-        }
-        let outcome = match (destroyed.is_empty(), keeps.is_empty()) {
-            (_, true) => ErasureOutcome::Complete,
-            (false, false) => ErasureOutcome::Partial,
-            (true, false) => ErasureOutcome::Refused,
-        };
-        let kept = holding
-            .iter()
-            .filter(|exception| holds_something.contains(&exception.id))
-            .map(Kept::from)
-            .collect();
-        let (destroyed, periods) = (destroyed.into_iter().collect(), periods.into_iter().collect());
-        Ok(Plan { had, keeps, destroyed, periods, kept, outcome })
-    }
-}
-
-/// Returns which parts of what a node opens are kept: the node itself if all of it is.
-fn kept_of(node: &KeyNode, holding: &[Exception], why: &mut BTreeSet<Slug>) -> BTreeSet<KeyNode> {
-    let mut kept = BTreeSet::new();
-    for exception in holding {
-        let classes: Vec<RetentionClass> = match (node, exception.class) {
-            (KeyNode::Class(of) | KeyNode::Field(of, _), class) => {
-                class.is_none_or(|class| class == *of).then_some(*of).into_iter().collect()
-            }
-            (KeyNode::Root, Some(class)) => vec![class],
-            (KeyNode::Root, None) => RetentionClass::ALL.to_vec(),
-        };
-        let field = exception.field.as_ref().map(|field| Text::from(field.stored().to_owned()));
-        let parts: Vec<KeyNode> = match (node, exception.class, field) {
-            (KeyNode::Root, None, None) => vec![KeyNode::Root],
-            (KeyNode::Root | KeyNode::Class(_), _, None) => classes.into_iter().map(KeyNode::Class).collect(),
-            (KeyNode::Root | KeyNode::Class(_), _, Some(field)) => {
-                classes.into_iter().map(|class| KeyNode::Field(class, field.clone())).collect()
-            }
-            (KeyNode::Field(_, of), _, field) => {
-                let is_it = field.is_none_or(|field| field == *of);
-                classes.into_iter().filter(|_| is_it).map(|class| KeyNode::Field(class, of.clone())).collect()
-            }
-        };
-        if !parts.is_empty() {
-            why.insert(exception.id.clone());
-        }
-        kept.extend(parts);
-    }
-    // What is kept as a whole need not be kept in parts.
-    let whole: BTreeSet<RetentionClass> = kept
-        .iter()
-        .filter_map(|node| match node {
-            KeyNode::Class(class) => Some(*class),
-            _ => None,
-        })
-        .collect();
-    if kept.contains(node) {
-        return BTreeSet::from([node.clone()]);
-    }
-    kept.retain(|node| !matches!(node, KeyNode::Field(class, _) if whole.contains(class)));
-    kept
-}
-
-/// Derives the key of a node below another one.
-fn part_of(from: &KeyNode, key: &[u8; 32], node: &KeyNode) -> Option<derive::Key> {
-    match node {
-        KeyNode::Field(class, field) => derive::below(from, key, *class, field.as_str()),
-        KeyNode::Class(class) if *from == KeyNode::Root => Some(derive::class(key, *class)),
-        _ => None,
-    }
-}
-
-impl From<&Exception> for Kept {
-    fn from(exception: &Exception) -> Self {
-        let Exception { id, class, field, basis, until, reason, .. } = exception.clone();
-        Self { exception: id, basis, class, field, until, reason }
-    }
 }
 
 fn erased(
@@ -352,7 +260,7 @@ fn erased(
     reason: &Text,
     plan: &Plan,
 ) -> Event {
-    let mut event = author.event(ids, at, scope, "audit.subject_erased");
+    let mut event = author.event(ids, at, scope, withdrawn::ERASED);
     event.category = Category::Administration;
     event.severity = Severity::Notice;
     event.targets.extend(ResourceRef::new("subject", subject.as_str().to_owned()));

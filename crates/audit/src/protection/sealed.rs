@@ -21,6 +21,13 @@ impl BlindIndex {
         Self(format!("ix{digits}").into())
     }
 
+    /// Tells whether a word has the form of one.
+    #[must_use]
+    pub fn is_one(word: &str) -> bool {
+        let digits = word.strip_prefix("ix").filter(|digits| digits.len() == 32);
+        digits.is_some_and(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    }
+
     /// Borrows the word: `ix` and 32 lower-case hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

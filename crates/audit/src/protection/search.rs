@@ -3,7 +3,7 @@
 use stanchion_core::{Detail, Page, PageRequest, Scope};
 
 use super::path::each;
-use super::{BlindIndex, FieldPath, KeyNode, Protection, ProtectionError, Sealed, SubjectKeyId, is_reserved};
+use super::{BlindIndex, FieldPath, Protection, ProtectionError, Sealed, SubjectKeyId, is_reserved};
 use crate::{Entry, Ledger, Place, Query, RetentionClass};
 
 /// So many entries are looked through before a page ends, found or not.
@@ -79,7 +79,8 @@ impl Protection {
             return Ok(Vec::new());
         }
         let kept = self.shared.keys.store.by_id(scope, &ids).await?;
-        let opens = |hit: &Hit| kept.iter().any(|key| key.id == hit.key && covers(&key.node, hit));
+        let opens =
+            |hit: &Hit| kept.iter().any(|key| key.id == hit.key && key.node.opens(hit.class, &hit.field));
         Ok(found.into_iter().filter(|(_, hits)| hits.iter().any(opens)).map(|(entry, _)| entry).collect())
     }
 }
@@ -96,14 +97,6 @@ fn hits(entry: &mut Entry, word: &BlindIndex) -> Vec<Hit> {
         value.clone()
     });
     hits
-}
-
-fn covers(node: &KeyNode, hit: &Hit) -> bool {
-    match node {
-        KeyNode::Root => true,
-        KeyNode::Class(class) => *class == hit.class,
-        KeyNode::Field(class, field) => *class == hit.class && field.as_str() == hit.field,
-    }
 }
 
 fn place(entry: &Entry) -> String {

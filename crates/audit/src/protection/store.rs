@@ -33,6 +33,28 @@ pub enum KeyNode {
     Field(RetentionClass, Text),
 }
 
+impl KeyNode {
+    /// Tells whether it opens a field in records of a class.
+    #[must_use]
+    pub fn opens(&self, class: RetentionClass, field: &str) -> bool {
+        match self {
+            Self::Root => true,
+            Self::Class(of) => *of == class,
+            Self::Field(of, named) => *of == class && named.as_str() == field,
+        }
+    }
+
+    /// Tells whether it opens all that another one opens.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        match other {
+            Self::Root => *self == Self::Root,
+            Self::Class(class) => matches!(self, Self::Root) || *self == Self::Class(*class),
+            Self::Field(class, field) => self.opens(*class, field.as_str()),
+        }
+    }
+}
+
 impl fmt::Display for KeyNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use stanchion_audit::{
     Basis, DataSubject, Draft, Entry, Erased, ErasureHolds, ErasureOutcome, Exception, Hold, HoldStore as _,
     Ledger, LegalHolds, Mark, Marked, MemoryHoldStore, Opened, Protection, ProtectionError, Query,
-    RetentionClass,
+    RetentionClass, Words,
 };
 use stanchion_core::{
     Author, Category, Clock as _, Event, FeedEntry, PageRequest, Revision, Scope, StoreError, StoreErrorKind,
@@ -184,6 +184,32 @@ async fn an_exception_keeps_what_it_covers_until_it_ends() {
         assert_eq!(lifted, puts[1]);
         assert_eq!(erase(&protection, &ledger, scope).await.outcome, ErasureOutcome::Complete);
         assert_eq!(sums().await, [(0, 2, 0), (0, 2, 0), (0, 2, 0)]);
+        assert!(ledger.verify(scope).await.unwrap().is_intact());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_found_any_longer_by_the_words_of_what_was_erased() {
+    let setup = Setup::new();
+    let (ledger, sequencer) = setup.ledger();
+    let protection = setup.protection();
+    beside(sequencer, async {
+        let scope = tenant(1);
+        let (of_alice, late) = (email(setup.event(scope)), protection.seal(email(setup.event(scope))).await);
+        record(&protection, &ledger, of_alice).await;
+        let bob = stanchion_core::SubjectRef::user("bob").unwrap();
+        let of_bob = Mark::new(path("details.email")).about(&bob).searchable();
+        let of_bob = record(&protection, &ledger, Marked::new(setup.event(scope), [of_bob])).await;
+        let word = protection.index(scope, &path("details.email"), &EMAIL.into()).await.unwrap();
+        let query = Query { text: Some(word.to_string().into()), ..Query::default() };
+        let found = async || ledger.query(scope, &query, &PageRequest::default()).await.unwrap().items;
+        assert_eq!(found().await.len(), 2);
+        assert_eq!(erase(&protection, &ledger, scope).await.words, Words::Gone);
+        // What another replica protected before it heard of it.
+        ledger.append(scope, Draft::Event(late.unwrap())).await.unwrap();
+        let left = found().await;
+        assert_eq!(left.iter().map(|entry| entry.event.id).collect::<Vec<_>>(), [of_bob.id]);
         assert!(ledger.verify(scope).await.unwrap().is_intact());
     })
     .await;

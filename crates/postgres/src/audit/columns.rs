@@ -3,9 +3,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, Datelike as _, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row as _};
+use sqlx::{PgConnection, Postgres};
 use stanchion_audit::{AppendBatch, ChainId, Head, HeadMove};
-use stanchion_core::Timestamp;
+use stanchion_core::{SystemScope, Timestamp};
 use uuid::Uuid;
 
 use super::pack::Run;
@@ -13,12 +13,13 @@ use super::row::class_number;
 use super::{number, shard_number};
 use crate::Error;
 use crate::records::instant;
+use crate::session::SystemSessions;
 use crate::transaction::scope_id;
 
 const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
-const WRITE: &str = "SELECT stanchion.audit_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+const COMMIT: &str = "SELECT stanchion.audit_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
                      $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
@@ -178,14 +179,14 @@ impl<'a> Columns<'a> {
         add_parts(connection, parts).await
     }
 
-    /// Writes the batch, or nothing that may be committed.
-    pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<bool, Error> {
+    /// Writes the batch and commits it, or nothing of it.
+    pub(super) async fn write(&self, sessions: &SystemSessions, system: SystemScope) -> Result<(), Error> {
         let key = |step: &&HeadMove| (scope_id(step.chain.scope).ok(), class_number(step.chain.class));
         let mut steps: Vec<&HeadMove> = self.batch.moves().iter().collect();
         steps.sort_unstable_by_key(key);
         let moves = Moves::of(steps)?;
         let rows = Rows::of(&self.runs)?;
-        Ok(self.query(WRITE, &moves, &rows).fetch_one(connection).await?.try_get(0)?)
+        sessions.execute(system, self.query(COMMIT, &moves, &rows)).await
     }
 
     /// Writes the batch, or returns the rows that say why not.

@@ -7,12 +7,13 @@ use std::cmp::{Ordering, Reverse};
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use stanchion_audit::{ChainId, Place, Query, RetentionClass, Row};
+use stanchion_audit::{ChainId, Place, Query, RetentionClass, Row, Withdrawn};
 use stanchion_core::{Scope, Severity, SystemScope, Timestamp};
 use uuid::Uuid;
 
 use super::pack::entries;
 use super::row::{class_number, escaped, row};
+use super::withdrawn::of_rows;
 use super::{PgLedgerStore, most, number, seq};
 use crate::records::instant;
 use crate::transaction::scope_id;
@@ -79,7 +80,7 @@ impl PgLedgerStore {
         let range = range(tx.connection()?, chain, query, before).await?;
         let Some(mut range) = range else { return tx.commit().await.map(|()| found) };
         let cursor = if query.is_range() { 0 } else { range.cursor };
-        walk(tx.connection()?, &mut range, cursor, query, limit, &mut found).await?;
+        walk(tx.connection()?, chain.scope, &mut range, cursor, query, limit, &mut found).await?;
         tx.commit().await?;
         let terms = query.terms(chain.scope);
         while found.len() < limit && range.low <= range.high {
@@ -91,14 +92,11 @@ impl PgLedgerStore {
             let mut tx = TenantTx::begin_read(&self.database, chain.scope).await?;
             let read = sqlx::query(READ_FOUND).bind(range.scope).bind(range.class).bind(numbers);
             let rows = read.fetch_all(tx.connection()?).await?;
+            let rows: Vec<Row> = rows.iter().map(row).collect::<Result<_, Error>>()?;
+            let withdrawn = withdrawn(tx.connection()?, chain.scope, query, &rows).await?;
             tx.commit().await?;
-            for entry in &rows {
-                let entry = row(entry)?;
-                // Two values may have one term, and what is kept for queries may have been altered.
-                if query.matches(&entry) {
-                    found.push(entry);
-                }
-            }
+            // Two values may have one term, and what is kept for queries may have been altered.
+            found.extend(rows.into_iter().filter(|entry| query.matches_without(entry, &withdrawn)));
             if is_all {
                 break;
             }
@@ -161,9 +159,20 @@ async fn range(
     Ok(Some(Range { scope, class, low, high, cursor }))
 }
 
+/// Finds what is withdrawn of entries, for a query that may ask for such words.
+async fn withdrawn(
+    connection: &mut PgConnection,
+    scope: Scope,
+    query: &Query,
+    rows: &[Row],
+) -> Result<Withdrawn, Error> {
+    if query.asks_for_protected() { of_rows(connection, scope, rows).await } else { Ok(Withdrawn::default()) }
+}
+
 /// Goes back through a chain, not beyond the cursor, until so many entries are found that are asked for.
 async fn walk(
     connection: &mut PgConnection,
+    scope: Scope,
     range: &mut Range,
     cursor: i64,
     query: &Query,
@@ -181,13 +190,14 @@ async fn walk(
         };
         let (least, greatest) = (u64::try_from(low).unwrap_or(0), u64::try_from(range.high).unwrap_or(0));
         range.high = last.try_get::<i64, _>("seq")?.saturating_sub(1);
+        let mut read = Vec::new();
         for packed in &rows {
-            for entry in entries(packed, least, greatest)?.into_iter().rev() {
-                if query.matches(&entry) && found.len() < limit {
-                    found.push(entry);
-                }
-            }
+            read.extend(entries(packed, least, greatest)?.into_iter().rev());
         }
+        let withdrawn = withdrawn(&mut *connection, scope, query, &read).await?;
+        let matching = read.into_iter().filter(|entry| query.matches_without(entry, &withdrawn));
+        let missing = limit.saturating_sub(found.len());
+        found.extend(matching.take(missing));
     }
     Ok(())
 }

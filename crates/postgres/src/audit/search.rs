@@ -1,24 +1,24 @@
 //! What queries look at: made from the entries, behind a cursor.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use stanchion_audit::{ChainId, Projected, Row, SearchPage, SearchRow};
-use stanchion_core::{RequestId, SystemScope, Text};
+use stanchion_audit::{ChainId, Projected, Row, SearchPage, SearchRow, Withdrawn};
+use stanchion_core::{RequestId, Scope, SystemScope, Text};
 use uuid::Uuid;
 
 use super::pack::entries;
 use super::row::{ActorColumns, class_number, escaped, lines, search_row};
-use super::{PgLedgerStore, chain, most, number, seq};
+use super::{PgLedgerStore, chain, most, number, seq, withdrawn};
 use crate::records::instant;
 use crate::transaction::scope_id;
 use crate::{Error, SystemTx, TenantTx};
 
-const BEGIN: &str = "
+pub(super) const BEGIN: &str = "
 INSERT INTO stanchion.audit_cursor (scope_id, class, seq)
 SELECT h.scope_id, h.class, 0
 FROM unnest($1::uuid[], $2::smallint[]) AS asked (scope_id, class)
@@ -66,7 +66,9 @@ const UNPROJECTED: &str = "
 SELECT h.scope_id, h.class
 FROM stanchion.audit_head AS h
 LEFT JOIN stanchion.audit_cursor AS c ON c.scope_id = h.scope_id AND c.class = h.class
-WHERE h.seq > greatest(coalesce(c.seq, 0), h.base_seq) AND ($1::uuid IS NULL OR (h.scope_id, h.class) > ($1, $2))
+WHERE (h.seq > greatest(coalesce(c.seq, 0), h.base_seq)
+       OR EXISTS (SELECT FROM stanchion.audit_withdrawn AS w WHERE w.scope_id = h.scope_id AND NOT w.is_done))
+  AND ($1::uuid IS NULL OR (h.scope_id, h.class) > ($1, $2))
 ORDER BY h.scope_id, h.class LIMIT $3";
 
 const CURSOR: &str = "
@@ -182,7 +184,11 @@ impl PgLedgerStore {
         let held = sqlx::query(HOLD).bind(&scopes).bind(&classes).fetch_all(tx.connection()?).await?;
         let entries = if held.is_empty() { 0 } else { follow(tx.connection()?, &held, limit).await? };
         let left = sqlx::query(LEFT).bind(&scopes).bind(&classes).fetch_all(tx.connection()?).await?;
+        let undone = withdrawn::undone(tx.connection()?, &scopes).await?;
         tx.commit().await?;
+        for scope in undone {
+            self.finish_withdrawal(system, scope).await?;
+        }
         let left = left.iter().map(|row| Ok((chain(row)?, seq(row, "entries")?)));
         Ok(Projected { entries, left: left.collect::<Result<_, Error>>()? })
     }
@@ -227,20 +233,34 @@ async fn follow(connection: &mut PgConnection, held: &[PgRow], limit: usize) -> 
     let query = sqlx::query(FOLLOWING).bind(&cursors.0).bind(&cursors.1).bind(&cursors.2).bind(most(each));
     let found = query.fetch_all(&mut *connection).await?;
     let (mut columns, mut ends) = (Columns::default(), HashMap::<(Uuid, i16), i64>::new());
+    let mut read: BTreeMap<Scope, (Vec<i32>, Vec<Row>)> = BTreeMap::new();
     let mut followed = 0_u64;
     for found in &found {
         let end = ends.entry((found.try_get("scope_id")?, found.try_get("class")?)).or_default();
         for entry in entries(found, seq(found, "low")?, u64::MAX)? {
-            // Of bytes that are no event there is nothing to be found by; verification tells of them.
-            if let Ok(made) = SearchRow::of(entry.chain.scope, entry.seq, &entry.content) {
-                columns.push(&entry, found.try_get("part")?, &made)?;
-            }
             *end = number(entry.seq).max(*end);
             followed += 1;
+            let (parts, rows) = read.entry(entry.chain.scope).or_default();
+            parts.push(found.try_get("part")?);
+            rows.push(entry);
         }
     }
     if followed == 0 {
         return Ok(0);
+    }
+    for (scope, (parts, rows)) in &read {
+        let mut told = Withdrawn::default();
+        rows.iter().for_each(|row| told.extend(&Withdrawn::told_by(&row.content)));
+        if !told.is_empty() {
+            withdrawn::add(&mut *connection, *scope, &told).await?;
+        }
+        let gone = withdrawn::of_rows(&mut *connection, *scope, rows).await?;
+        for (entry, part) in rows.iter().zip(parts) {
+            // Of bytes that are no event there is nothing to be found by; verification tells of them.
+            if let Ok(made) = SearchRow::of(*scope, entry.seq, &entry.content, &gone) {
+                columns.push(entry, *part, &made)?;
+            }
+        }
     }
     columns.write(&mut *connection).await?;
     let mut moves = (Vec::new(), Vec::new(), Vec::new());

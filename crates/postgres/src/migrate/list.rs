@@ -1,36 +1,39 @@
 use super::{MigrateError, Migration};
 
 macro_rules! migrations {
-    ($($domain:literal / $version:literal $name:literal;)+) => {
+    ($($domain:literal / $version:literal $file:literal;)+) => {
         /// Every step, in the order they are applied. A step is never changed once it was released; the next one corrects it.
         pub(crate) const MIGRATIONS: &[Migration] = &[$(Migration {
             domain: $domain,
             version: $version,
-            name: $name,
-            sql: include_str!(concat!("../../migrations/", $domain, "/000", $version, "_", $name, ".sql")),
+            name: $file.split_at(5).1,
+            sql: include_str!(concat!("../../migrations/", $domain, "/", $file, ".sql")),
         }),+];
     };
 }
 
 migrations! {
-    "core" / 1 "create_foundation";
-    "audit" / 1 "create_ledger";
-    "audit" / 2 "create_trees";
-    "audit" / 3 "write_batches";
-    "audit" / 4 "partition_ledger";
-    "audit" / 5 "protect_values";
-    "audit" / 6 "create_holds";
-    "audit" / 7 "shard_writers";
-    "audit" / 8 "pack_entries";
-    "billing_metering" / 1 "create_usage";
-    "identity" / 1 "create_keys";
-    "ratelimit" / 1 "create_rules";
-    "ratelimit" / 2 "create_controls";
-    "ratelimit" / 3 "create_counters";
-    "ratelimit" / 4 "create_entries";
-    "rbac" / 1 "create_roles";
-    "rbac" / 2 "complete_records";
-    "tenancy" / 1 "create_tenants";
+    "core" / 1 "0001_create_foundation";
+    "audit" / 1 "0001_create_ledger";
+    "audit" / 2 "0002_create_trees";
+    "audit" / 3 "0003_write_batches";
+    "audit" / 4 "0004_partition_ledger";
+    "audit" / 5 "0005_protect_values";
+    "audit" / 6 "0006_create_holds";
+    "audit" / 7 "0007_shard_writers";
+    "audit" / 8 "0008_pack_entries";
+    "audit" / 9 "0009_withdraw_words";
+    "audit" / 10 "0010_commit_batches";
+    "billing_metering" / 1 "0001_create_usage";
+    "identity" / 1 "0001_create_keys";
+    "ratelimit" / 1 "0001_create_rules";
+    "ratelimit" / 2 "0002_create_controls";
+    "ratelimit" / 3 "0003_create_counters";
+    "ratelimit" / 4 "0004_create_entries";
+    "rbac" / 1 "0001_create_roles";
+    "rbac" / 2 "0002_complete_records";
+    "rbac" / 3 "0003_find_expired";
+    "tenancy" / 1 "0001_create_tenants";
 }
 
 /// Returns the steps of one domain and of the foundation, or of all.
@@ -53,7 +56,7 @@ mod tests {
     #[test]
     fn a_domain_comes_with_the_foundation() {
         let domains: Vec<_> = of(Some("rbac")).unwrap().iter().map(|step| step.domain).collect();
-        assert_eq!(domains, ["core", "rbac", "rbac"]);
+        assert_eq!(domains, ["core", "rbac", "rbac", "rbac"]);
         let error = of(Some("roles")).unwrap_err().to_string();
         assert!(error.starts_with("there is no domain `roles`: use one of core, "), "{error}");
     }

@@ -1,13 +1,16 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
-use stanchion_core::{Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, TenantId, Versioned};
-use stanchion_rbac::{Record, RecordFilter, RecordKind, RoleId, Snapshot, SubjectRecords};
+use stanchion_core::{
+    Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
+};
+use stanchion_rbac::{Record, RecordFilter, RecordKey, RecordKind, RoleId, Snapshot, SubjectRecords};
 use uuid::Uuid;
 
 use super::{DOMAIN, rows};
-use crate::records::{page, page_key, revision, rows_of};
+use crate::records::{instant, page, page_key, revision, rows_of};
 use crate::transaction::scope_id;
 use crate::{Database, Error, SystemTx, TenantTx};
 
@@ -37,30 +40,71 @@ pub(super) async fn subject(
     scope: Scope,
     subject: &SubjectRef,
 ) -> Result<SubjectRecords, Error> {
-    let (id, of) = (scope_id(scope)?, literal(&subject.to_string()));
-    let question = format!(
-        "{}; \
-         SELECT 'assignment' AS kind, * FROM stanchion.rbac_assignment WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY role, resource; \
-         SELECT 'grant' AS kind, * FROM stanchion.rbac_grant WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY permission, resource; \
-         SELECT 'denial' AS kind, * FROM stanchion.rbac_denial WHERE scope_id = '{id}' AND subject = {of} \
-         ORDER BY permission, resource; \
-         SELECT 'membership' AS kind, * FROM stanchion.rbac_membership WHERE scope_id = '{id}' AND member = {of} \
-         ORDER BY group_subject",
-        revision_of(id)
-    );
+    let question = about(scope, &format!("= {}", literal(&subject.to_string())))?;
     let mut found = SubjectRecords::none(Revision::ZERO);
     for row in TenantTx::read(database, scope, &question).await? {
-        match row.try_get("kind")? {
-            "assignment" => found.assignments.push(rows::assignment(&row)?),
-            "grant" => found.grants.push(rows::grant(&row)?),
-            "denial" => found.denials.push(rows::denial(&row)?),
-            "membership" => found.memberships.push(rows::membership(&row)?),
-            _ => found.revision = revision(row.try_get("revision")?),
+        if let Some(revision) = take(&mut found, &row)? {
+            found.revision = revision;
         }
     }
     Ok(found)
+}
+
+/// Reads what is about each of many subjects, all in one message.
+pub(super) async fn subjects(
+    database: &Database,
+    scope: Scope,
+    subjects: &[SubjectRef],
+) -> Result<Vec<SubjectRecords>, Error> {
+    if subjects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+    let all = names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ");
+    let question = about(scope, &format!("IN ({all})"))?;
+    let mut at = Revision::ZERO;
+    let mut found: HashMap<&str, SubjectRecords> = HashMap::new();
+    let rows = TenantTx::read(database, scope, &question).await?;
+    for row in &rows {
+        let of: Option<&str> = row.try_get("about")?;
+        let records = found.entry(of.unwrap_or_default()).or_default();
+        at = take(records, row)?.unwrap_or(at);
+    }
+    let of = |name: &String| {
+        let mut records = found.get(&**name).cloned().unwrap_or_default();
+        records.revision = at;
+        records
+    };
+    Ok(names.iter().map(of).collect())
+}
+
+/// The question for what is about the subjects that a condition picks.
+fn about(scope: Scope, picks: &str) -> Result<String, Error> {
+    let id = scope_id(scope)?;
+    Ok(format!(
+        "SELECT 'revision' AS kind, NULL::text AS about, revision FROM stanchion.revision \
+         WHERE scope_id = '{id}' AND domain = '{DOMAIN}'; \
+         SELECT 'assignment' AS kind, subject AS about, * FROM stanchion.rbac_assignment \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, role, resource; \
+         SELECT 'grant' AS kind, subject AS about, * FROM stanchion.rbac_grant \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, permission, resource; \
+         SELECT 'denial' AS kind, subject AS about, * FROM stanchion.rbac_denial \
+         WHERE scope_id = '{id}' AND subject {picks} ORDER BY subject, permission, resource; \
+         SELECT 'membership' AS kind, member AS about, * FROM stanchion.rbac_membership \
+         WHERE scope_id = '{id}' AND member {picks} ORDER BY member, group_subject"
+    ))
+}
+
+/// Adds a row to what is known of its subject; returns the revision, if it is the row of that.
+fn take(found: &mut SubjectRecords, row: &PgRow) -> Result<Option<Revision>, Error> {
+    match row.try_get("kind")? {
+        "assignment" => found.assignments.push(rows::assignment(row)?),
+        "grant" => found.grants.push(rows::grant(row)?),
+        "denial" => found.denials.push(rows::denial(row)?),
+        "membership" => found.memberships.push(rows::membership(row)?),
+        _ => return Ok(Some(revision(row.try_get("revision")?))),
+    }
+    Ok(None)
 }
 
 /// Reads one row by its id.
@@ -193,6 +237,36 @@ pub(super) async fn tenants_using(
     let tenants = query.bind(limit).fetch_all(tx.connection()?).await?;
     tx.commit().await?;
     Ok(tenants.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// Finds records that have expired, in whatever scope.
+pub(super) async fn expired(
+    database: &Database,
+    system: SystemScope,
+    kind: RecordKind,
+    at: Timestamp,
+    limit: usize,
+) -> Result<Vec<(Scope, RecordKey)>, Error> {
+    let table = match kind {
+        RecordKind::Session => "rbac_session",
+        RecordKind::Assignment => "rbac_assignment",
+        RecordKind::Grant => "rbac_grant",
+        RecordKind::Membership => "rbac_membership",
+        _ => return Ok(Vec::new()),
+    };
+    let statement =
+        format!("SELECT * FROM stanchion.{table} WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2");
+    let mut tx = SystemTx::begin_read(database, system).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(instant(at)).bind(limit);
+    let found = query.fetch_all(tx.connection()?).await?;
+    tx.commit().await?;
+    let key = |row: &PgRow| {
+        let scope: Uuid = row.try_get("scope_id")?;
+        let scope = if scope.is_nil() { Scope::Platform } else { Scope::Tenant(TenantId::from_uuid(scope)) };
+        Ok((scope, rows::record(kind, row)?.value.key()))
+    };
+    found.iter().map(key).collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,12 @@ async fn one_domain_comes_with_the_foundation_and_the_rest_later() {
     let steps: Vec<String> = migrate(&url, &only).await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(
         steps,
-        ["core/0001_create_foundation", "rbac/0001_create_roles", "rbac/0002_complete_records"]
+        [
+            "core/0001_create_foundation",
+            "rbac/0001_create_roles",
+            "rbac/0002_complete_records",
+            "rbac/0003_find_expired"
+        ]
     );
     let error = state(&url).await.unwrap_err();
     assert!(matches!(&error, MigrateError::Pending(steps) if steps.len() >= 5), "{error}");

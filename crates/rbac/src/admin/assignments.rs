@@ -1,9 +1,9 @@
-use stanchion_core::{Author, BoxFuture, Scope, SubjectRef, Versioned};
+use stanchion_core::{Author, BoxFuture, Event, Scope, SubjectRef, Timestamp, Versioned};
 
-use super::fields::{assignment_fields, changes, on, with_reason, with_time};
+use super::fields::{assignment_fields, changes, on, value, with_reason, with_time};
 use crate::graph::Graph;
 use crate::rules::{self, Given};
-use crate::survey::Weighed;
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{Assignment, Engine, Error, RbacChange, RecordKey, ResourceSelector, RoleId};
 
@@ -31,18 +31,13 @@ impl Engine {
                 let parts = vec![RbacChange::put(assignment.clone())];
                 let weighed = Weighed {
                     changes: &parts,
-                    subject: Some(subject),
+                    whom: Whom::These(vec![subject]),
                     roles: Graph::of(&ground.state).closure(role),
                     given: vec![Given::Role(role.clone(), resource.clone())],
                 };
                 self.weigh(author, at, &mut ground, weighed).await?;
-                let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
-                let event = on(event, resource.as_ref());
-                let event = with_time(event, "not_before", assignment.not_before);
-                let event = with_time(event, "expires_at", assignment.expires_at);
-                let mut event = with_reason(event, assignment.reason.as_ref());
                 let before = self.held(scope, subject, role, resource.as_ref()).await?;
-                event.changes = changes(before.as_ref(), Some(assignment), assignment_fields);
+                let event = self.assigned(author, at, scope, value(before.as_ref()), assignment);
                 Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
             })
         };
@@ -90,15 +85,35 @@ impl Engine {
                     resource: resource.cloned(),
                 };
                 let parts = vec![RbacChange::Delete(key)];
-                let weighed = Weighed { changes: &parts, subject: Some(subject), ..Weighed::default() };
+                let weighed =
+                    Weighed { changes: &parts, whom: Whom::These(vec![subject]), ..Weighed::default() };
                 self.weigh(author, at, &mut ground, weighed).await?;
                 let event = self.event(author, at, scope, "assignment.revoke", Some(role), Some(subject));
                 let mut event = on(event, resource);
-                event.changes = changes(Some(&before), None, assignment_fields);
+                event.changes = changes(Some(&before.value), None, assignment_fields);
                 Ok(Prepared { expected, before: Some(before), changes: parts, events: vec![event] })
             })
         };
         Ok(self.write(author, scope, prepare).await?.before)
+    }
+
+    /// The event of an assignment.
+    pub(crate) fn assigned(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Assignment>,
+        assignment: &Assignment,
+    ) -> Event {
+        let Assignment { subject, role, resource, .. } = assignment;
+        let event = self.event(author, at, scope, "assignment.put", Some(role), Some(subject));
+        let event = on(event, resource.as_ref());
+        let event = with_time(event, "not_before", assignment.not_before);
+        let event = with_time(event, "expires_at", assignment.expires_at);
+        let mut event = with_reason(event, assignment.reason.as_ref());
+        event.changes = changes(before, Some(assignment), assignment_fields);
+        event
     }
 
     async fn held(

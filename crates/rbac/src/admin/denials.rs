@@ -1,8 +1,8 @@
-use stanchion_core::{Author, BoxFuture, Scope, SubjectRef, Versioned};
+use stanchion_core::{Author, BoxFuture, Event, Scope, SubjectRef, Timestamp, Versioned};
 
-use super::fields::{changes, denial_fields, on, with_reason};
+use super::fields::{changes, denial_fields, on, value, with_reason};
 use crate::rules;
-use crate::survey::Weighed;
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{Denial, Engine, Error, Permission, RbacChange, RecordKey, ResourceSelector};
 
@@ -23,15 +23,11 @@ impl Engine {
                 let mut ground = self.ground(scope, &[&denial.subject]).await?;
                 rules::deny(scope, ground.census.of(&denial.subject), denial, &self.config.limits)?;
                 let parts = vec![RbacChange::put(denial.clone())];
-                let subject = Some(&denial.subject);
-                let weighed = Weighed { changes: &parts, subject, ..Weighed::default() };
+                let whom = Whom::These(vec![&denial.subject]);
+                let weighed = Weighed { changes: &parts, whom, ..Weighed::default() };
                 self.weigh(author, at, &mut ground, weighed).await?;
-                let event = self
-                    .event(author, at, scope, "denial.put", None, subject)
-                    .with_detail("permission", denial.permission.to_string());
-                let mut event = with_reason(on(event, denial.resource.as_ref()), denial.reason.as_ref());
                 let before = self.standing(scope, denial).await?;
-                event.changes = changes(before.as_ref(), Some(denial), denial_fields);
+                let event = self.denied(author, at, scope, value(before.as_ref()), denial);
                 let expected = ground.state.revision;
                 Ok(Prepared { expected, before, changes: parts, events: vec![event] })
             })
@@ -77,7 +73,8 @@ impl Engine {
                     return Ok(Prepared { expected, before: None, changes: Vec::new(), events: Vec::new() });
                 };
                 let parts = vec![RbacChange::Delete(key_of(denial))];
-                let weighed = Weighed { changes: &parts, subject: Some(subject), ..Weighed::default() };
+                let weighed =
+                    Weighed { changes: &parts, whom: Whom::These(vec![subject]), ..Weighed::default() };
                 self.weigh(author, at, &mut ground, weighed).await?;
                 let event = self.lifted(author, at, scope, &before);
                 Ok(Prepared { expected, before: Some(before), changes: parts, events: vec![event] })
@@ -86,20 +83,37 @@ impl Engine {
         Ok(self.write(author, scope, prepare).await?.before)
     }
 
+    /// The event of a denial.
+    pub(crate) fn denied(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Denial>,
+        denial: &Denial,
+    ) -> Event {
+        let event = self
+            .event(author, at, scope, "denial.put", None, Some(&denial.subject))
+            .with_detail("permission", denial.permission.to_string());
+        let mut event = with_reason(on(event, denial.resource.as_ref()), denial.reason.as_ref());
+        event.changes = changes(before, Some(denial), denial_fields);
+        event
+    }
+
     /// The event of a denial that is lifted.
     pub(super) fn lifted(
         &self,
         author: &Author,
-        at: stanchion_core::Timestamp,
+        at: Timestamp,
         scope: Scope,
         before: &Versioned<Denial>,
-    ) -> stanchion_core::Event {
+    ) -> Event {
         let denial = &before.value;
         let event = self
             .event(author, at, scope, "denial.lift", None, Some(&denial.subject))
             .with_detail("permission", denial.permission.to_string());
         let mut event = on(event, denial.resource.as_ref());
-        event.changes = changes(Some(before), None, denial_fields);
+        event.changes = changes(Some(denial), None, denial_fields);
         event
     }
 

@@ -8,12 +8,17 @@ use crate::{
 
 /// Compares a record before and after a write.
 pub(super) fn changes<T>(
-    before: Option<&Versioned<T>>,
+    before: Option<&T>,
     after: Option<&T>,
     fields: fn(&T) -> Details,
 ) -> Vec<FieldChange> {
-    let before = before.map(|before| fields(&before.value)).unwrap_or_default();
-    FieldChange::between(&before, &after.map(fields).unwrap_or_default())
+    let [before, after] = [before, after].map(|record| record.map(fields).unwrap_or_default());
+    FieldChange::between(&before, &after)
+}
+
+/// The record itself, of one that was read.
+pub(super) fn value<T>(before: Option<&Versioned<T>>) -> Option<&T> {
+    before.map(|before| &before.value)
 }
 
 pub(super) fn role_fields(role: &Role) -> Details {
@@ -90,7 +95,7 @@ fn constraints(all: &[Constraint]) -> Detail {
     }))
 }
 
-pub(super) fn on(event: Event, resource: Option<&ResourceSelector>) -> Event {
+pub(crate) fn on(event: Event, resource: Option<&ResourceSelector>) -> Event {
     match resource {
         Some(resource) => event.with_detail("resource", resource.to_string()),
         None => event,

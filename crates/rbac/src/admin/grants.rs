@@ -1,9 +1,9 @@
-use stanchion_core::{Author, BoxFuture, Scope, Severity, SubjectRef, Versioned};
+use stanchion_core::{Author, BoxFuture, Event, Scope, Severity, SubjectRef, Timestamp, Versioned};
 
 use super::denials::key_of;
-use super::fields::{changes, grant_fields, on, with_reason, with_time};
+use super::fields::{changes, grant_fields, on, value, with_reason, with_time};
 use crate::rules::{self, Given};
-use crate::survey::Weighed;
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{Engine, Error, Grant, Permission, RbacChange, RecordKey, ResourceSelector};
 
@@ -45,7 +45,7 @@ impl Engine {
                 parts.push(RbacChange::put(grant.clone()));
                 let weighed = Weighed {
                     changes: &parts,
-                    subject: Some(&grant.subject),
+                    whom: Whom::These(vec![&grant.subject]),
                     given: vec![Given::Permission(grant.permission.clone(), grant.resource.clone())],
                     ..Weighed::default()
                 };
@@ -57,7 +57,7 @@ impl Engine {
                 }
                 let before =
                     self.granted(scope, &grant.subject, &grant.permission, grant.resource.as_ref()).await?;
-                events.push(self.told(author, at, scope, "grant.put", before.as_ref(), grant));
+                events.push(self.told(author, at, scope, "grant.put", value(before.as_ref()), grant));
                 let expected = ground.state.revision;
                 Ok(Prepared { expected, before, changes: parts, events })
             })
@@ -92,10 +92,11 @@ impl Engine {
                     resource: resource.cloned(),
                 };
                 let parts = vec![RbacChange::Delete(key)];
-                let weighed = Weighed { changes: &parts, subject: Some(subject), ..Weighed::default() };
+                let weighed =
+                    Weighed { changes: &parts, whom: Whom::These(vec![subject]), ..Weighed::default() };
                 self.weigh(author, at, &mut ground, weighed).await?;
                 let mut event = self.told(author, at, scope, "grant.revoke", None, &before.value);
-                event.changes = changes(Some(&before), None, grant_fields);
+                event.changes = changes(Some(&before.value), None, grant_fields);
                 Ok(Prepared { expected, before: Some(before), changes: parts, events: vec![event] })
             })
         };
@@ -126,7 +127,7 @@ impl Engine {
                     Error::NothingToApprove { subject: subject.clone(), permission: permission.clone() }
                 })?;
                 let grant = rules::approve(&ground.census, &before.value, author, at)?;
-                let event = self.told(author, at, scope, "grant.approved", Some(&before), &grant);
+                let event = self.told(author, at, scope, "grant.approved", Some(&before.value), &grant);
                 Ok(Prepared {
                     expected: ground.state.revision,
                     before: Some(before.map(|_| grant.clone())),
@@ -143,15 +144,16 @@ impl Engine {
         })
     }
 
-    fn told(
+    /// The event of a grant.
+    pub(crate) fn told(
         &self,
         author: &Author,
-        at: stanchion_core::Timestamp,
+        at: Timestamp,
         scope: Scope,
         action: &'static str,
-        before: Option<&Versioned<Grant>>,
+        before: Option<&Grant>,
         grant: &Grant,
-    ) -> stanchion_core::Event {
+    ) -> Event {
         let event = self
             .event(author, at, scope, action, None, Some(&grant.subject))
             .with_detail("permission", grant.permission.to_string());

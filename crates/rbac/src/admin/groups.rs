@@ -1,9 +1,9 @@
 use stanchion_core::{Author, BoxFuture, Event, Scope, SubjectRef, Timestamp, Versioned};
 
-use super::fields::{changes, membership_fields, with_time};
+use super::fields::{changes, membership_fields, value, with_time};
 use crate::graph::Graph;
 use crate::rules::{self, Given, When};
-use crate::survey::Weighed;
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{Engine, Error, Membership, RbacChange, RecordKey};
 
@@ -30,14 +30,13 @@ impl Engine {
                 let held = ground.census.roles(group, When::From(at));
                 let weighed = Weighed {
                     changes: &parts,
-                    subject: Some(member),
+                    whom: Whom::These(vec![member]),
                     roles: held.iter().flat_map(|role| graph.closure(role)).collect(),
                     given: vec![Given::Group(group.clone())],
                 };
                 self.weigh(author, at, &mut ground, weighed).await?;
                 let before = self.membership(scope, group, member).await?;
-                let mut event = self.joined(author, at, scope, "membership.put", membership);
-                event.changes = changes(before.as_ref(), Some(membership), membership_fields);
+                let event = self.joined(author, at, scope, value(before.as_ref()), membership);
                 let expected = ground.state.revision;
                 Ok(Prepared { expected, before, changes: parts, events: vec![event] })
             })
@@ -67,17 +66,32 @@ impl Engine {
                 };
                 let key = RecordKey::Membership { group: group.clone(), member: member.clone() };
                 let parts = vec![RbacChange::Delete(key)];
-                let weighed = Weighed { changes: &parts, subject: Some(member), ..Weighed::default() };
+                let weighed =
+                    Weighed { changes: &parts, whom: Whom::These(vec![member]), ..Weighed::default() };
                 self.weigh(author, at, &mut ground, weighed).await?;
-                let mut event = self.joined(author, at, scope, "membership.delete", &before.value);
-                event.changes = changes(Some(&before), None, membership_fields);
+                let mut event = self.of_member(author, at, scope, "membership.delete", &before.value);
+                event.changes = changes(Some(&before.value), None, membership_fields);
                 Ok(Prepared { expected, before: Some(before), changes: parts, events: vec![event] })
             })
         };
         Ok(self.write(author, scope, prepare).await?.before)
     }
 
-    fn joined(
+    /// The event of a membership.
+    pub(crate) fn joined(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Membership>,
+        membership: &Membership,
+    ) -> Event {
+        let mut event = self.of_member(author, at, scope, "membership.put", membership);
+        event.changes = changes(before, Some(membership), membership_fields);
+        event
+    }
+
+    fn of_member(
         &self,
         author: &Author,
         at: Timestamp,

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use stanchion_core::{Author, BoxFuture, PageRequest, Revision, Scope, SystemScope, Timestamp, Versioned};
+use stanchion_core::{
+    Author, BoxFuture, Event, PageRequest, Revision, Scope, SystemScope, Timestamp, Versioned,
+};
 
-use super::fields::{changes, role_fields, texts};
+use super::fields::{changes, role_fields, texts, value};
 use crate::graph::Graph;
 use crate::rules::{self, Given, State};
-use crate::survey::{Ground, Weighed};
+use crate::survey::{Weighed, Whom};
 use crate::write::Prepared;
 use crate::{
     Duty, Engine, Error, RbacChange, RbacStoreExt, RecordFilter, RecordKey, RecordKind, Role, RoleId,
@@ -38,6 +40,12 @@ pub enum Warning {
         /// How many are left when those that permit the same count once.
         distinct: usize,
     },
+    /// More tenants use the role of the platform than were looked at: in others separations, numbers of holders or the last
+    /// administrator may have been passed over.
+    TenantsNotChecked {
+        /// How many were looked at.
+        checked: usize,
+    },
 }
 
 impl Engine {
@@ -47,8 +55,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Stale`], [`Error::SystemRole`], [`Error::ReservedRole`], [`Error::TooMany`], [`Error::Invalid`],
     /// [`Error::BeyondTenant`], [`Error::UnknownInclude`], [`Error::UnfitRequirement`], [`Error::Cycle`], [`Error::TooDeep`],
-    /// [`Error::Separated`], [`Error::TooManyHolders`], [`Error::SelfElevation`], [`Error::LastAdministrator`]; [`Error::Store`] when
-    /// the store fails.
+    /// [`Error::Separated`], [`Error::TooManyHolders`], [`Error::SelfElevation`], [`Error::LastAdministrator`]; of a role of the platform
+    /// [`Error::InTenant`] when it would not do in a tenant that uses it; [`Error::Store`] when the store fails.
     pub async fn put_role(
         &self,
         author: &Author,
@@ -59,11 +67,19 @@ impl Engine {
         let prepare =
             |at| -> BoxFuture<'_, _> { Box::pin(self.prepare_role(author, scope, at, &role, expected)) };
         let written = self.write(author, scope, prepare).await?;
-        let warnings = match self.store.load(scope).await {
+        let mut warnings = match self.store.load(scope).await {
             Ok(own) => warnings(&State::new(scope, own, None), &role),
             // The role is written; that nothing can be said of it is no reason to call that a failure.
             Err(_) => Vec::new(),
         };
+        if scope == Scope::Platform && written.before.is_some() {
+            let system = SystemScope::new("find tenants that use a role of the platform");
+            let checked = self.config.limits.checked_tenants;
+            let using = self.store.tenants_using(system, &role.id, checked.saturating_add(1)).await;
+            if using.is_ok_and(|using| using.len() > checked) {
+                warnings.push(Warning::TenantsNotChecked { checked });
+            }
+        }
         Ok(WrittenRole { role: written.now(role), warnings })
     }
 
@@ -79,7 +95,7 @@ impl Engine {
         rules::put_role(&ground.state, role, author, expected, &self.config.limits)?;
         let before = ground.state.roles.get(&role.id).cloned();
         let parts = vec![RbacChange::put(role.clone())];
-        if self.may_matter(&ground, author, before.as_ref(), role) {
+        if self.may_matter(&ground.state, author, value(before.as_ref()), role) {
             let mut roles = Graph::with(&ground.state, role).closure(&role.id);
             roles.append(&mut rules::seniors(&ground.state, &role.id));
             roles.insert(role.id.clone());
@@ -89,34 +105,57 @@ impl Engine {
             } else {
                 given
             };
-            self.weigh(author, at, &mut ground, Weighed { changes: &parts, subject: None, roles, given })
-                .await?;
+            self.weigh(
+                author,
+                at,
+                &mut ground,
+                Weighed { changes: &parts, whom: Whom::Everybody, roles, given },
+            )
+            .await?;
         }
+        let mut event = self.defined(author, at, scope, value(before.as_ref()), role);
+        if scope == Scope::Platform && !self.tenants_bear(&ground.state, role, at).await? {
+            event = event.with_detail(
+                "checked_tenants",
+                u64::try_from(self.config.limits.checked_tenants).unwrap_or(u64::MAX),
+            );
+        }
+        Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
+    }
+
+    /// The event of a role.
+    pub(crate) fn defined(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Role>,
+        role: &Role,
+    ) -> Event {
         let mut event = self
             .event(author, at, scope, "role.put", Some(&role.id), None)
             .with_detail("active", role.active)
             .with_detail("permissions", texts(role.permissions.iter()))
             .with_detail("includes", texts(role.includes.iter()));
-        event.changes = changes(before.as_ref(), Some(role), role_fields);
-        Ok(Prepared { expected: ground.state.revision, before, changes: parts, events: vec![event] })
+        event.changes = changes(before, Some(role), role_fields);
+        event
     }
 
     /// Tells whether a rule may have to know who holds what; most roles are of no interest to any.
-    fn may_matter(
+    pub(crate) fn may_matter(
         &self,
-        ground: &Ground,
+        state: &State,
         author: &Author,
-        before: Option<&Versioned<Role>>,
+        before: Option<&Role>,
         role: &Role,
     ) -> bool {
-        let state = &ground.state;
         let is_static = |separation: &Versioned<crate::Separation>| separation.value.duty == Duty::Static;
         let of_others = || state.roles.values().chain(state.platform.values()).map(|role| &role.value);
         let is_bound = |role: &Role| role.max_holders.is_some() || !role.requires.is_empty();
-        let administrates = |before: &Versioned<Role>| {
+        let administrates = |before: &Role| {
             let mut effective =
                 rules::Effective::new(state, self.config.guards.administrative.clone(), BTreeSet::new());
-            !effective.of_role(&before.value.id, None).is_empty()
+            !effective.of_role(&before.id, None).is_empty()
         };
         state.separations.values().any(is_static)
             || is_bound(role)
@@ -154,7 +193,7 @@ impl Engine {
                 let before = state.roles.remove(id);
                 let event = before.as_ref().map(|before| {
                     let mut event = self.event(author, at, scope, "role.delete", Some(id), None);
-                    event.changes = changes(Some(before), None, role_fields);
+                    event.changes = changes(Some(&before.value), None, role_fields);
                     event
                 });
                 let delete = before.as_ref().map(|_| RbacChange::Delete(RecordKey::Role(id.clone())));
@@ -179,7 +218,7 @@ impl Engine {
 }
 
 /// Tells whether a role, as it is to be, can convey nothing that it did not convey.
-fn is_within(before: &Role, after: &Role) -> bool {
+pub(crate) fn is_within(before: &Role, after: &Role) -> bool {
     after.permissions.is_subset(&before.permissions)
         && after.includes.is_subset(&before.includes)
         && after.excludes.is_superset(&before.excludes)

@@ -1,6 +1,8 @@
-use stanchion_core::{Author, BoxFuture, PageRequest, ResourceRef, Scope, SubjectRef, Timestamp, Versioned};
+use stanchion_core::{
+    Author, BoxFuture, Event, PageRequest, ResourceRef, Scope, SubjectRef, Timestamp, Versioned,
+};
 
-use super::fields::{changes, separation_fields};
+use super::fields::{changes, separation_fields, value};
 use crate::rules::{self, State};
 use crate::survey::Weighed;
 use crate::write::Prepared;
@@ -36,9 +38,7 @@ impl Engine {
                     }
                     Duty::Dynamic => self.sessions_stay_apart(&ground.state, separation, at).await?,
                 }
-                let mut event = self.event(author, at, scope, "separation.put", None, None);
-                event.targets.extend(ResourceRef::new("separation", separation.id.shared()));
-                event.changes = changes(before.as_ref(), Some(separation), separation_fields);
+                let event = self.separated(author, at, scope, value(before.as_ref()), separation);
                 let expected = ground.state.revision;
                 Ok(Prepared { expected, before, changes: parts, events: vec![event] })
             })
@@ -47,7 +47,22 @@ impl Engine {
         Ok(written.now(separation))
     }
 
-    async fn sessions_stay_apart(
+    /// The event of a separation.
+    pub(crate) fn separated(
+        &self,
+        author: &Author,
+        at: Timestamp,
+        scope: Scope,
+        before: Option<&Separation>,
+        separation: &Separation,
+    ) -> Event {
+        let mut event = self.event(author, at, scope, "separation.put", None, None);
+        event.targets.extend(ResourceRef::new("separation", separation.id.shared()));
+        event.changes = changes(before, Some(separation), separation_fields);
+        event
+    }
+
+    pub(crate) async fn sessions_stay_apart(
         &self,
         state: &State,
         separation: &Separation,
@@ -97,7 +112,7 @@ impl Engine {
                 let event = before.as_ref().map(|before| {
                     let mut event = self.event(author, at, scope, "separation.delete", None, None);
                     event.targets.extend(ResourceRef::new("separation", id.shared()));
-                    event.changes = changes(Some(before), None, separation_fields);
+                    event.changes = changes(Some(&before.value), None, separation_fields);
                     event
                 });
                 let delete = before.as_ref().map(|_| RbacChange::Delete(RecordKey::Separation(id.clone())));

@@ -183,7 +183,7 @@ impl Engine {
         Ok(sessions)
     }
 
-    async fn all_sessions(
+    pub(crate) async fn all_sessions(
         &self,
         scope: Scope,
         subject: &SubjectRef,
@@ -216,7 +216,7 @@ impl Engine {
         ))
     }
 
-    fn of_session(
+    pub(crate) fn of_session(
         &self,
         author: &Author,
         at: Timestamp,

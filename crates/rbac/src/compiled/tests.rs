@@ -30,6 +30,7 @@ fn maybe(compiled: &Compiled, wanted: &str) -> Vec<String> {
     let maybe = granting.numbers().into_iter().filter(|number| !granting.contains(*number));
     let maybe: Vec<String> = maybe.map(|number| compiled.role(number).unwrap().id.to_string()).collect();
     assert_eq!(maybe.is_empty(), granting.is_unconditional());
+    assert!(maybe.is_empty() || !compiled.unconditional);
     maybe
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use stanchion_core::{
-    Author, IdGen as _, PageRequest, Revision, SeededRandom, SessionId, SubjectRef, Timestamp, Versioned,
+    Author, IdGen as _, PageRequest, Revision, Scope, SeededRandom, SessionId, SubjectRef, Timestamp,
+    Versioned,
 };
 
 use super::Fixture;
@@ -222,6 +223,72 @@ pub(super) async fn members_know_their_groups(fixture: &Fixture) {
         assert_eq!(found, groups, "{of}");
         assert_eq!(records.revision.number(), 2);
     }
+}
+
+pub(super) async fn what_has_expired_is_found(fixture: &Fixture) {
+    let until = |seconds| {
+        let mut member = Membership::new(group("devs"), user("alice"));
+        member.expires_at = Some(at(seconds));
+        vec![
+            RbacChange::put(assignment("alice", "admin").expiring(at(seconds))),
+            RbacChange::put(grant("alice", "x:y").on(on("document/1")).expiring(at(seconds))),
+            RbacChange::put(member),
+            RbacChange::put(Session::new(session_id(7), user("alice"), at(seconds))),
+        ]
+    };
+    let endless = vec![RbacChange::put(assignment("bob", "admin")), RbacChange::put(grant("bob", "x:y"))];
+    fixture.apply(tenant(1), 0, until(10)).await;
+    fixture.apply(tenant(1), 1, endless).await;
+    fixture.apply(Scope::Platform, 0, until(20)).await;
+    for (kind, key) in [
+        (RecordKind::Assignment, "user:alice admin"),
+        (RecordKind::Grant, "user:alice x:y document/1"),
+        (RecordKind::Membership, "group:devs user:alice"),
+        (RecordKind::Session, &*session_id(7).to_string()),
+    ] {
+        let expired = async |seconds, limit| {
+            let found = fixture.store.expired(SYSTEM, kind, at(seconds), limit).await.expect("reads");
+            let mut found: Vec<_> = found.into_iter().map(|(scope, key)| (scope, key.to_string())).collect();
+            found.sort();
+            found
+        };
+        assert_eq!(expired(9, 10).await, [], "{kind:?}");
+        assert_eq!(expired(10, 10).await, [(tenant(1), key.to_owned())]);
+        let both = [(Scope::Platform, key.to_owned()), (tenant(1), key.to_owned())];
+        assert_eq!(expired(20, 10).await, both);
+        assert_eq!(expired(20, 1).await.len(), 1);
+    }
+    for kind in [RecordKind::Role, RecordKind::Denial, RecordKind::Separation] {
+        assert_eq!(fixture.store.expired(SYSTEM, kind, at(1_000), 10).await.expect("reads"), []);
+    }
+}
+
+pub(super) async fn many_subjects_are_read_as_each_is(fixture: &Fixture) {
+    let records: Vec<Record> = each_kind().into_iter().map(|(full, _)| full).collect();
+    fixture.apply(tenant(1), 0, records.into_iter().map(RbacChange::Put).collect()).await;
+    let others = ["alice", "bob", "o'neil"].map(|name| RbacChange::put(assignment(name, "admin")));
+    fixture.apply(tenant(1), 1, others.to_vec()).await;
+    fixture.apply(tenant(2), 0, vec![RbacChange::put(assignment("bob", "elsewhere"))]).await;
+    let mut asked: Vec<SubjectRef> = vec![user("nobody"), user("bob"), user("o'neil"), user("bob")];
+    let page = PageRequest::first(PageRequest::MAX_LIMIT);
+    for kind in [RecordKind::Assignment, RecordKind::Grant, RecordKind::Denial, RecordKind::Membership] {
+        let all = fixture.store.list(tenant(1), &RecordFilter::all(kind), &page).await.expect("reads");
+        asked.extend(all.items.into_iter().filter_map(|record| match record.value {
+            Record::Assignment(Assignment { subject, .. })
+            | Record::Grant(Grant { subject, .. })
+            | Record::Denial(Denial { subject, .. })
+            | Record::Membership(Membership { member: subject, .. }) => Some(subject),
+            Record::Role(_) | Record::Separation(_) | Record::Session(_) => None,
+        }));
+    }
+    let found = fixture.store.subjects(tenant(1), &asked).await.expect("reads");
+    assert_eq!(found.len(), asked.len());
+    for (subject, found) in asked.iter().zip(found) {
+        assert_eq!(found, fixture.store.subject(tenant(1), subject).await.expect("reads"), "{subject}");
+    }
+    assert_eq!(fixture.store.subjects(tenant(1), &[]).await.expect("reads"), []);
+    let unknown = fixture.store.subjects(tenant(3), &[user("bob")]).await.expect("reads");
+    assert_eq!(unknown, [crate::SubjectRecords::none(Revision::ZERO)]);
 }
 
 pub(super) async fn the_feed_names_every_kind(fixture: &Fixture) {

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{SubjectRef, Timestamp};
 
@@ -52,6 +52,9 @@ pub(crate) fn keep_apart(
         return Ok(());
     }
     let (were, are) = (Graph::of(before.state), Graph::of(after.state));
+    let mut holding = Holding::new(&are);
+    let all_held: Vec<_> =
+        subjects.iter().map(|subject| (subject, holding.of(after.census, subject, now))).collect();
     for separation in separations() {
         let limit = usize::try_from(separation.at_most).unwrap_or(usize::MAX);
         // What is kept apart only from now on was together without harm.
@@ -67,8 +70,8 @@ pub(crate) fn keep_apart(
                 by.push(("role ", role.to_string(), have));
             }
         }
-        for subject in subjects {
-            let have = among(separation, held(&are, after.census, subject, now));
+        for (subject, held_after) in &all_held {
+            let have = among(separation, held_after.clone());
             if more(&|| among(separation, held(&were, before.census, subject, now)).len(), &have) {
                 by.push(("", subject.to_string(), have));
             }
@@ -93,6 +96,35 @@ pub(super) fn among(separation: &Separation, mut roles: BTreeSet<RoleId>) -> BTr
 
 pub(super) fn list(roles: &BTreeSet<RoleId>) -> String {
     roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What many subjects hold, each role followed once.
+#[derive(Debug)]
+pub(super) struct Holding<'g, 's> {
+    graph: &'g Graph<'s>,
+    closures: BTreeMap<RoleId, BTreeSet<RoleId>>,
+}
+
+impl<'g, 's> Holding<'g, 's> {
+    pub(super) const fn new(graph: &'g Graph<'s>) -> Self {
+        Self { graph, closures: BTreeMap::new() }
+    }
+
+    /// As [`held`].
+    pub(super) fn of(&mut self, census: &Census, subject: &SubjectRef, now: Timestamp) -> BTreeSet<RoleId> {
+        self.all(census.roles(subject, When::From(now)))
+    }
+
+    /// The roles, with what they include.
+    pub(super) fn all(&mut self, roles: BTreeSet<RoleId>) -> BTreeSet<RoleId> {
+        let mut all = BTreeSet::new();
+        for role in roles {
+            let graph = self.graph;
+            let closure = self.closures.entry(role).or_insert_with_key(|role| graph.closure(role));
+            all.extend(closure.iter().cloned());
+        }
+        all
+    }
 }
 
 /// Every role that a subject holds or will hold, by itself, by its groups, by what these include.

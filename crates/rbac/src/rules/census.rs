@@ -58,6 +58,19 @@ impl Census {
         self.subjects.insert(subject.clone(), known);
     }
 
+    /// What is known of some subjects and of the groups that they belong to.
+    pub(crate) fn part(&self, subjects: &BTreeSet<SubjectRef>) -> Self {
+        let groups = subjects.iter().flat_map(|subject| &self.of(subject).memberships);
+        let all: BTreeSet<&SubjectRef> =
+            subjects.iter().chain(groups.map(|membership| &membership.group)).collect();
+        let (mut part, mut members) = (BTreeMap::new(), BTreeMap::new());
+        for subject in all {
+            part.extend(self.subjects.get(subject).map(|known| (subject.clone(), known.clone())));
+            members.extend(self.members.get(subject).map(|members| (subject.clone(), members.clone())));
+        }
+        Self { subjects: part, members }
+    }
+
     pub(crate) fn knows(&self, subject: &SubjectRef) -> bool {
         self.subjects.contains_key(subject)
     }

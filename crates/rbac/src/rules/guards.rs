@@ -10,7 +10,7 @@ use crate::graph::Graph;
 use crate::{Error, Permission, ResourceSelector, Role, RoleId};
 
 /// What a change gives away.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Given {
     /// A role, on some resources or on all.
     Role(RoleId, Option<ResourceSelector>),
@@ -144,18 +144,19 @@ pub(crate) fn last_administrator(
     Ok(())
 }
 
-/// Tells whether the subject administers the scope before a change and no longer after it.
+/// Tells whether one of the subjects administers the scope before a change and no longer after it.
 pub(crate) fn loses_administration(
     before: Together<'_>,
     after: Together<'_>,
-    subject: &SubjectRef,
+    subjects: &BTreeSet<SubjectRef>,
     now: Timestamp,
     guards: &Guards,
 ) -> bool {
-    [When::At(now), When::At(Timestamp::MAX)].into_iter().any(|when| {
-        let mut were = Administration::new(before, guards);
-        let mut are = Administration::new(after, guards);
-        were.includes(subject, when) && !are.includes(subject, when)
+    let (mut were, mut are) = (Administration::new(before, guards), Administration::new(after, guards));
+    subjects.iter().any(|subject| {
+        [When::At(now), When::At(Timestamp::MAX)]
+            .into_iter()
+            .any(|when| were.includes(subject, when) && !are.includes(subject, when))
     })
 }
 

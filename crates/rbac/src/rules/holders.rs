@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use stanchion_core::{SubjectRef, Timestamp};
 
-use super::apart::{Together, held};
+use super::apart::{Holding, Together};
 use super::{When, some};
 use crate::graph::Graph;
 use crate::{Error, RoleId};
@@ -19,11 +19,11 @@ pub(crate) fn prerequisites(
         return Ok(());
     }
     let (were, are) = (Graph::of(before.state), Graph::of(after.state));
+    let (mut were, mut are) = (Holding::new(&were), Holding::new(&are));
     for subject in subjects {
-        let had = held(&were, before.census, subject, now);
-        let has = held(&are, after.census, subject, now);
-        let direct = after.census.roles(subject, When::At(now));
-        let has_now: BTreeSet<RoleId> = direct.iter().flat_map(|role| are.closure(role)).collect();
+        let had = were.of(before.census, subject, now);
+        let has = are.of(after.census, subject, now);
+        let has_now = are.all(after.census.roles(subject, When::At(now)));
         for role in has.difference(&had) {
             let requires = after.state.role(role).map(|role| &role.requires);
             if let Some(required) =

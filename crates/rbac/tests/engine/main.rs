@@ -5,11 +5,18 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod asking;
+mod bulk;
+mod bulk_rules;
 mod decisions;
+mod edges;
 mod model;
 mod previews;
+mod races;
 mod random;
 mod reference;
 mod replicas;
 mod rules;
+mod surroundings;
+mod upkeep;
 mod world;

@@ -13,7 +13,7 @@ use crate::reference::{Question, Reference};
 use crate::world::{PLATFORM, World, at, author, id, permission, role, tenant, user};
 
 const ROLES: usize = 9;
-const PATTERNS: [&str; 16] = [
+const PATTERNS: [&str; 18] = [
     "*",
     "a:*",
     "a:x",
@@ -30,6 +30,8 @@ const PATTERNS: [&str; 16] = [
     "a:*:own",
     "ab:x:team",
     "*:x:own",
+    "a:*:platform",
+    "*:xy:global",
 ];
 pub(crate) const WANTED: [&str; 8] = ["a:x", "a:y", "a:xy", "ab:x", "ab:xy", "abc:xyz", "b:x", "c:z"];
 pub(crate) const SUBJECTS: [&str; 3] = ["alice", "bob", "carol"];
@@ -37,15 +39,19 @@ const GROUPS: [&str; 2] = ["g0", "g1"];
 const HOURS: [&str; 4] = ["12:00-12:01 UTC", "mon UTC", "12:01-12:00 UTC", "11:00-13:00 sun UTC"];
 const SELECTORS: [&str; 5] = ["a/1", "a/*", "folder/7", "ab/2", "b/*"];
 
-pub(crate) struct Random(SeededRandom);
+pub(crate) struct Random {
+    numbers: SeededRandom,
+    /// Whether what is made counts for good and without conditions.
+    plain: bool,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(SeededRandom::new(seed))
+        Self { numbers: SeededRandom::new(seed), plain: false }
     }
 
     pub(crate) fn below(&self, bound: usize) -> usize {
-        usize::try_from(self.0.next_u64() % u64::try_from(bound).unwrap()).unwrap()
+        usize::try_from(self.numbers.next_u64() % u64::try_from(bound).unwrap()).unwrap()
     }
 
     pub(crate) fn one_in(&self, of: usize) -> bool {
@@ -65,11 +71,11 @@ impl Random {
     }
 
     fn from(&self) -> Option<Timestamp> {
-        self.one_in(4).then(|| at(i64::try_from(self.below(30)).unwrap()))
+        (self.one_in(4) && !self.plain).then(|| at(i64::try_from(self.below(30)).unwrap()))
     }
 
     fn until(&self) -> Option<Timestamp> {
-        self.one_in(4).then(|| at(i64::try_from(30 + self.below(30)).unwrap()))
+        (self.one_in(4) && !self.plain).then(|| at(i64::try_from(30 + self.below(30)).unwrap()))
     }
 
     fn constraint(&self) -> Constraint {
@@ -99,7 +105,7 @@ impl Random {
         if self.one_in(6) {
             role = role.reaching(PermissionScope::ALL[self.below(5)]);
         }
-        if self.one_in(5) {
+        if self.one_in(5) && !self.plain {
             role = role.constrained(self.constraint());
         }
         role
@@ -156,6 +162,10 @@ impl Random {
             let region = self.pick(&["eu", "us"]).to_owned().into_value();
             resource = resource.with_attribute("region".parse().unwrap(), region);
         }
+        if self.one_in(5) {
+            let tenant = "0192f0c1".to_owned().into_value();
+            resource = resource.with_attribute("tenant".parse().unwrap(), tenant);
+        }
         resource
     }
 }
@@ -176,6 +186,8 @@ pub(crate) fn group(name: &str) -> SubjectRef {
 
 /// One world in both forms.
 pub(crate) struct Both {
+    /// Whose records they are.
+    pub(crate) home: Scope,
     pub(crate) world: World,
     pub(crate) reference: Reference,
     pub(crate) sessions: Vec<Session>,
@@ -183,15 +195,24 @@ pub(crate) struct Both {
 }
 
 impl Both {
+    /// Most are a tenant's, with roles of the platform; some are the platform's own.
     pub(crate) async fn new(seed: u64) -> Self {
-        let random = Random::new(seed);
+        Self::make(Random::new(seed), if seed.is_multiple_of(3) { PLATFORM } else { tenant(1) }).await
+    }
+
+    /// One in which everything counts for good and without conditions, and nobody is in a team.
+    pub(crate) async fn plain(seed: u64) -> Self {
+        Self::make(Random { plain: true, ..Random::new(seed) }, tenant(1)).await
+    }
+
+    async fn make(random: Random, home: Scope) -> Self {
         let mut reference = Reference::default();
         let (mut platform, mut own): (Vec<Record>, Vec<Record>) = (Vec::new(), Vec::new());
         for number in 0..ROLES {
             // The first of them are the platform's; each includes some of those before it that it can know.
             let role = random.role(number);
             let (scope, records) =
-                if number < ROLES / 3 { (PLATFORM, &mut platform) } else { (tenant(1), &mut own) };
+                if number < ROLES / 3 { (PLATFORM, &mut platform) } else { (home, &mut own) };
             records.push(role.clone().into());
             reference.roles.push((scope, role));
         }
@@ -211,7 +232,7 @@ impl Both {
                 let mut grant = Grant::new(subject.clone(), permission(random.pick(&PATTERNS)));
                 grant.resource = random.selector();
                 (grant.not_before, grant.expires_at) = (random.from(), random.until());
-                if random.one_in(3) {
+                if random.one_in(3) && !random.plain {
                     grant = grant.constrained(random.constraint());
                 }
                 if random.one_in(4) {
@@ -220,7 +241,7 @@ impl Both {
                 reference.grants.push(grant);
             }
             if random.one_in(4) {
-                let mut denial = Denial::new(subject.clone(), permission(PATTERNS[1 + random.below(15)]));
+                let mut denial = Denial::new(subject.clone(), permission(PATTERNS[1 + random.below(17)]));
                 denial.resource = random.selector();
                 reference.denials.push(denial);
             }
@@ -244,20 +265,25 @@ impl Both {
         own.extend(reference.denials.iter().cloned().map(Record::from));
         own.extend(reference.memberships.iter().cloned().map(Record::from));
         own.extend(sessions.iter().cloned().map(Record::from));
-        let world = if random.one_in(4) {
+        let world = if random.one_in(4) && !random.plain {
             World::new()
         } else {
             let directory = MemorySubjectDirectory::default();
             for subject in SUBJECTS.map(user) {
-                let profile = random.profile();
+                let profile = if random.plain { SubjectProfile::default() } else { random.profile() };
                 reference.profiles.insert(subject.to_string(), profile.clone());
-                directory.put(tenant(1), subject, profile);
+                directory.put(home, subject, profile);
             }
             World::knowing(Arc::new(directory))
         };
+        if home == PLATFORM {
+            platform.append(&mut own);
+        }
         write(&world, PLATFORM, platform).await;
-        write(&world, tenant(1), own).await;
-        Self { world, reference, sessions, random }
+        if home != PLATFORM {
+            write(&world, home, own).await;
+        }
+        Self { home, world, reference, sessions, random }
     }
 
     pub(crate) fn question<'a>(
@@ -273,6 +299,13 @@ impl Both {
     pub(crate) fn session(&self) -> Option<&Session> {
         self.random.one_in(4).then(|| &self.sessions[self.random.below(self.sessions.len())])
     }
+}
+
+/// Writes what comes next past the rules.
+pub(crate) async fn write_on(world: &World, scope: Scope, changes: Vec<RbacChange>) {
+    let expected = world.store.load(scope).await.unwrap().revision;
+    let change = Change { expected, changes, at: at(0), actor: author().actor, events: Vec::new() };
+    world.store.apply(scope, change).await.unwrap();
 }
 
 /// Writes past the rules, which are not what is tested here.

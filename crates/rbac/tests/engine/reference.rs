@@ -87,6 +87,12 @@ impl Reference {
             }
         }
         all.push(PermissionScope::Tenant);
+        // What the platform has may be a tenant's.
+        let of_tenant = |one: &'_ Resource| one.attributes.contains_key("tenant").then_some(());
+        let mut lineage = std::iter::successors(Some(resource), |one| one.parent.as_deref());
+        if question.home == PLATFORM && lineage.any(|one| of_tenant(one).is_some()) {
+            all.push(PermissionScope::Platform);
+        }
         all
     }
 

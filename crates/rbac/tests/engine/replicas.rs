@@ -13,21 +13,21 @@ async fn a_check_reads_once_and_then_answers_at_once() {
     let world = World::new();
     world.put(tenant(1), role("a", &["x:y"], &[])).await;
     world.assign(tenant(1), "alice", "a").await;
-    world.store.reads();
+    world.store.by.reads();
     let (alice, what) = (user("alice"), permission("x:y"));
     let request = CheckRequest::new(tenant(1), &alice, &what);
     assert_eq!(world.engine.try_check(&request), None, "nothing has been read yet");
     assert!(world.engine.check(&request).await.unwrap().allowed);
-    assert_eq!(world.store.reads(), (2, 1), "the platform's roles, the tenant's, and what alice holds");
+    assert_eq!(world.store.by.reads(), (2, 1), "the platform's roles, the tenant's, and what alice holds");
     for _ in 0..10 {
         assert!(world.engine.try_check(&request).unwrap().allowed);
         assert!(!world.allows(tenant(1), "alice", "x:z").await);
     }
     assert!(!world.allows(tenant(1), "bob", "x:y").await);
     assert!(!world.allows(tenant(2), "bob", "x:y").await);
-    assert_eq!(world.store.reads(), (1, 2), "bob twice, and another tenant's roles");
+    assert_eq!(world.store.by.reads(), (1, 2), "bob twice, and another tenant's roles");
     assert!(!world.allows(tenant(2), "bob", "x:y").await);
-    assert_eq!(world.store.reads(), (0, 0), "who holds nothing is remembered too");
+    assert_eq!(world.store.by.reads(), (0, 0), "who holds nothing is remembered too");
 }
 
 #[tokio::test]
@@ -103,20 +103,20 @@ async fn only_what_has_changed_is_read_again() {
         {
             check(&other, scope, subject, "x:y").await;
         }
-        world.store.reads()
+        world.store.by.reads()
     };
     all().await;
     world.revoke(tenant(1), "bob", "a").await;
     follower.catch_up().await.unwrap();
-    world.store.reads();
+    world.store.by.reads();
     assert_eq!(all().await, (0, 1), "bob in the first tenant");
     world.put(tenant(2), role("a", &["x:z"], &[])).await;
     follower.catch_up().await.unwrap();
-    world.store.reads();
+    world.store.by.reads();
     assert_eq!(all().await, (1, 0), "the roles of the second tenant; who holds them is known");
     world.put(PLATFORM, role("base", &[], &[])).await;
     follower.catch_up().await.unwrap();
-    world.store.reads();
+    world.store.by.reads();
     assert_eq!(all().await, (1, 0), "the roles of the platform alone");
 }
 
@@ -128,11 +128,11 @@ async fn changes_that_are_known_already_are_passed_over() {
     world.put(tenant(1), role("a", &["x:y"], &[])).await;
     world.assign(tenant(1), "alice", "a").await;
     assert!(world.allows(tenant(1), "alice", "x:y").await);
-    world.store.reads();
+    world.store.by.reads();
     follower.catch_up().await.unwrap();
     assert!(world.allows(tenant(1), "alice", "x:y").await);
     assert_eq!(
-        world.store.reads(),
+        world.store.by.reads(),
         (1, 0),
         "what alice holds was its own write; roles are read again whoever wrote them"
     );
@@ -146,18 +146,18 @@ async fn a_key_that_is_not_understood_makes_the_scope_be_read_again() {
     world.allows(tenant(1), "alice", "x:y").await;
     world.allows(tenant(2), "alice", "x:y").await;
     for key in ["grant:7", "subject:alice", "subject", ""] {
-        world.store.reads();
+        world.store.by.reads();
         let entry =
             FeedEntry { scope: tenant(1), revision: Revision::from_number(99), keys: vec![key.into()] };
         world.engine.changed(&[entry]).await.unwrap();
         world.allows(tenant(1), "alice", "x:y").await;
         world.allows(tenant(2), "alice", "x:y").await;
-        assert_eq!(world.store.reads(), (1, 1), "{key:?}");
+        assert_eq!(world.store.by.reads(), (1, 1), "{key:?}");
     }
     world.engine.reset().await.unwrap();
     world.allows(tenant(1), "alice", "x:y").await;
     world.allows(tenant(2), "alice", "x:y").await;
-    assert_eq!(world.store.reads(), (3, 2));
+    assert_eq!(world.store.by.reads(), (3, 2));
 }
 
 #[tokio::test]
@@ -249,15 +249,15 @@ async fn a_followed_memory_outlives_an_outage_by_the_stated_time_and_no_longer()
     world.assign(tenant(1), "alice", "a").await;
     follower.catch_up().await.unwrap();
     assert!(world.allows(tenant(1), "alice", "x:y").await);
-    world.store.reads();
+    world.store.by.reads();
     for _ in 0..5 {
         world.advance(50);
         follower.catch_up().await.unwrap();
         assert!(world.allows(tenant(1), "alice", "x:y").await);
     }
-    assert_eq!(world.store.reads(), (0, 0), "nothing expires while it is followed");
+    assert_eq!(world.store.by.reads(), (0, 0), "nothing expires while it is followed");
 
-    world.store.down.store(true, Ordering::SeqCst);
+    world.store.by.down.store(true, Ordering::SeqCst);
     world.advance(59);
     follower.catch_up().await.unwrap_err();
     assert!(world.allows(tenant(1), "alice", "x:y").await, "serves on");
@@ -266,7 +266,7 @@ async fn a_followed_memory_outlives_an_outage_by_the_stated_time_and_no_longer()
     let request = CheckRequest::new(tenant(1), &alice, &what);
     assert_eq!(world.engine.try_check(&request), None);
     assert!(matches!(world.engine.check(&request).await, Err(Error::Store(_))), "and then no longer");
-    world.store.down.store(false, Ordering::SeqCst);
+    world.store.by.down.store(false, Ordering::SeqCst);
     assert!(world.allows(tenant(1), "alice", "x:y").await);
 }
 
@@ -276,11 +276,11 @@ async fn a_write_whose_caller_goes_away_counts_all_the_same() {
     world.put(tenant(1), role("a", &["x:y"], &[])).await;
     world.assign(tenant(1), "alice", "a").await;
     assert!(world.allows(tenant(1), "alice", "x:y").await);
-    world.store.mute.store(true, Ordering::SeqCst);
+    world.store.by.mute.store(true, Ordering::SeqCst);
     let engine = Arc::clone(&world.engine);
     let revoke =
         tokio::spawn(async move { engine.revoke(&author(), tenant(1), &user("alice"), &id("a")).await });
-    world.store.written.notified().await;
+    world.store.by.written.notified().await;
     revoke.abort();
     revoke.await.unwrap_err();
     assert!(!world.allows(tenant(1), "alice", "x:y").await);

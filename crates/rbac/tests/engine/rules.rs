@@ -342,7 +342,7 @@ async fn what_comes_between_the_rules_and_the_write_is_seen() {
     let intruder = async move {
         other.assign(&author(), tenant(1), Assignment::new(user("alice"), id("a"))).await.unwrap();
     };
-    *world.store.intruder.lock().unwrap() = Some(Box::pin(intruder));
+    *world.store.by.intruder.lock().unwrap() = Some(Box::pin(intruder));
     let error = world.engine.delete_role(&author(), tenant(1), &id("a"), None).await.unwrap_err();
     assert_eq!(error.to_string(), "role `a` is in use: assigned to user:alice");
 }

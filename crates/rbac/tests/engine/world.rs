@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stanchion_core::{
-    Author, BoxFuture, Change, FeedCursor, FeedPage, ManualClock, Page, PageRequest, Revision, Scope,
-    SeededRandom, SessionId, StoreError, StoreErrorKind, SubjectRef, SystemScope, TenantId, Timestamp,
-    Versioned,
+    Author, BoxFuture, ManualClock, Scope, SeededRandom, StoreError, StoreErrorKind, SubjectRef, TenantId,
+    Timestamp, Versioned,
 };
+use stanchion_rbac::conformance::{Call, Intercept, Intercepted, Pending};
 use stanchion_rbac::{
     Assignment, CheckRequest, Config, Decision, Denial, Engine, Error, Guards, MemoryRbacStore, Permission,
-    RbacChange, RbacStore, Record, RecordFilter, Role, RoleId, Session, Snapshot, SubjectDirectory,
-    SubjectRecords,
+    Role, RoleId, SubjectDirectory,
 };
-use stanchion_replica::{ChangeFeed, Follower, FollowerConfig, MemoryOutboxStore};
+use stanchion_replica::{Follower, FollowerConfig, MemoryOutboxStore};
 use tokio::sync::Notify;
 
 pub(crate) const PLATFORM: Scope = Scope::Platform;
@@ -63,6 +62,12 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_772_366_400_000_000 + seconds * 1_000_000)
 }
 
+/// Lets whoever writes give what they do not have.
+pub(crate) fn giving_freely(mut config: Config) -> Config {
+    config.guards.self_elevation = false;
+    config
+}
+
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Arc<Watched>,
@@ -71,15 +76,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Worlds in which administrators come and go as they please; what they are kept from doing is tested by itself.
+    /// Worlds in which administrators come and go and give as they please; what they are kept from doing is tested by itself.
     pub(crate) fn new() -> Self {
         let guards = Guards { last_administrator: false, ..Guards::default() };
         Self::with(Config { guards, ..Config::default() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
+        Self::guarded(giving_freely(config))
+    }
+
+    /// With all guards of the configuration.
+    pub(crate) fn guarded(config: Config) -> Self {
         let outbox = Arc::new(MemoryOutboxStore::default());
-        let store = Arc::new(Watched::new(MemoryRbacStore::new(Some(Arc::clone(&outbox)))));
+        let store = Arc::new(MemoryRbacStore::new(Some(Arc::clone(&outbox))));
+        let store = Arc::new(Watched::new(store, Watch::new()));
         let clock = Arc::new(ManualClock::at(at(0)));
         let ids = Arc::new(SeededRandom::new(1));
         let engine = Arc::new(Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config));
@@ -90,7 +101,8 @@ impl World {
     pub(crate) fn knowing(directory: Arc<dyn SubjectDirectory>) -> Self {
         let Self { store, outbox, clock, .. } = Self::new();
         let ids = Arc::new(SeededRandom::new(1));
-        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, Config::default());
+        let config = giving_freely(Config::default());
+        let engine = Engine::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, ids, config);
         Self { engine: Arc::new(engine.with_directory(directory)), store, outbox, clock }
     }
 
@@ -100,6 +112,7 @@ impl World {
     }
 
     pub(crate) fn replica_with(&self, config: Config) -> Arc<Engine> {
+        let config = giving_freely(config);
         let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock) as _);
         Arc::new(Engine::new(store, clock, Arc::new(SeededRandom::new(2)), config))
     }
@@ -156,34 +169,39 @@ pub(crate) async fn check(engine: &Engine, scope: Scope, subject: &str, what: &s
 }
 
 /// A store that counts what is read of it, can be down, and can keep a write waiting.
-pub(crate) struct Watched {
-    inner: MemoryRbacStore,
+pub(crate) type Watched = Intercepted<Watch>;
+
+pub(crate) struct Watch {
     pub(crate) loads: AtomicUsize,
     pub(crate) subjects: AtomicUsize,
+    pub(crate) lists: AtomicUsize,
     pub(crate) down: AtomicBool,
-    /// Done once, after assignments were listed and before that is told.
+    /// Done once, after records were listed and before that is told.
     pub(crate) intruder: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Once set, a write is done, but its answer never comes.
     pub(crate) mute: AtomicBool,
     pub(crate) written: Notify,
+    /// How many writes are still let through, if that is bounded; the others fail.
+    pub(crate) writes_left: Mutex<Option<usize>>,
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watched")
+        f.write_str("Watch")
     }
 }
 
-impl Watched {
-    fn new(inner: MemoryRbacStore) -> Self {
+impl Watch {
+    fn new() -> Self {
         Self {
-            inner,
             loads: AtomicUsize::new(0),
             subjects: AtomicUsize::new(0),
+            lists: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             intruder: Mutex::new(None),
             mute: AtomicBool::new(false),
             written: Notify::new(),
+            writes_left: Mutex::new(None),
         }
     }
 
@@ -192,85 +210,47 @@ impl Watched {
         (self.loads.swap(0, Ordering::SeqCst), self.subjects.swap(0, Ordering::SeqCst))
     }
 
-    fn up(&self, operation: &'static str) -> Result<(), StoreError> {
-        let down = self.down.load(Ordering::SeqCst);
-        if down { Err(StoreError::new(StoreErrorKind::Unavailable, "watched", operation)) } else { Ok(()) }
+    fn may_write(&self) -> bool {
+        match self.writes_left.lock().unwrap().as_mut() {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
     }
 }
 
 #[async_trait]
-impl RbacStore for Watched {
-    async fn load(&self, scope: Scope) -> Result<Snapshot, StoreError> {
-        self.up("load")?;
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
-        self.inner.load(scope).await
-    }
-
-    async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError> {
-        self.up("subject")?;
-        self.subjects.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
-        self.inner.subject(scope, subject).await
-    }
-
-    async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
-        tokio::task::yield_now().await;
-        self.inner.get_role(scope, id).await
-    }
-
-    async fn get_session(
-        &self,
-        scope: Scope,
-        id: SessionId,
-    ) -> Result<Option<Versioned<Session>>, StoreError> {
-        self.inner.get_session(scope, id).await
-    }
-
-    async fn list(
-        &self,
-        scope: Scope,
-        filter: &RecordFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Record>>, StoreError> {
-        let listed = self.inner.list(scope, filter, page).await;
-        let intruder = self.intruder.lock().unwrap().take();
-        if let Some(intruder) = intruder {
-            intruder.await;
+impl Intercept for Watch {
+    async fn around(&self, call: Call<'_>, pending: Pending<'_>) -> Result<(), StoreError> {
+        let unavailable = || Err(StoreError::new(StoreErrorKind::Unavailable, "watched", "any"));
+        let may_fail = !matches!(call, Call::List(_) | Call::TenantsUsing | Call::GetRole | Call::GetSession);
+        if may_fail && self.down.load(Ordering::SeqCst) {
+            return unavailable();
         }
-        listed
-    }
-
-    async fn tenants_using(
-        &self,
-        system: SystemScope,
-        role: &RoleId,
-        limit: usize,
-    ) -> Result<Vec<TenantId>, StoreError> {
-        self.inner.tenants_using(system, role, limit).await
-    }
-
-    async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
-        self.up("apply")?;
-        tokio::task::yield_now().await;
-        let written = self.inner.apply(scope, change).await;
-        if self.mute.load(Ordering::SeqCst) {
+        match call {
+            Call::Load(_) => drop(self.loads.fetch_add(1, Ordering::SeqCst)),
+            Call::Subject(_) | Call::Subjects(_) => drop(self.subjects.fetch_add(1, Ordering::SeqCst)),
+            Call::List(_) => drop(self.lists.fetch_add(1, Ordering::SeqCst)),
+            Call::Apply if !self.may_write() => return unavailable(),
+            _ => {}
+        }
+        if !matches!(call, Call::List(_)) {
+            tokio::task::yield_now().await;
+        }
+        let done = pending.await;
+        if matches!(call, Call::List(_)) {
+            let intruder = self.intruder.lock().unwrap().take();
+            if let Some(intruder) = intruder {
+                intruder.await;
+            }
+        }
+        if matches!(call, Call::Apply) && self.mute.load(Ordering::SeqCst) {
             self.written.notify_one();
             std::future::pending::<()>().await;
         }
-        written
-    }
-}
-
-#[async_trait]
-impl ChangeFeed for Watched {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.up("changes")?;
-        self.inner.changes(system, cursor, limit).await
+        done
     }
 }

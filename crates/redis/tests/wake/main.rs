@@ -21,18 +21,11 @@ mod server;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use stanchion_core::{
-    Author, BoxFuture, Change, Clock as _, FeedCursor, FeedPage, Page, PageRequest, Revision, Scope,
-    SessionId, StoreError, SubjectRef, SystemClock, SystemRandom, SystemScope, TenantId, Timer, Timestamp,
-    Versioned,
-};
-use stanchion_rbac::{
-    Assignment, CheckRequest, Config as RbacConfig, Engine, MemoryRbacStore, RbacChange, RbacStore, Record,
-    RecordFilter, Role, RoleId, Session, Snapshot, SubjectRecords,
-};
+use stanchion_core::{Author, BoxFuture, Clock as _, Scope, SystemClock, SystemRandom, Timer, Timestamp};
+use stanchion_rbac::conformance::{Intercept, Intercepted};
+use stanchion_rbac::{Assignment, CheckRequest, Config as RbacConfig, Engine, MemoryRbacStore, Role};
 use stanchion_redis::{Config, Topology, Wake, WakingRbacStore};
-use stanchion_replica::{ChangeFeed, Follower, FollowerConfig};
+use stanchion_replica::{ChangeFeed as _, Follower, FollowerConfig};
 use tokio::task::{JoinSet, yield_now};
 
 use server::Server;
@@ -55,66 +48,11 @@ impl Timer for RuntimeTimer {
     }
 }
 
-/// A store that all replicas share and that tells nobody by itself.
+/// Nothing comes between: a store behind it tells nobody by itself.
 #[derive(Debug)]
-struct Mute(MemoryRbacStore);
+struct Mute;
 
-#[async_trait]
-impl RbacStore for Mute {
-    async fn load(&self, scope: Scope) -> Result<Snapshot, StoreError> {
-        self.0.load(scope).await
-    }
-
-    async fn subject(&self, scope: Scope, subject: &SubjectRef) -> Result<SubjectRecords, StoreError> {
-        self.0.subject(scope, subject).await
-    }
-
-    async fn get_role(&self, scope: Scope, id: &RoleId) -> Result<Option<Versioned<Role>>, StoreError> {
-        self.0.get_role(scope, id).await
-    }
-
-    async fn get_session(
-        &self,
-        scope: Scope,
-        id: SessionId,
-    ) -> Result<Option<Versioned<Session>>, StoreError> {
-        self.0.get_session(scope, id).await
-    }
-
-    async fn list(
-        &self,
-        scope: Scope,
-        filter: &RecordFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Versioned<Record>>, StoreError> {
-        self.0.list(scope, filter, page).await
-    }
-
-    async fn tenants_using(
-        &self,
-        system: SystemScope,
-        role: &RoleId,
-        limit: usize,
-    ) -> Result<Vec<TenantId>, StoreError> {
-        self.0.tenants_using(system, role, limit).await
-    }
-
-    async fn apply(&self, scope: Scope, change: Change<RbacChange>) -> Result<Revision, StoreError> {
-        self.0.apply(scope, change).await
-    }
-}
-
-#[async_trait]
-impl ChangeFeed for Mute {
-    async fn changes(
-        &self,
-        system: SystemScope,
-        cursor: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<FeedPage, StoreError> {
-        self.0.changes(system, cursor, limit).await
-    }
-}
+impl Intercept for Mute {}
 
 struct Replicas {
     writer: Arc<Engine>,
@@ -126,7 +64,7 @@ impl Replicas {
     /// Starts two replicas, each with connections of its own, that look at the store so often by themselves.
     async fn start(urls: &str, topology: Topology, interval: Duration) -> Self {
         let mut running = JoinSet::new();
-        let shared = Arc::new(Mute(MemoryRbacStore::new(None)));
+        let shared = Arc::new(Intercepted::new(Arc::new(MemoryRbacStore::new(None)), Mute));
         let prefix = format!("test:{}:{}", std::process::id(), SystemClock.now().micros());
         let config = Config {
             topology,

@@ -122,13 +122,13 @@ async fn write(mut download: Download, format: ExportFormat, path: &Path) -> Res
 }
 
 /// Where the file is until it is whole.
-fn partial(out: &Path) -> PathBuf {
+pub(in crate::admin) fn partial(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".partial");
     name.into()
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub(in crate::admin) fn create(path: &Path) -> io::Result<File> {
     // An older file may be readable by others, and would stay so.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -137,12 +137,12 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
+pub(in crate::admin) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::No, format!("cannot write `{}`", path.display())).because(error)
 }
 
 /// Tells a person how far it is; nobody else.
-struct Progress {
+pub(in crate::admin) struct Progress {
     is_seen: bool,
 }
 
@@ -153,13 +153,13 @@ impl Default for Progress {
 }
 
 impl Progress {
-    fn show(&self, entries: u64) {
+    pub(in crate::admin) fn show(&self, entries: u64) {
         if self.is_seen {
             let _ = write!(io::stderr(), "\r{entries} entries");
         }
     }
 
-    fn end(&self) {
+    pub(in crate::admin) fn end(&self) {
         if self.is_seen {
             let _ = writeln!(io::stderr());
         }

@@ -13,6 +13,13 @@ fn asks(line: &str) -> String {
         Command::Key(command) => command.into(),
         Command::Role(command) => command.into(),
         Command::Assign(command) => command.into(),
+        Command::Grant(command) => command.into(),
+        Command::Deny(command) => command.into(),
+        Command::Group(command) => command.into(),
+        Command::Separation(command) => command.into(),
+        Command::Session(command) => command.into(),
+        Command::Permission(command) => command.into(),
+        Command::Access(command) => command.into(),
         Command::Limit(command) => command.into(),
         Command::Usage(command) => Plan::usage(command, "2026-11"),
         Command::Audit(command) => command.into(),
@@ -41,10 +48,32 @@ fn each_command_asks_what_it_says() {
         "key rotate 7 --grace 0",
         "key revoke ../tenants?x",
         "role put e --name E --permission a:b --permission c:* --include v",
-        "role check user:a x:y --tenant platform",
+        "role put e --name E --exclude a:d --ceiling team --constraint owner_only --require r --max-holders 3 --metadata k=v --inactive",
+        "role put e --name E --permission a:b --dry-run",
+        "role apply back-office --replace",
         "assign list --subject user:a",
         "assign create user:a e --reason why",
+        "assign create group:g e --resource folder/7 --dry-run",
         "assign delete user:a e",
+        "grant put user:a p:q --emergency --reason why --expires-at T",
+        "grant approve user:a p:q --resource p/1",
+        "grant revoke user:a p:q",
+        "deny put user:a p:* --resource p/1",
+        "deny lift user:a p:* --dry-run",
+        "group add group:g user:a",
+        "separation put s --name S --role a --role b --dynamic",
+        "session create user:a --role r --minutes 5",
+        "session drop 7 r",
+        "permission list --resource role",
+        "permission validate a:b c:d",
+        "access check user:a x:y --tenant platform",
+        "access check user:a d:read --resource d/42 --inside f/7 --inside f/1 --owner user:b --attribute level=3 --of-team t",
+        "access explain user:a x:y --session 7",
+        "access who-can x:y --resource x/1",
+        "access what-can user:a",
+        "access plan user:a x:y --with region=eu",
+        "access attempts --outcome denied",
+        "access stats",
         "limit put l --by user,ip --limit 5 --window 1m --route r",
         "limit put l --by user --limit 5 --window 1m --action captcha --rung 5=block --when method=GET,HEAD --when host=h",
         "limit reset l --tenant acme",
@@ -103,14 +132,58 @@ fn each_command_asks_what_it_says() {
         DELETE /v1/keys/..%2Ftenants%3Fx
     role put e --name E --permission a:b --permission c:* --include v
         PUT /v1/roles/e {"includes":["v"],"name":"E","permissions":["a:b","c:*"]} UnchangedOrAbsent
-    role check user:a x:y --tenant platform
-        POST /v1/check?tenant=platform {"permission":"x:y","subject":"user:a"}
+    role put e --name E --exclude a:d --ceiling team --constraint owner_only --require r --max-holders 3 --metadata k=v --inactive
+        PUT /v1/roles/e {"active":false,"ceiling":"team","constraints":[{"rule":"owner only"}],"excludes":["a:d"],"max_holders":3,"metadata":{"k":"v"},"name":"E","requires":["r"]} UnchangedOrAbsent
+    role put e --name E --permission a:b --dry-run
+        POST /v1/access/preview {"changes":[{"put_role":{"id":"e","role":{"name":"E","permissions":["a:b"]}}}]}
+    role apply back-office --replace
+        POST /v1/access/presets {"name":"back-office","replace":true}
     assign list --subject user:a
         GET /v1/assignments?subject=user%3Aa
     assign create user:a e --reason why
         POST /v1/assignments {"reason":"why","role":"e","subject":"user:a"}
+    assign create group:g e --resource folder/7 --dry-run
+        POST /v1/access/preview {"changes":[{"assign":{"resource":"folder/7","role":"e","subject":"group:g"}}]}
     assign delete user:a e
         DELETE /v1/assignments?subject=user%3Aa&role=e
+    grant put user:a p:q --emergency --reason why --expires-at T
+        POST /v1/grants {"emergency":true,"expires_at":"T","permission":"p:q","reason":"why","subject":"user:a"}
+    grant approve user:a p:q --resource p/1
+        POST /v1/grants/approval?subject=user%3Aa&permission=p%3Aq&resource=p%2F1
+    grant revoke user:a p:q
+        DELETE /v1/grants?subject=user%3Aa&permission=p%3Aq
+    deny put user:a p:* --resource p/1
+        POST /v1/denials {"permission":"p:*","resource":"p/1","subject":"user:a"}
+    deny lift user:a p:* --dry-run
+        POST /v1/access/preview {"changes":[{"lift_denial":{"permission":"p:*","subject":"user:a"}}]}
+    group add group:g user:a
+        POST /v1/memberships {"group":"group:g","member":"user:a"}
+    separation put s --name S --role a --role b --dynamic
+        PUT /v1/separations/s {"at_most":1,"duty":"dynamic","name":"S","roles":["a","b"]}
+    session create user:a --role r --minutes 5
+        POST /v1/sessions {"minutes":5,"roles":["r"],"subject":"user:a"}
+    session drop 7 r
+        DELETE /v1/sessions/7/roles?role=r
+    permission list --resource role
+        GET /v1/permissions?resource=role
+    permission validate a:b c:d
+        POST /v1/permissions/validate {"permissions":["a:b","c:d"]}
+    access check user:a x:y --tenant platform
+        POST /v1/access/check?tenant=platform {"permission":"x:y","subject":"user:a"}
+    access check user:a d:read --resource d/42 --inside f/7 --inside f/1 --owner user:b --attribute level=3 --of-team t
+        POST /v1/access/check {"permission":"d:read","profile":{"teams":["t"]},"resource":{"attributes":{"level":3},"id":"42","owner":"user:b","parent":{"id":"7","parent":{"id":"1","type":"f"},"type":"f"},"type":"d"},"subject":"user:a"}
+    access explain user:a x:y --session 7
+        POST /v1/access/explain {"permission":"x:y","session":"7","subject":"user:a"}
+    access who-can x:y --resource x/1
+        POST /v1/access/who-can {"most":1000,"permission":"x:y","resource":{"id":"1","type":"x"}}
+    access what-can user:a
+        POST /v1/access/what-can {"subject":"user:a"}
+    access plan user:a x:y --with region=eu
+        POST /v1/access/plan {"permission":"x:y","profile":{"attributes":{"region":"eu"}},"subject":"user:a"}
+    access attempts --outcome denied
+        GET /v1/access/attempts?outcome=denied&limit=100
+    access stats
+        GET /v1/access/statistics
     limit put l --by user,ip --limit 5 --window 1m --route r
         PUT /v1/limits/l {"action":"block","algorithm":"token_bucket","burst":"0","conditions":[],"key":["user","ip"],"labels":[],"ladder":[],"limit":"5","routes":["r"],"shadow":false,"window":"1m"} UnchangedOrAbsent
     limit put l --by user --limit 5 --window 1m --action captcha --rung 5=block --when method=GET,HEAD --when host=h
@@ -214,11 +287,11 @@ fn a_refusal_is_told_with_its_detail_and_exit_code() {
 #[test]
 fn an_answer_can_be_no() {
     let plan_view = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
-        Command::Role(command) => Plan::from(command).view,
+        Command::Access(command) => Plan::from(command).view,
         Command::Audit(command) => Plan::from(command).view,
         other => panic!("{other:?}"),
     };
-    let check = plan_view("stanchion role check user:a x:y");
+    let check = plan_view("stanchion access check user:a x:y");
     assert_eq!(check.says(&json!({ "allowed": true })), Says::Yes);
     assert_eq!(check.says(&json!({ "allowed": false })), Says::No);
     let verify = plan_view("stanchion audit verify");

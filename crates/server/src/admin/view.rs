@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::admin::rbac::Report;
 use crate::admin::table::{Column, Table, plain};
 use crate::json::{at, list, text};
 
@@ -14,8 +15,8 @@ pub(crate) enum View {
     Fields,
     /// Nothing but that it is done.
     Done(&'static str),
-    /// Whether something is permitted.
-    Allowed,
+    /// Something of who may do what.
+    Access(Report),
     /// What the limits say to a request.
     Limits,
     /// What limits have decided.
@@ -50,18 +51,6 @@ pub(crate) const KEYS: &[Column] = &[
     Column::whole("SHOWN", "/shown"),
     Column::whole("STATUS", "/status"),
     Column::cut("NAME", "/name"),
-];
-pub(crate) const ROLES: &[Column] = &[
-    Column::whole("ID", "/id"),
-    Column::cut("NAME", "/name"),
-    Column::cut("PERMISSIONS", "/permissions"),
-    Column::cut("INCLUDES", "/includes"),
-];
-pub(crate) const ASSIGNMENTS: &[Column] = &[
-    Column::whole("SUBJECT", "/subject"),
-    Column::whole("ROLE", "/role"),
-    Column::whole("EXPIRES", "/expires_at"),
-    Column::cut("GRANTED BY", "/granted_by"),
 ];
 pub(crate) const LIMITS: &[Column] = &[
     Column::whole("ID", "/id"),
@@ -176,7 +165,7 @@ impl View {
             Self::Table(columns) => Table::new(columns, list(answer, "/items")).to_string(),
             Self::Fields => fields(answer),
             Self::Done(what) => format!("{what}\n"),
-            Self::Allowed => allowed(answer),
+            Self::Access(report) => report.text(answer),
             Self::Limits => limits(answer),
             Self::LimitStats => limit_stats(answer),
             Self::Usage => usage(answer),
@@ -192,7 +181,7 @@ impl View {
     /// Tells what the answer means for the shell.
     pub(crate) fn says(self, answer: &Value) -> Says {
         let holds = match self {
-            Self::Allowed => at(answer, "/allowed") == true,
+            Self::Access(report) => report.holds(answer),
             Self::Limits => at(answer, "/admitted") == true,
             Self::Verification => at(answer, "/intact") == true,
             Self::Round => at(answer, "/complete") == true,
@@ -210,7 +199,7 @@ impl View {
 /// What is written first of a thing: what somebody will copy.
 const FIRST: [&str; 2] = ["secret", "id"];
 
-fn fields(answer: &Value) -> String {
+pub(super) fn fields(answer: &Value) -> String {
     let Some(fields) = answer.as_object() else { return String::new() };
     let is_first = |name: &str| FIRST.contains(&name);
     let first = FIRST.into_iter().filter_map(|name| fields.get_key_value(name));
@@ -225,25 +214,8 @@ fn fields(answer: &Value) -> String {
     text
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
-}
-
-fn allowed(answer: &Value) -> String {
-    let verdict = if at(answer, "/allowed") == true { "allowed" } else { "denied" };
-    let mut report = format!("{verdict}: {}\n", text(answer, "/reason"));
-    for (name, field) in [
-        ("role", "/role"),
-        ("by way of", "/path"),
-        ("matched", "/matched"),
-        ("would permit it", "/candidates"),
-    ] {
-        let value = at(answer, field);
-        if !value.is_null() && !is_empty(value) {
-            let _ = writeln!(report, "{name}: {}", plain(value));
-        }
-    }
-    report
 }
 
 fn limit_stats(answer: &Value) -> String {

@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use stanchion_audit::VerifierKey;
-use stanchion_audit::archive::{ArchiveProof, ArchiveVerdict, ArchivedChain, verify_archive_directory};
+use stanchion_audit::archive::{ArchiveProof, ArchiveVerdict, ArchivedChain, verify_archive_directory_with};
+use stanchion_audit::{Anchors, Compared, VerifierKey};
 use stanchion_core::KeyRing;
 
+use super::anchors::of_a_file;
 use crate::failure::{Exit, Failure};
 
 /// Checks the archive below a directory and says what it proves.
@@ -11,10 +12,11 @@ pub(super) fn verify(
     path: &Path,
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
-) -> Result<String, Failure> {
+    anchors: &Anchors,
+) -> Result<(String, Vec<Compared>), Failure> {
     let named = path.display();
-    let verdict =
-        verify_archive_directory(path, keys, mac_keys).map_err(|error| super::unreadable(path, &error))?;
+    let verdict = verify_archive_directory_with(path, keys, mac_keys, anchors)
+        .map_err(|error| super::unreadable(path, &error))?;
     let (exit, line, found) = match verdict {
         ArchiveVerdict::Intact(proof) if proof.chains.is_empty() => {
             return Err(Failure::new(
@@ -22,7 +24,10 @@ pub(super) fn verify(
                 format!("`{named}` has neither a log nor an archive below it"),
             ));
         }
-        ArchiveVerdict::Intact(proof) => return Ok(describe(&proof)),
+        ArchiveVerdict::Intact(proof) => {
+            let compared = anchors.compare_archive(&proof).map_err(|found| of_a_file(&found))?;
+            return Ok((describe(&proof), compared));
+        }
         ArchiveVerdict::Tampered(found) => (Exit::No, format!("`{named}` is not what was recorded"), found),
         ArchiveVerdict::Incomplete(found) => (Exit::Input, format!("`{named}` is incomplete"), found),
         ArchiveVerdict::Unverifiable(found) => {

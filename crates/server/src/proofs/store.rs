@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use stanchion_audit::{BreakReason, Verdict, Verification};
+use stanchion_audit::{AnchorVerdict, BreakReason, Verdict, Verification};
 use stanchion_core::{PageRequest, Scope, SystemScope, TenantId};
 
+use super::anchors::{self, Anchored};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::serve;
@@ -19,8 +20,10 @@ const SYSTEM: SystemScope = SystemScope::new("offline verification of the audit 
 pub(crate) async fn verify(
     path: &Path,
     tenant: Option<&str>,
+    anchored: &Anchored,
     environment: &Environment,
 ) -> Result<(), Failure> {
+    let published = anchored.is_asked_for().then(|| anchored.read()).transpose()?;
     let config = serve::load(path, environment)?;
     if !config.storage.backend.is_durable() {
         let line = format!("`{}` keeps the ledger in memory: only its server can verify it", path.display());
@@ -37,6 +40,24 @@ pub(crate) async fn verify(
         let found = platform.prover().verify(scope).await.map_err(|error| unreadable(&error))?;
         worst = worst.or(exit(&found));
         describe(&found, &mut report);
+    }
+    if let Some(published) = published {
+        let witnesses = anchored.witnesses();
+        let found = platform.prover().verify_published(&published, witnesses).await;
+        match found.map_err(|error| unreadable(&error))? {
+            Ok(compared) if compared.iter().all(|one| one.matching == 0) => {
+                worst = worst.or(Some(Exit::Input));
+                report.push_str("nothing that was published is of a log that is here\n");
+            }
+            Ok(compared) => {
+                let _ = writeln!(report, "compared with what was published{}", anchors::said(&compared));
+            }
+            Err(found) => {
+                let is_unverifiable = found.of_a_store() == AnchorVerdict::Unverifiable;
+                worst = worst.or(Some(if is_unverifiable { Exit::Unverifiable } else { Exit::No }));
+                let _ = writeln!(report, "broken: {}", anchors::lines(&found).join("\n  "));
+            }
+        }
     }
     if let Err(error) = io::stdout().write_all(report.as_bytes())
         && error.kind() != io::ErrorKind::BrokenPipe

@@ -3,15 +3,25 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stanchion_audit::{LogProof, LogVerdict, VerifierKey, verify_log};
+use stanchion_audit::{Anchors, Compared, LogProof, LogVerdict, VerifierKey, verify_log_with};
 
+use super::anchors::of_a_file;
 use crate::failure::{Exit, Failure};
 
 /// Checks the log in a directory, or each of those in its directories, and says what they prove.
-pub(super) fn verify(path: &Path, keys: &[VerifierKey]) -> Result<String, Failure> {
+pub(super) fn verify(
+    path: &Path,
+    keys: &[VerifierKey],
+    anchors: &Anchors,
+) -> Result<(String, Vec<Compared>), Failure> {
     let logs = logs(path).map_err(|error| super::unreadable(path, &error))?;
-    let said: Result<Vec<String>, Failure> = logs.iter().map(|log| one(log, keys)).collect();
-    Ok(said?.join("\n"))
+    let (mut said, mut all) = (Vec::new(), Vec::new());
+    for log in &logs {
+        let (line, compared) = one(log, keys, anchors)?;
+        said.push(line);
+        all.push(compared);
+    }
+    Ok((said.join("\n"), all))
 }
 
 /// Finds the logs: the directory itself, or those below it. One that has tiles and no checkpoint is one that is incomplete.
@@ -28,15 +38,18 @@ pub(super) fn logs(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn one(path: &Path, keys: &[VerifierKey]) -> Result<String, Failure> {
+fn one(path: &Path, keys: &[VerifierKey], anchors: &Anchors) -> Result<(String, Compared), Failure> {
     let read = |file: &str| match std::fs::read(path.join(file)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
     let named = path.display();
-    match verify_log(read, keys).map_err(|error| super::unreadable(path, &error))? {
-        LogVerdict::Intact(proof) => Ok(describe(&proof)),
+    match verify_log_with(read, keys, anchors).map_err(|error| super::unreadable(path, &error))? {
+        LogVerdict::Intact(proof) => {
+            let compared = anchors.compare_log(&proof).map_err(|found| of_a_file(&found))?;
+            Ok((describe(&proof), compared))
+        }
         LogVerdict::Tampered(found) => {
             let place = found.seq.map(|seq| format!("entry {seq}")).into_iter();
             let lines = place.chain([found.to_string()]);

@@ -27,18 +27,8 @@ pub(super) fn base(message: &str, time: Timestamp) -> Map<String, Value> {
     }))
 }
 
-/// Makes the event of an entry. Nothing but the entry is in it, so that whoever has the file can make it again.
-pub(super) fn of_entry(entry: &ExportedEntry) -> Map<String, Value> {
-    let attestation = json!({
-        "authority_uid": "Stanchion",
-        "chain_uid": entry.chain.to_string(),
-        "fingerprint": {
-            "algorithm": "SHA-256",
-            "algorithm_id": 3,
-            "value": crate::leaf_hash(entry.canonical.as_bytes()).to_string(),
-        },
-        "uid": format!("{}/{}", entry.chain, entry.seq),
-    });
+/// Makes the event of an entry. Nothing but what the file has is in it, so that whoever has the file can make it again.
+pub(super) fn of_entry(entry: &ExportedEntry, attestation: Value) -> Map<String, Value> {
     let Ok(event) = parse(entry.canonical.as_bytes()) else {
         let mut made = base("unreadable", entry.recorded_at);
         made.insert("raw_data".to_owned(), json!(entry.canonical));
@@ -255,7 +245,7 @@ const fn status(outcome: Outcome) -> u32 {
 }
 
 /// OCSF counts in milliseconds; what is lost stands in `original_time` and in the entry.
-const fn millis(at: Timestamp) -> i64 {
+pub(super) const fn millis(at: Timestamp) -> i64 {
     at.micros().div_euclid(1000)
 }
 

@@ -54,8 +54,14 @@ fn entry(event: Event) -> ExportedEntry {
 }
 
 fn written(line: &Line) -> Value {
+    written_after(&mut Carried::default(), line, Attested::Chained)
+}
+
+/// Writes the next line of a file, and reads it back.
+fn written_after(carried: &mut Carried, line: &Line, attested: Attested) -> Value {
     let mut out = Vec::new();
-    write(line, NOON, &mut out).unwrap();
+    carried.begin(line);
+    write(line, carried, attested, &mut out).unwrap();
     assert_eq!(read(&out).as_ref(), Some(line));
     serde_json::from_slice(&out).unwrap()
 }
@@ -148,8 +154,15 @@ fn thousands_of_events_of_every_class_are_valid_by_the_published_schema() {
     let config = ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let check = |event: Event| {
-        let made = written(&Line::Entry(entry(event)));
+        let mut carried = Carried::default();
+        let before = ExportedEntry { seq: 6, ..entry(login()) };
+        let entry = entry(event);
+        let before = ExportedEntry { chain: entry.chain, ..before };
+        written_after(&mut carried, &Line::Log(log(entry.chain)), Attested::Chained);
+        written_after(&mut carried, &Line::Entry(before), Attested::Chained);
+        let made = written_after(&mut carried, &Line::Entry(entry), Attested::Chained);
         prop_assert_eq!(schema.complaint(&made), None);
+        prop_assert_eq!(strange(&made["unmapped"]["attestation"]), None);
         Ok(made["class_uid"].as_u64().unwrap())
     };
     let classes = std::cell::RefCell::new(&mut seen);
@@ -194,6 +207,122 @@ fn the_schema_would_complain() {
     made["severity_id"] = json!(1);
     made["attestation"] = json!({});
     assert!(schema.complaint(&made).unwrap().contains("attestation"), "1.8 has no such attribute");
+}
+
+/// A log whose checkpoint two keys signed.
+fn log(chain: ChainId) -> Log {
+    let secret = |byte| stanchion_core::Secret::new([byte; 32]);
+    let keys = stanchion_core::KeyRing::new([(1, secret(1)), (2, secret(2))]).unwrap();
+    let signer = crate::CheckpointSigner::new(&keys, "audit.example.com").unwrap();
+    let checkpoint = signer.sign(chain, 9, Digest::from_bytes([3; 32]), NOON).note.to_string();
+    Log { chain, checkpoint, verifier_keys: vec![], base: None }
+}
+
+/// Says what the object `attestation` of the schema's main branch (and those in it) would not have, as of its files
+/// `objects/{attestation,prev_event,digital_signature,fingerprint}.json`.
+fn strange(attestation: &Value) -> Option<String> {
+    let check = |object: &Value, may: &[&str], must: &[&str]| {
+        let fields = object.as_object()?;
+        let is_known = |name: &&String| may.contains(&name.as_str()) || must.contains(&name.as_str());
+        let unknown = fields.keys().find(|name| !is_known(name)).map(|name| format!("{name} in {object}"));
+        unknown.or_else(|| {
+            must.iter().find(|name| !fields.contains_key(**name)).map(|name| format!("no {name} in {object}"))
+        })
+    };
+    let fingerprint = |object: &Value| check(object, &["algorithm"], &["algorithm_id", "value"]);
+    let own = ["authority_uid", "chain_uid", "prev_event", "uid"];
+    let digital = ["algorithm", "created_time", "developer_uid", "digest"];
+    check(attestation, &own, &["fingerprint", "signatures"])
+        .or_else(|| fingerprint(&attestation["fingerprint"]))
+        .or_else(|| check(&attestation["prev_event"], &["type_uid", "fingerprint"], &["uid"]))
+        .or_else(|| fingerprint(&attestation["prev_event"]["fingerprint"]))
+        .or_else(|| {
+            let signatures = attestation["signatures"].as_array()?;
+            signatures.iter().find_map(|one| {
+                check(one, &digital, &["algorithm_id"]).or_else(|| fingerprint(&one["digest"]))
+            })
+        })
+}
+
+#[test]
+fn an_event_tells_which_one_comes_before_it_and_who_signed_for_it() {
+    let mut carried = Carried::default();
+    let mut next =
+        |line: &Line| written_after(&mut carried, line, Attested::Chained)["unmapped"]["attestation"].clone();
+    let first = entry(login());
+    let chain = first.chain;
+    let signed = log(chain);
+    next(&Line::Log(signed.clone()));
+    let of_first = next(&Line::Entry(first.clone()));
+    assert_eq!(
+        of_first.get("prev_event"),
+        None,
+        "what stands before the first line is not there to be told of"
+    );
+    let mut role = login();
+    role.action = "role.put".into();
+    role.id = EventId::from_uuid(Uuid::from_u128(8));
+    let second =
+        ExportedEntry { seq: 8, key_epoch: 3, link: Digest::from_bytes([5; 32]), chain, ..entry(role) };
+    let of_second = next(&Line::Entry(second.clone()));
+    let before =
+        json!({ "uid": login().id.to_string(), "type_uid": 300_201, "fingerprint": of_first["fingerprint"] });
+    assert_eq!(of_second["prev_event"], before);
+    let [own, newest, older] = of_second["signatures"].as_array().unwrap().as_slice() else {
+        panic!("{of_second}")
+    };
+    let link = json!({ "algorithm": "SHA-256", "algorithm_id": 3, "value": second.link.to_string() });
+    let key = format!("{chain}/3");
+    let mac = json!({
+        "algorithm": "HMAC-SHA256", "algorithm_id": 99, "created_time": 1_772_366_400_123_i64,
+        "developer_uid": key, "digest": link,
+    });
+    assert_eq!(own, &mac);
+    let root = Digest::from_bytes([3; 32]).to_string();
+    for (one, line) in [newest, older].into_iter().zip(signed.checkpoint.lines().skip(4)) {
+        assert_eq!(
+            (one["algorithm"].as_str(), one["digest"]["value"].as_str()),
+            (Some("Ed25519"), Some(root.as_str()))
+        );
+        let (name, signature) = line.strip_prefix(crate::note::DASH).unwrap().split_once(' ').unwrap();
+        let bytes = base64::Engine::decode(&crate::note::BASE64, signature).unwrap();
+        let id: String = bytes[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(one["developer_uid"], json!(format!("{name}+{id}")));
+    }
+    // Of a query the one before is another: nothing is claimed of it.
+    for other in [ExportedEntry { seq: 10, ..second.clone() }, ExportedEntry { seq: 7, ..second.clone() }] {
+        assert_eq!(next(&Line::Entry(other)).get("prev_event"), None);
+    }
+    let elsewhere = ChainId { class: RetentionClass::DataAccess, ..chain };
+    let elsewhere = next(&Line::Entry(ExportedEntry { chain: elsewhere, seq: 8, ..second }));
+    assert_eq!(elsewhere.get("prev_event"), None, "another chain");
+    assert_eq!(elsewhere["signatures"].as_array().unwrap().len(), 1, "and its log is not here");
+}
+
+#[test]
+fn after_bytes_that_are_no_event_the_place_stands_for_the_id() {
+    let mut carried = Carried::default();
+    let unreadable = ExportedEntry { canonical: "{}".to_owned(), ..entry(login()) };
+    written_after(&mut carried, &Line::Entry(unreadable), Attested::Chained);
+    let next = ExportedEntry { seq: 8, ..entry(login()) };
+    let made = written_after(&mut carried, &Line::Entry(next.clone()), Attested::Chained);
+    let before = &made["unmapped"]["attestation"]["prev_event"];
+    assert_eq!((&before["uid"], &before["type_uid"]), (&json!(format!("{}/7", next.chain)), &json!(99)));
+}
+
+#[test]
+fn an_event_of_the_first_version_stands_alone() {
+    let mut carried = Carried::default();
+    for seq in [7, 8] {
+        let made = written_after(
+            &mut carried,
+            &Line::Entry(ExportedEntry { seq, ..entry(login()) }),
+            Attested::Alone,
+        );
+        let attestation = made["unmapped"]["attestation"].as_object().unwrap();
+        let names: Vec<&str> = attestation.keys().map(String::as_str).collect();
+        assert_eq!(names, ["authority_uid", "chain_uid", "fingerprint", "uid"]);
+    }
 }
 
 fn login() -> Event {
