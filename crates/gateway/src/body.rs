@@ -11,6 +11,7 @@ use stanchion_core::ProblemCode;
 use stanchion_tower::CountedBody;
 use tokio::time::{Instant, Sleep};
 
+use crate::flushed::Flushed;
 use crate::load::InFlight;
 
 /// Why a body was cut off.
@@ -208,7 +209,7 @@ pub enum ProxiedResponseBody {
     /// The upstream's.
     Upstream {
         /// The body.
-        body: hyper::body::Incoming,
+        body: Flushed<hyper::body::Incoming>,
         /// How long it may stall.
         stall: Stall,
     },
@@ -225,11 +226,12 @@ pub struct Stall {
 }
 
 impl ProxiedResponseBody {
-    pub(crate) const fn upstream(
+    pub(crate) fn upstream(
         body: hyper::body::Incoming,
         stall: Duration,
         in_flight: Option<InFlight>,
     ) -> Self {
+        let body = Flushed::new(body);
         Self::Upstream { body, stall: Stall { patience: Patience::new(stall), _in_flight: in_flight } }
     }
 }

@@ -13,6 +13,7 @@
 mod answer;
 mod body;
 mod config;
+mod flushed;
 mod framing;
 mod guarded;
 mod listener;
