@@ -11,8 +11,8 @@ pub struct Config {
     /// The most connections of this process, 2 to 1,000, its one listening connection not counted. Two per core of the database server
     /// is plenty: requests are decided from memory.
     pub max_connections: u32,
-    /// The longest wait for a free or new connection, 10 to 60,000 ms. Raise it for a database more than 10 ms away: a new connection
-    /// takes about six ways there and back.
+    /// The longest wait for a free or new connection, 10 to 60,000 ms. A new one takes about six ways there and back; what takes longer
+    /// than the wait, up to five seconds, is made for who comes next.
     pub acquire_timeout_ms: u32,
     /// The longest time an operation may take, connection included, 10 to 600,000 ms. A write that takes longer may have happened.
     pub operation_timeout_ms: u32,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::bus::Bus;
 use crate::connection::Guarded;
 use crate::error::is_broken;
+use crate::patience::Patience;
 use crate::{Config, Error, Url};
 
 /// A pool of connections to one database. Clones share it.
@@ -27,11 +28,15 @@ struct Inner {
     bus: Bus,
     config: Config,
     breaker: Breaker,
+    patience: Patience,
     started: Instant,
 }
 
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
 pub(crate) const IDLE_PROBE: Duration = Duration::from_secs(1);
+
+/// How long a connection may take to be made. Nobody waits so long for one, except at a start.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The longest that a database which is gone is left alone. Followers look every half second, and within one second after it is back
 /// they have to know what was revoked.
@@ -48,7 +53,7 @@ impl Database {
     pub(crate) fn with_options(options: PgConnectOptions, config: Config, ready: Arc<str>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(config.acquire_timeout())
+            .acquire_timeout(config.acquire_timeout().max(CONNECT))
             .max_lifetime(Duration::from_secs(1800))
             .idle_timeout(Duration::from_secs(300))
             .test_before_acquire(false)
@@ -72,13 +77,28 @@ impl Database {
             .connect_lazy_with(options);
         let resting = BreakerConfig { failures: 3, longest_rest: LONGEST_REST, ..BreakerConfig::default() };
         let breaker = Breaker::new(resting);
-        Self(Arc::new(Inner { pool, bus: Bus::default(), config, breaker, started: Instant::now() }))
+        let patience = Patience::new(config.acquire_timeout(), config.max_connections);
+        let (bus, started) = (Bus::default(), Instant::now());
+        Self(Arc::new(Inner { pool, bus, config, breaker, patience, started }))
     }
 
     /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Makes some connections ahead, and waits for them as long as it takes to make one: at a start nobody is kept waiting yet.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within five seconds.
+    pub async fn reach(&self, connections: u32) -> Result<(), Error> {
+        let mut reached = Vec::new();
+        for _ in 0..connections.min(self.0.config.max_connections) {
+            #[expect(clippy::disallowed_methods, reason = "nothing is asked of it but to be there")]
+            reached.push(self.0.pool.acquire().await?);
+        }
+        Ok(())
     }
 
     /// Closes all connections once they are free, and refuses new ones.
@@ -97,16 +117,28 @@ impl Database {
         PgConnection::connect_with(&self.0.pool.connect_options()).await
     }
 
-    /// Makes a connection outside the pool, unless the database was not to be reached lately, and waits for it no longer than for one of the
-    /// pool.
+    /// Makes a connection outside the pool, ready by some statements, unless the database was not to be reached lately, and waits for it no
+    /// longer than for one of the pool. One that is made too late goes to `keep`.
     #[cfg(feature = "audit")]
-    pub(crate) async fn own_connection(&self) -> Result<PgConnection, Error> {
+    pub(crate) async fn own_connection(
+        &self,
+        ready: String,
+        keep: impl FnOnce(PgConnection) + Send + 'static,
+    ) -> Result<PgConnection, Error> {
         let inner = &self.0;
         if !inner.breaker.admits(inner.started.elapsed()) {
             return Err(Error::Resting);
         }
-        let made = tokio::time::timeout(inner.config.acquire_timeout(), self.dedicated()).await;
-        let made = made.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let database = self.clone();
+        let making = async move {
+            let made = async {
+                let mut connection = database.dedicated().await?;
+                sqlx::raw_sql(AssertSqlSafe(ready)).execute(&mut connection).await?;
+                Ok(connection)
+            };
+            tokio::time::timeout(CONNECT, made).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        };
+        let made = inner.patience.wait(making, keep).await;
         inner.breaker.report(made.is_ok(), inner.started.elapsed());
         Ok(made?)
     }
@@ -122,7 +154,9 @@ impl Database {
             return Err(Error::Resting);
         }
         #[expect(clippy::disallowed_methods, reason = "the one place where connections are had")]
-        let connection = inner.pool.acquire().await;
+        let making = inner.pool.acquire();
+        // What is made too late is the pool's.
+        let connection = inner.patience.wait(making, drop).await;
         inner.breaker.report(connection.is_ok(), inner.started.elapsed());
         Ok(connection?)
     }

@@ -53,6 +53,7 @@ mod identity;
 mod leader;
 mod migrate;
 mod outbox;
+mod patience;
 #[cfg(feature = "ratelimit")]
 mod ratelimit;
 #[cfg(feature = "rbac")]

@@ -1,14 +1,15 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
+use sqlx::{Connection as _, PgConnection, Postgres};
 use stanchion_core::SystemScope;
 use tokio::time::Instant;
 
 use crate::database::IDLE_PROBE;
 use crate::error::is_broken;
+use crate::transaction::application_name;
 use crate::{Database, Error};
 
 /// A connection is replaced after so long, so that a database that moved is followed.
@@ -22,7 +23,7 @@ const LIFETIME: Duration = Duration::from_secs(1800);
 #[derive(Debug)]
 pub(crate) struct SystemSessions {
     database: Database,
-    idle: Mutex<Vec<Session>>,
+    idle: Arc<Mutex<Vec<Session>>>,
 }
 
 #[derive(Debug)]
@@ -32,9 +33,16 @@ struct Session {
     used_at: Instant,
 }
 
+impl Session {
+    fn new(connection: PgConnection) -> Self {
+        let now = Instant::now();
+        Self { connection, made_at: now, used_at: now }
+    }
+}
+
 impl SystemSessions {
-    pub(crate) const fn new(database: Database) -> Self {
-        Self { database, idle: Mutex::new(Vec::new()) }
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, idle: Arc::default() }
     }
 
     /// Runs a statement and commits it, or does nothing: whatever the statement refuses it has to raise. A future dropped halfway closes its
@@ -72,15 +80,16 @@ impl SystemSessions {
                 return Ok(session);
             }
         }
-        let mut connection = self.database.own_connection().await?;
-        let reason = system.reason().replace(['\'', '\\'], " ");
         let opening = format!(
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-             SET ROLE stanchion_system; SET application_name = 'stanchion: {reason}'"
+             SET ROLE stanchion_system; SET application_name = '{}'",
+            application_name(system)
         );
-        sqlx::raw_sql(AssertSqlSafe(opening)).execute(&mut connection).await?;
-        let now = Instant::now();
-        Ok(Session { connection, made_at: now, used_at: now })
+        let idle = Arc::clone(&self.idle);
+        let late = move |connection| {
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(Session::new(connection));
+        };
+        Ok(Session::new(self.database.own_connection(opening, late).await?))
     }
 
     fn keep(&self, mut session: Session) {

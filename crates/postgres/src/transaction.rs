@@ -50,6 +50,13 @@ impl Access {
     }
 }
 
+/// Returns what `pg_stat_activity` shows of work across tenants, fit to stand within quotes: as much of the reason as Postgres keeps.
+pub(crate) fn application_name(system: SystemScope) -> String {
+    let plain =
+        |letter: char| if letter.is_ascii_graphic() && !"'\\".contains(letter) { letter } else { ' ' };
+    format!("stanchion: {}", system.reason()).chars().map(plain).take(63).collect()
+}
+
 /// Returns the column value of a scope: a tenant's id, or the nil UUID for the platform.
 ///
 /// # Errors
@@ -225,10 +232,10 @@ impl SystemTx {
     }
 
     async fn open(database: &Database, system: SystemScope, access: Access) -> Result<Self, Error> {
-        let reason = system.reason().replace(['\'', '\\'], " ");
         let opening = format!(
-            "{}; SET LOCAL ROLE stanchion_system; SET LOCAL application_name = 'stanchion: {reason}'",
-            access.begin()
+            "{}; SET LOCAL ROLE stanchion_system; SET LOCAL application_name = '{}'",
+            access.begin(),
+            application_name(system)
         );
         Ok(Self { guarded: database.begin(&opening).await?.0 })
     }

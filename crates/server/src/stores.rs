@@ -24,6 +24,9 @@ use crate::failure::{Exit, Failure};
 
 const SETTLING: SystemScope = SystemScope::new("settle how the audit ledger is divided");
 
+/// How many connections a start makes before anything is asked of them: all its parts ask at once.
+const AT_ONCE: u32 = 4;
+
 /// Where everything is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Stores {
@@ -67,6 +70,9 @@ impl Stores {
             Backend::Postgres | Backend::PostgresAndRedis => {
                 let url = database(&config.storage, path, environment)?;
                 let database = Database::new(&url, config.storage.postgres.pool);
+                database.reach(AT_ONCE).await.map_err(|error| {
+                    Failure::new(Exit::Unreachable, "Postgres cannot be reached").because(&error)
+                })?;
                 stanchion_postgres::check(&database).await.map_err(|error| unfit(&error))?;
                 self_audit(&database).await.map_err(|error| {
                     Failure::new(Exit::Input, "the database does not keep tenants apart").because(&error)
