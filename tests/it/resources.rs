@@ -80,7 +80,9 @@ fn a_denial_of_one_resource_is_not_got_round_by_another_spelling_of_its_id() {
 #[test]
 fn the_record_says_what_the_permission_was_looked_for_on() {
     let (world, bob, _) = world();
-    assert_eq!(status(&world, &bob, "/folders/8/documents/1"), 403);
+    let refused = ask(world.gateway(), "GET", "/folders/8/documents/1", &[("x-api-key", &bob)], b"");
+    let detail = "`user:bob` lacks the permission `document:read` on `document/1`";
+    assert_eq!((refused.status(), &refused.json()["detail"]), (403, &json!(detail)));
     let target = format!("/v1/audit/events?tenant={}&target=route/document", world.acme);
     let authorization = eventually("the refusal is on record", || {
         let found = world.get(&target);

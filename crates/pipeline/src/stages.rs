@@ -198,7 +198,10 @@ impl Pipeline {
         if decision.allowed {
             return Ok(Some(checked));
         }
-        let detail = format!("`{}` lacks the permission `{permission}`", principal.subject);
+        let mut detail = format!("`{}` lacks the permission `{permission}`", principal.subject);
+        if let Some(resource) = &checked.resource {
+            detail.push_str(&format!(" on `{resource}`"));
+        }
         let problem = Problem::new(ProblemCode::Forbidden, detail);
         Err(self.refuse(known, problem, decision.reason.as_str(), Some(checked)))
     }
