@@ -76,7 +76,16 @@ pub struct Decision {
     pub rules: RuleNames,
     /// Every change of the scope up to this revision was taken into account; later ones may have been.
     pub revision: Revision,
-    /// When time alone may turn the answer; never, if there is none. A change to roles or assignments may turn it sooner.
+    /// How long the answer holds: before this instant the same question gets the same one, that is the same [`Decision::allowed`] and
+    /// [`Decision::reason`], if nothing changes but the time. None where time alone never turns it. A change to roles, to what is held,
+    /// or to what is known of subject and resource may turn it sooner.
+    ///
+    /// It is never later than the first instant at which time turns the answer. It is that very instant, however many assignments,
+    /// permissions, memberships and denials overlap, as long as no hours bear on the answer; where the hours of one role or permission
+    /// alone do and no session leaves that out, too. Otherwise it may be earlier: hours are followed up to where they next begin or end,
+    /// and a denial that begins later counts as soon as it may be about the resource.
+    ///
+    /// What else the decision names stays true until then, but a later one may name another role.
     pub valid_until: Option<Timestamp>,
     pub(crate) missing: Option<Box<str>>,
 }
@@ -94,6 +103,11 @@ impl Decision {
 
     /// Returns the attribute that is missing, for [`Reason::AttributeMissing`]: `owner`, `team`, `department`, `organization`, the name
     /// of another attribute of the resource, or `subject.` and that of one of the subject.
+    ///
+    /// Of several, that of the role is told which is held first in the order of names; the subject's own roles come before its groups',
+    /// and roles before single permissions. Of the constraints of a role or permission the first that asks for what is missing counts.
+    /// Where it is not known whether a role or permission reaches the resource, the attribute is told that would settle it by itself, and
+    /// of several the widest: `department` for what reaches a department, although whoever owns the resource could do it as well.
     #[must_use]
     pub fn missing_attribute(&self) -> Option<&str> {
         self.missing.as_deref()

@@ -62,6 +62,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod constraint;
+mod course;
 mod decision;
 mod directory;
 mod engine;
@@ -75,6 +76,7 @@ mod graph;
 mod holdings;
 mod membership;
 mod memory;
+mod nearest;
 mod note;
 mod permission;
 mod plan;

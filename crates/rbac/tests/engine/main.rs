@@ -10,6 +10,8 @@ mod bulk;
 mod bulk_rules;
 mod decisions;
 mod edges;
+mod lasting;
+mod missing;
 mod model;
 mod previews;
 mod races;
