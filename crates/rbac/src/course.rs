@@ -77,10 +77,7 @@ impl Course {
             for turn in at_once {
                 if turn.begins { self.begin(turn.bearing) } else { self.end(turn.bearing) }
             }
-            let next = self.prevailing();
-            let is_open = matches!(next, Some(place) if place == Bearing::Open as usize)
-                || matches!(next, Some(place) if place == Bearing::PerhapsDenied as usize);
-            if (next != prevails || is_open)
+            if self.prevailing() != prevails
                 && let Some(turn) = at_once.first()
             {
                 return turn.at;

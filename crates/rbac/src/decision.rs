@@ -219,7 +219,7 @@ pub enum Missing {
     Attribute(Text),
     /// A second person would have to approve what was granted.
     Approval,
-    /// It would have to be this late.
+    /// It would have to be this late, at least.
     Time(Timestamp),
     /// This denial would have to be lifted.
     DenialLifted(Permission),

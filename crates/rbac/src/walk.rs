@@ -48,15 +48,16 @@ impl<'a> Walk<'a> {
         if let Some(attribute) = self.short_by(place) {
             return self.short_of(attribute);
         }
-        let own = self.step((place, PermissionScope::Own, PermissionScope::Tenant, outside), 0);
-        if own.is_nothing() { Status::NOTHING } else { Status { why: Why::Narrow, ..Status::MET } }
+        let mut reaches = PermissionScope::ALL.into_iter().filter(|scope| *scope < needed);
+        let narrow = reaches.any(|scope| !self.step((place, scope, scope, outside), 0).is_nothing());
+        if narrow { Status { why: Why::Narrow, ..Status::MET } } else { Status::NOTHING }
     }
 
     /// Finds what would have to be known of the resource for a role to permit it that does not reach so far, or that leaves out what the
     /// resource may be.
     ///
-    /// Named is what would do by itself, be it by putting the resource within reach or out of what is left out; of several the widest,
-    /// which is that of the permission's own reach. Where one does not do, the widest of the fewest that do together is named.
+    /// Named is what would put the resource within reach; of several the widest, which is that of the permission's own reach. Where none
+    /// does by itself, the resource has to be known to lie out of what is left out, and the widest of the fewest is named that do together.
     fn short_by(&mut self, place: Place) -> Option<Attribute<'static>> {
         let Reach { needed, narrowest, .. } = self.reach;
         let outside = self.active.is_none();
@@ -64,10 +65,8 @@ impl<'a> Walk<'a> {
         let mut permits = |needed, narrowest| !self.step((place, needed, narrowest, outside), 0).is_nothing();
         // How narrow the reaches may be that are left once the resource is known to lie outside of one and of all narrower ones.
         let wider = |index: usize| unknown.get(index + 1).map_or(needed, |(scope, _)| *scope);
-        for (index, (scope, attribute)) in unknown.iter().enumerate().rev() {
-            if permits(*scope, narrowest) || index == 0 && permits(needed, wider(index)) {
-                return Some(*attribute);
-            }
+        if let Some((_, attribute)) = unknown.iter().rev().find(|(scope, _)| permits(*scope, narrowest)) {
+            return Some(*attribute);
         }
         let together = |(index, (scope, _)): &(usize, &(PermissionScope, _))| {
             permits(*scope, *scope) || permits(needed, wider(*index))

@@ -215,7 +215,7 @@ fn worlds() -> Vec<Vec<Thing>> {
         all.extend(things[index + 1..].iter().map(|other| vec![*one, *other]));
     }
     let (count, mut number) = (things.len(), 0);
-    for _ in 0..6_000 {
+    for _ in 0..2_500 {
         // A step that has no divisor in common with the number of worlds comes to all parts of them.
         number = (number + 1_299_709) % (count * count * count);
         all.push(vec![
@@ -241,8 +241,8 @@ async fn an_answer_holds_until_the_instant_it_names_and_no_longer() {
     let mut turns = 0;
     for part in all.chunks(2_000) {
         for within in variants {
-            // What is asked without a session is the most varied; of the others every third is looked at.
-            let step = if within == Within::Nothing { 1 } else { 3 };
+            // What is asked without a session is the most varied; of the others every fifth is looked at.
+            let step = if within == Within::Nothing { 1 } else { 5 };
             let part: Vec<_> = part.iter().step_by(step).map(|things| (things.clone(), within)).collect();
             for ((things, within), asked) in part.iter().zip(ask(&part).await) {
                 let timed: Vec<_> = things.iter().filter(|(kind, _)| kind.minds_hours()).collect();
@@ -264,7 +264,7 @@ async fn an_answer_holds_until_the_instant_it_names_and_no_longer() {
     let expected: BTreeSet<&str> =
         Reason::ALL.iter().map(|reason| reason.as_str()).filter(|reason| !never.contains(reason)).collect();
     assert_eq!(reasons, expected);
-    assert!(turns > 20_000, "much happens: {turns}");
+    assert!(turns > 10_000, "much happens: {turns}");
 }
 
 async fn explained(world: &World, name: &str, resource: &Resource) -> Explanation {

@@ -64,6 +64,9 @@ async fn what_would_put_the_resource_out_of_what_is_left_out_is_told() {
         records.push(role(scope, &[], &["wide"]).with_excludes([without]).into());
         records.push(held(scope, scope));
     }
+    records.push(role("team-only", &["document:read:team"], &[]).into());
+    records.push(role("others", &[], &["team-only"]).with_excludes([permission("document:read:own")]).into());
+    records.push(held("others", "others"));
     let near = role("near", &["document:read:team"], &["wide"]).with_excludes([permission("document:read")]);
     records.extend([near.into(), held("near", "near")]);
     let world = world(records).await;
@@ -71,6 +74,7 @@ async fn what_would_put_the_resource_out_of_what_is_left_out_is_told() {
     assert_eq!(missing(&world, "team").await, "team", "and the owner, once the team is known");
     assert_eq!(missing(&world, "department").await, "department");
     assert_eq!(missing(&world, "near").await, "team", "by itself it reaches so far");
+    assert_eq!(missing(&world, "others").await, "team", "and the owner");
     // Each of them does what it promises.
     let others = document("1").owned_by(user("somebody"));
     assert!(ask(&world, "own", &others).await.allowed);
@@ -179,6 +183,33 @@ async fn a_denial_that_may_be_about_a_resource_holds_no_longer_than_is_known() {
     assert_eq!(ask("2").await, denied(Some(at(20)), 1));
     world.clock.set(at(20));
     assert_eq!(ask("2").await, (Reason::Granted, None, 0));
+}
+
+#[tokio::test]
+async fn nothing_is_loaded_that_would_not_turn_the_answer() {
+    let world = world(vec![
+        role("near", &["document:read:own"], &[]).into(),
+        role("wide", &["document:read"], &[]).into(),
+        held("ada", "near"),
+        Assignment::new(user("ada"), id("wide")).expiring(at(10)).into(),
+        role("other", &["note:read"], &[]).into(),
+        Assignment::new(user("bob"), id("other")).expiring(at(10)).into(),
+    ])
+    .await;
+    let (engine, catalogue) = loading(&world, []);
+    for (name, reason, loads) in
+        [("ada", Reason::Granted, 0), ("bob", Reason::NoMatchingRole, 0), ("eve", Reason::UnknownSubject, 0)]
+    {
+        let (subject, what, resource) = (user(name), permission("document:read"), document("1"));
+        let request = CheckRequest::new(tenant(1), &subject, &what).on(&resource);
+        assert_eq!(engine.check(&request).await.unwrap().reason, reason);
+        assert_eq!(catalogue.loads.swap(0, Ordering::SeqCst), loads, "{name}");
+    }
+    world.clock.set(at(10));
+    let (subject, what, resource) = (user("ada"), permission("document:read"), document("1"));
+    let request = CheckRequest::new(tenant(1), &subject, &what).on(&resource);
+    assert_eq!(engine.check(&request).await.unwrap().reason, Reason::AssignmentExpired);
+    assert_eq!(catalogue.loads.load(Ordering::SeqCst), 1, "it may be hers");
 }
 
 #[tokio::test]
