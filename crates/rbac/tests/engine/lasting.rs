@@ -44,7 +44,7 @@ enum Kind {
 
 use Kind::{Awaiting, Granted, GrantedForHours, Held, HeldElsewhere, Member};
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     Held("can"),
     Held("bound"),
     Held("off"),
@@ -58,6 +58,7 @@ const KINDS: [Kind; 16] = [
     Awaiting,
     Member("holding"),
     Member("holding-late"),
+    Member("holding-bound"),
     Member("barred"),
     Member("barred-too"),
     Member("off"),
@@ -103,6 +104,7 @@ fn common() -> Vec<Record> {
         hours_of("both-hours", "12:02-12:04 UTC").constrained(hours("12:00-12:03 UTC")).into(),
         Assignment::new(group("holding"), id("can")).into(),
         Assignment::new(group("holding-late"), id("can")).starting(minute(2)).expiring(minute(3)).into(),
+        Assignment::new(group("holding-bound"), id("bound")).into(),
         Denial::new(group("barred"), permission("document:*")).into(),
         Denial::new(group("barred-too"), permission("*:read")).into(),
         Assignment::new(group("off"), id("off")).into(),

@@ -19,6 +19,7 @@ mod races;
 mod random;
 mod reference;
 mod replicas;
+mod reviews;
 mod rules;
 mod surroundings;
 mod upkeep;
