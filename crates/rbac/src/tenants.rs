@@ -69,7 +69,7 @@ impl Engine {
         roles.append(&mut rules::seniors(after.state, &role.id));
         rules::prerequisites(before, after, &people, now)?;
         rules::keep_apart(before, after, &people, &roles, now)?;
-        rules::held_by_few(before, after, &roles, now)?;
+        rules::held_by_few(before, after, &roles, None, now)?;
         if self.config.guards.last_administrator {
             rules::last_administrator(before, after, now, &self.config.guards)?;
         }

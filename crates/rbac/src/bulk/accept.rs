@@ -6,7 +6,7 @@ use stanchion_core::{Author, Change, Revision, Scope, StoreErrorKind, SubjectRef
 
 use super::candidate::{self, Candidate, Standing, Verdict, Weighs};
 use super::import::{BadRows, ImportOptions};
-use crate::rules::Given;
+use crate::rules::{Census, Given, Holders};
 use crate::survey::{Ground, Weighed, Whom};
 use crate::{Engine, Error, RbacChange, Record, Role};
 
@@ -116,12 +116,7 @@ impl Engine {
         let is_of_roles =
             |(_, record): &(u64, Record)| matches!(record, Record::Role(_) | Record::Separation(_));
         if ground.whole && (options.dry_run || !rows.iter().any(is_of_roles)) {
-            for change in &changes {
-                if let RbacChange::Put(record) = change {
-                    ground.census.put(record);
-                }
-                ground.state.take(change);
-            }
+            ground.take(&changes, at);
             ground.state.revision = outcome.revision;
             outcome.ground = Some(ground);
         }
@@ -165,7 +160,7 @@ impl Engine {
             }
         }
         let stops = options.bad_rows == BadRows::Stop;
-        let census = ground.census.part(&subjects_of(rows));
+        let census = Census::over(&ground.census);
         let mut standing = Standing::new(self, author, at, &ground.state, state, census);
         let mut candidates: Vec<Candidate> =
             borne.into_iter().map(|(place, role)| standing.role(place, role)).collect();
@@ -202,7 +197,10 @@ impl Engine {
         }
         let mut ground = self.ground(chunk.scope, &[]).await?;
         if let Some(known) = known.filter(|known| known.state.revision == ground.state.revision) {
-            ground = Ground { state: ground.state, ..known };
+            // The platform's roles have revisions of their own.
+            let is_same = known.state.platform == ground.state.platform;
+            let holders = if is_same { known.holders } else { Holders::default() };
+            ground = Ground { state: ground.state, holders, ..known };
         }
         if chunk.options.dry_run {
             self.survey(&mut ground).await?;

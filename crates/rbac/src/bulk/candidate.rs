@@ -51,7 +51,7 @@ pub(super) struct Standing<'a> {
     /// With the roles and separations of the rows before; what is refused of them only as part of the whole counts here.
     pub(super) state: State,
     /// What is known of the subjects of the rows, with what the rows before would write.
-    pub(super) census: Census,
+    pub(super) census: Census<'a>,
     /// The roles that each includes, as far as somebody asked.
     closures: BTreeMap<RoleId, BTreeSet<RoleId>>,
     /// Whether it matters to a rule which roles come to be held.
@@ -65,7 +65,7 @@ impl<'a> Standing<'a> {
         at: Timestamp,
         base: &'a State,
         state: State,
-        census: Census,
+        census: Census<'a>,
     ) -> Self {
         let mut all = state.roles.values().chain(state.platform.values());
         let limited = all.any(|role| role.value.max_holders.is_some());
