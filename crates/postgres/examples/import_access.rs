@@ -14,8 +14,8 @@ use std::time::Instant;
 use stanchion_core::{Author, Scope, SystemClock, SystemRandom};
 use stanchion_postgres::{PgRbacStore, testing};
 use stanchion_rbac::{
-    Assignment, BulkFormat, Config, Duty, Engine, Grant, ImportOptions, MemoryRbacStore, Permission, RbacStore,
-    Record, RecordKind, Role, RoleId, Separation,
+    Assignment, BulkFormat, Config, Duty, Engine, Grant, ImportOptions, MemoryRbacStore, Permission,
+    RbacStore, Record, RecordKind, Role, RoleId, Separation,
 };
 use stanchion_replica::MemoryOutboxStore;
 
@@ -87,14 +87,20 @@ async fn ask(what: &str, store: Arc<dyn RbacStore>, rows: usize) {
     let mut records: Vec<Record> = Vec::new();
     for number in 0..rows {
         let subject = format!("user:user-{number:07}").parse().unwrap();
-        let name = if number % (rows / 5) == 0 { "rare:read".to_owned() } else { format!("other-{}:*", number % 500) };
+        let name = if number % (rows / 5) == 0 {
+            "rare:read".to_owned()
+        } else {
+            format!("other-{}:*", number % 500)
+        };
         records.push(Grant::new(subject, permission(&name)).into());
     }
     let file = [file(rows, false), BulkFormat::JsonLines.write(&records).unwrap()].concat();
     let lines = BulkFormat::JsonLines.read(&*file).unwrap();
     let report = engine.import(&author, scope, lines, &ImportOptions::default(), &mut |_| {}).await.unwrap();
     assert_eq!(report.bad, []);
-    for (asked, most) in [("rare:read", 100), ("resource-98:read", 100), ("resource-5:read", 100), ("nobody:read", 100)] {
+    for (asked, most) in
+        [("rare:read", 100), ("resource-98:read", 100), ("resource-5:read", 100), ("nobody:read", 100)]
+    {
         let mut turns = Vec::new();
         for _ in 0..5 {
             let begun = Instant::now();

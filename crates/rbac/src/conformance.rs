@@ -253,6 +253,11 @@ suite! { $
         pages::denials_are_paged(&fixture).await;
     }
 
+    /// The pages of the grants of what covers a permission cover all of them once, in the order of their keys.
+    grants_of_what_covers_a_permission_are_paged: fixture => {
+        pages::grants_of_what_covers_a_permission_are_paged(&fixture).await;
+    }
+
     /// The pages of every kind cover all that are picked once, by whatever is picked, in the order of their keys.
     every_kind_is_paged: fixture => {
         pages::every_kind_is_paged(&fixture).await;

@@ -1,6 +1,9 @@
 use std::fmt;
 
-use stanchion_core::{Revision, Scope, SessionId, SubjectRef, Text, Timestamp};
+use stanchion_core::{
+    Author, Category, Event, IdGen, Outcome, ResourceRef, Revision, Scope, SessionId, SubjectRef, Text,
+    Timestamp,
+};
 
 use crate::{Permission, Resource, RoleId, RuleNames, SubjectProfile};
 
@@ -58,6 +61,25 @@ impl<'a> CheckRequest<'a> {
     pub const fn at_least(mut self, revision: Revision) -> Self {
         self.at_least = Some(revision);
         self
+    }
+
+    /// Makes the event that tells what was decided, `access.permitted` or `access.denied`, and for whom.
+    #[must_use]
+    pub fn event(&self, decision: &Decision, author: &Author, ids: &dyn IdGen, at: Timestamp) -> Event {
+        let action = if decision.allowed { "access.permitted" } else { "access.denied" };
+        let mut event = author.event(ids, at, self.scope, action);
+        event.category = Category::Access;
+        event.outcome = if decision.allowed { Outcome::Success } else { Outcome::Denied };
+        event.reason = Some(decision.reason.as_str().into());
+        let subject = ResourceRef::new(self.subject.kind().as_str(), self.subject.id().clone());
+        let resource =
+            self.resource.and_then(|one| ResourceRef::new(one.kind.shared(), one.id.clone()?).ok());
+        event.targets.extend(subject.ok().into_iter().chain(resource));
+        event.details.push("permission", Text::from(self.permission.shared()));
+        if let Some(role) = &decision.role {
+            event.details.push("role", Text::from(role.shared()));
+        }
+        event
     }
 }
 

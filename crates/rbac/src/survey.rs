@@ -280,7 +280,9 @@ fn people_of(census: &Census<'_>, changes: &[RbacChange]) -> BTreeSet<SubjectRef
             RbacChange::Delete(key) => key.clone(),
         };
         match key {
-            RecordKey::Assignment { subject, .. } | RecordKey::Membership { member: subject, .. } => Some(subject),
+            RecordKey::Assignment { subject, .. } | RecordKey::Membership { member: subject, .. } => {
+                Some(subject)
+            }
             _ => None,
         }
     };

@@ -33,6 +33,7 @@ migrations! {
     "rbac" / 1 "0001_create_roles";
     "rbac" / 2 "0002_complete_records";
     "rbac" / 3 "0003_find_expired";
+    "rbac" / 4 "0004_find_grants";
     "tenancy" / 1 "0001_create_tenants";
 }
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn a_domain_comes_with_the_foundation() {
         let domains: Vec<_> = of(Some("rbac")).unwrap().iter().map(|step| step.domain).collect();
-        assert_eq!(domains, ["core", "rbac", "rbac", "rbac"]);
+        assert_eq!(domains, ["core", "rbac", "rbac", "rbac", "rbac"]);
         let error = of(Some("roles")).unwrap_err().to_string();
         assert!(error.starts_with("there is no domain `roles`: use one of core, "), "{error}");
     }

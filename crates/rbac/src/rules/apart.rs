@@ -111,7 +111,12 @@ impl<'g, 's> Holding<'g, 's> {
     }
 
     /// As [`held`].
-    pub(super) fn of(&mut self, census: &Census<'_>, subject: &SubjectRef, now: Timestamp) -> BTreeSet<RoleId> {
+    pub(super) fn of(
+        &mut self,
+        census: &Census<'_>,
+        subject: &SubjectRef,
+        now: Timestamp,
+    ) -> BTreeSet<RoleId> {
         self.all(census.roles(subject, When::From(now)))
     }
 

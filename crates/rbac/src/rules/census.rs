@@ -119,9 +119,7 @@ impl<'u> Census<'u> {
     fn is_member(&self, group: &SubjectRef, member: &SubjectRef) -> bool {
         let below = || self.under.is_some_and(|under| under.is_member(group, member));
         match self.members.get(group) {
-            Some(Members { joined, left }) => {
-                joined.contains(member) || (!left.contains(member) && below())
-            }
+            Some(Members { joined, left }) => joined.contains(member) || (!left.contains(member) && below()),
             None => below(),
         }
     }
@@ -176,7 +174,8 @@ impl<'u> Census<'u> {
             .filter(move |one| when.counts(one.not_before, one.expires_at))
             .map(|one| (&one.group, one.expires_at.unwrap_or(Timestamp::MAX)));
         let roots = std::iter::once((subject, Timestamp::MAX)).chain(groups);
-        let all = roots.flat_map(move |(root, until)| self.of(root).assignments.iter().map(move |held| (held, until)));
+        let all = roots
+            .flat_map(move |(root, until)| self.of(root).assignments.iter().map(move |held| (held, until)));
         all.filter(move |(held, _)| when.counts(held.not_before, held.expires_at))
     }
 

@@ -53,9 +53,7 @@ pub(crate) fn held_by_few(
     for (role, limit) in limited {
         let lowered = before.state.role(role).and_then(|role| role.max_holders) != Some(limit);
         let is_too_many = |count: usize| count > usize::try_from(limit).unwrap_or(usize::MAX);
-        let refused = |holders, by| {
-            Err(Error::TooManyHolders { role: role.clone(), limit, holders, by })
-        };
+        let refused = |holders, by| Err(Error::TooManyHolders { role: role.clone(), limit, holders, by });
         let Some((touched, holders)) = &mut touched else {
             let have = Held::new(after, role, now).who;
             let more = || lowered || have.len() > Held::new(before, role, now).who.len();

@@ -7,10 +7,12 @@
 mod access;
 mod asking;
 mod bulk;
+mod bulk_order;
 mod bulk_rules;
 mod decisions;
 mod edges;
 mod model;
+mod presets;
 mod previews;
 mod races;
 mod random;
@@ -19,4 +21,5 @@ mod replicas;
 mod rules;
 mod surroundings;
 mod upkeep;
+mod who_can;
 mod world;
