@@ -81,11 +81,11 @@ pub(crate) struct WantedPreset {
     dry_run: bool,
 }
 
-/// Finds a preset, with a prefix for its roles if there is one.
-pub(super) fn named(name: &str, prefix: Option<&str>) -> Result<Preset, String> {
-    let preset = Preset::named(name).map_err(|error| format!("field `name`: {error}"))?;
+/// Finds a preset, with a prefix for its roles if there is one; or says which of the two is wrong, and why.
+pub(super) fn named(name: &str, prefix: Option<&str>) -> Result<Preset, (&'static str, String)> {
+    let preset = Preset::named(name).map_err(|error| ("name", error.to_string()))?;
     match prefix {
-        Some(prefix) => preset.prefixed(prefix).map_err(|error| format!("field `prefix`: {error}")),
+        Some(prefix) => preset.prefixed(prefix).map_err(|error| ("prefix", error.to_string())),
         None => Ok(preset),
     }
 }
@@ -116,7 +116,8 @@ async fn list(_: Call, _: Nothing) -> Result<Found<RolePresets>, Failure> {
 
 async fn apply(call: Call, Body(wanted): Body<WantedPreset>) -> Result<Found<AppliedPreset>, Failure> {
     let WantedPreset { name, replace, prefix, dry_run } = wanted;
-    let preset = named(&name, prefix.as_deref()).map_err(Failure::invalid)?;
+    let wrong = |(field, why)| Failure::invalid(format!("field `{field}`: {why}"));
+    let preset = named(&name, prefix.as_deref()).map_err(wrong)?;
     let over = if replace { OverRole::Replace } else { OverRole::Refuse };
     let options = ApplyOptions { over, dry_run };
     let applied = call.engines().rbac.apply_preset(&call.author(), call.scope, &preset, options).await?;

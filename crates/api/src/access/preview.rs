@@ -183,7 +183,7 @@ impl ProposedChange {
             Self::PutRole(ProposedRole { id, role }) => RbacChange::put(role.into_role(id)),
             Self::DeleteRole(NamedRole { id }) => RbacChange::Delete(RecordKey::Role(id)),
             Self::ApplyPreset(NamedPreset { name, prefix }) => {
-                let preset = super::presets::named(&name, prefix.as_deref())?;
+                let preset = super::presets::named(&name, prefix.as_deref()).map_err(|(_, why)| why)?;
                 return Ok(preset.roles().iter().cloned().map(RbacChange::put).collect());
             }
             Self::Assign(new) => RbacChange::put(new.into_assignment()),
