@@ -125,7 +125,9 @@ pub use actions::{
     is_action,
 };
 pub use anchor::{Anchor, AnchorError, AnchorReceipt, Publication};
-pub use anchored::{AnchorBreak, AnchorFault, AnchorVerdict, Anchors, Compared, NotPublished, Published};
+pub use anchored::{
+    AnchorBreak, AnchorFault, AnchorVerdict, Anchors, Compared, NotPublished, Published, Recorded,
+};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
