@@ -375,6 +375,10 @@ impl LedgerStore for PgLedgerStore {
         self.database.run("withdrawn", self.withdrawn_of(scope, keys)).await
     }
 
+    async fn unfinished(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, StoreError> {
+        self.database.run("unfinished", self.unfinished_of(scope, withdrawn)).await
+    }
+
     async fn cut(
         &self,
         system: SystemScope,

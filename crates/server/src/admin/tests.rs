@@ -104,6 +104,7 @@ fn each_command_asks_what_it_says() {
         "audit query --unseal",
         "audit find details.email a@b --unseal --tenant acme",
         "audit erase user:alice --reason case-7 --tenant acme",
+        "audit erasure 0192 --tenant acme",
         "audit exception list",
         "audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme",
         "audit exception lift c --tenant acme",
@@ -244,6 +245,8 @@ fn each_command_asks_what_it_says() {
         POST /v1/audit/search?limit=100&tenant=acme {"field":"details.email","unseal":true,"value":"a@b"}
     audit erase user:alice --reason case-7 --tenant acme
         POST /v1/audit/erasures?tenant=acme {"reason":"case-7","subject":"user:alice"}
+    audit erasure 0192 --tenant acme
+        GET /v1/audit/erasures/0192?tenant=acme
     audit exception list
         GET /v1/audit/exceptions
     audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme

@@ -59,6 +59,16 @@ pub(crate) enum Audit {
                             Chains and proofs stay as they are. What an exception covers is kept, and named."
     )]
     Erase(Erase),
+    /// See what an erasure did, and whether the words of it are gone
+    #[command(
+        after_help = "Example:\n  stanchion audit erasure 0192f0c1-2345-7abc-8def-0123456789ab --tenant acme"
+    )]
+    Erasure {
+        /// The id in its receipt
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
     /// What the law excepts from erasure
     #[command(subcommand)]
     Exception(ExceptionFromErasure),
