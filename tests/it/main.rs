@@ -41,6 +41,7 @@ mod proofs;
 mod protection;
 mod quickstart;
 mod race;
+mod refusals;
 mod reports;
 mod resources;
 mod revocations;

@@ -24,6 +24,7 @@ migrations! {
     "audit" / 8 "0008_pack_entries";
     "audit" / 9 "0009_withdraw_words";
     "audit" / 10 "0010_commit_batches";
+    "audit" / 11 "0011_return_refusals";
     "billing_metering" / 1 "0001_create_usage";
     "identity" / 1 "0001_create_keys";
     "ratelimit" / 1 "0001_create_rules";
