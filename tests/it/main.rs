@@ -26,6 +26,7 @@ mod drain;
 mod envoy;
 mod evolution;
 mod export;
+mod following;
 mod foreign;
 mod harness;
 mod hygiene;
