@@ -96,13 +96,17 @@ pub fn verify_log_with(
 ) -> io::Result<LogVerdict> {
     match judge(&mut read, keys, anchors) {
         Ok(proof) => Ok(LogVerdict::Intact(proof)),
-        Err(Stop::Found(verdict)) => Ok(verdict),
+        Err(Stop::Tampered(found)) => Ok(LogVerdict::Tampered(found)),
+        Err(Stop::Incomplete(file)) => Ok(LogVerdict::Incomplete(file)),
+        Err(Stop::Unverifiable) => Ok(LogVerdict::Unverifiable),
         Err(Stop::Error(error)) => Err(error),
     }
 }
 
 enum Stop {
-    Found(LogVerdict),
+    Tampered(LogBreak),
+    Incomplete(String),
+    Unverifiable,
     Error(io::Error),
 }
 
@@ -113,20 +117,19 @@ impl From<io::Error> for Stop {
 }
 
 fn tampered(file: &str, seq: Option<u64>, fault: LogFault) -> Stop {
-    Stop::Found(LogVerdict::Tampered(LogBreak { file: file.to_owned(), seq, fault }))
+    Stop::Tampered(LogBreak { file: file.to_owned(), seq, fault })
 }
 
 type Read<'a> = &'a mut dyn FnMut(&str) -> io::Result<Option<Vec<u8>>>;
 
 fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogProof, Stop> {
     const CHECKPOINT: &str = "checkpoint";
-    let missing = |file: String| Stop::Found(LogVerdict::Incomplete(file));
-    let note = read(CHECKPOINT)?.ok_or_else(|| missing(CHECKPOINT.to_owned()))?;
+    let note = read(CHECKPOINT)?.ok_or_else(|| Stop::Incomplete(CHECKPOINT.to_owned()))?;
     let about = |fault| tampered(CHECKPOINT, None, fault);
     let note = String::from_utf8(note).map_err(|_| about(LogFault::Malformed))?;
     let tree = match TreeHead::open(&note, keys) {
         Ok(tree) => tree,
-        Err(NoteError::UnknownKey) => return Err(Stop::Found(LogVerdict::Unverifiable)),
+        Err(NoteError::UnknownKey) => return Err(Stop::Unverifiable),
         Err(error) => return Err(about(LogFault::Checkpoint(error))),
     };
     let chain = chain_of(&tree.origin).ok_or_else(|| about(LogFault::OtherLog))?;
@@ -157,7 +160,7 @@ fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogP
                 first = from.saturating_add(width as u64);
                 tile.hashes
             }
-            (None, false) => return Err(missing(format!("tile/entries/{}", path_of(index)))),
+            (None, false) => return Err(Stop::Incomplete(format!("tile/entries/{}", path_of(index)))),
         };
         for leaf in leaves {
             edge.push(leaf, &mut above);
@@ -198,7 +201,7 @@ fn file_of(read: Read<'_>, path: &str, width: usize) -> io::Result<Option<(Strin
 fn tile(read: Read<'_>, id: TileId, width: usize) -> Result<Tile, Stop> {
     let path = format!("tile/{id}");
     let found = file_of(read, &path, width)?;
-    let (file, bytes) = found.ok_or(Stop::Found(LogVerdict::Incomplete(path)))?;
+    let (file, bytes) = found.ok_or(Stop::Incomplete(path))?;
     let tile = Tile::from_bytes(id, &bytes).filter(|tile| tile.hashes.len() >= width);
     let mut tile = tile.ok_or_else(|| tampered(&file, None, LogFault::Malformed))?;
     tile.hashes.truncate(width);
