@@ -38,7 +38,8 @@ impl Anchors {
         let is_published =
             self.logs.get(origin).and_then(Sizes::last_key_value).is_some_and(|(size, _)| seq <= *size);
         let Ok(event) = parse(canonical) else { return };
-        let is_ours = event.action.as_str() == ACTION && matches!(event.actor, Actor::System(_));
+        let is_ours =
+            event.action.as_str() == ACTION && matches!(event.actor, Actor::System(_)) && !event.reported;
         let Some(Detail::List(checkpoints)) = event.details.get("checkpoints") else { return };
         if is_published && is_ours {
             into.0.extend(checkpoints.iter().filter_map(|told| head(seq, told)));

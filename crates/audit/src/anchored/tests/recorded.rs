@@ -208,17 +208,19 @@ async fn only_what_the_audit_itself_records_tells_of_checkpoints() {
     let wrong = |size| signer(9).sign(THEIRS, size, Digest::ZERO, NOON);
     let mut by_somebody = told(2, &[wrong(1)]);
     by_somebody.actor = Actor::Anonymous;
+    let mut reported = told(7, &[wrong(1)]);
+    reported.reported = true;
     let mut another = told(3, &[wrong(1)]);
     another.action = "audit.uncheckpointed".into();
     let quoted = event(3, CHAIN, "x").with_detail("event", "\"action\":\"audit.checkpointed\"");
     let none = told(4, &[]).with_detail("checkpoints", "none");
     let own = told(5, &[signer(9).sign(CHAIN, 1, Digest::ZERO, NOON)]);
-    site.write(CHAIN, [by_somebody, another, quoted, none, own, told(6, &theirs)]).await;
+    site.write(CHAIN, [by_somebody, reported, another, quoted, none, own, told(6, &theirs)]).await;
     let published = site.cover(CHAIN).await;
     let mut followed = anchors(&published);
     let platform = site.bundle(Scope::Platform, Query::default(), &followed).await;
     assert_eq!(followed.follow_bundle(&platform), Ok(1));
-    assert_eq!(site.stored(&published).await, Ok(vec![as_told(1, 2), compared(1, 6, 0)]));
+    assert_eq!(site.stored(&published).await, Ok(vec![as_told(1, 2), compared(1, 7, 0)]));
 }
 
 /// Cut off, and signed anew: what the database and the keys say of it is right.
