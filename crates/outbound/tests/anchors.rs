@@ -325,6 +325,12 @@ async fn a_witness_that_sends_elsewhere_or_says_too_much_is_not_followed() {
     let found = anchor(elsewhere, &path).publish(&first).await;
     assert!(matches!(found, Err(AnchorError::Failed(_))), "{found:?}");
     assert!(known.lock().unwrap().is_empty(), "nobody else is told");
+    // A refusal of where it was asked from, though it stands there, is no conflict: the size asked for is another one.
+    let contrary =
+        answering("HTTP/1.1 409 Conflict\r\ncontent-length: 2\r\nconnection: close\r\n\r\n2\n".to_owned());
+    let all = leaves(4, 0);
+    let found = anchor(contrary.await, &path).publish(&publication(2, &all, vec![root(&all[2..])])).await;
+    assert!(matches!(found, Err(AnchorError::Elsewhere { size: 2 })), "{found:?}");
     // Its cosignature stands at the end of more than is read.
     let wordy = serve(known, |text| "a line\n".repeat(20_000) + &text).await;
     let found = anchor(wordy, &path).publish(&first).await;
