@@ -212,15 +212,18 @@ async fn only_what_the_audit_itself_records_tells_of_checkpoints() {
     reported.reported = true;
     let mut another = told(3, &[wrong(1)]);
     another.action = "audit.uncheckpointed".into();
+    let named: stanchion_core::Details = [("action", "audit.checkpointed")].into_iter().collect();
+    let mut nested = told(8, &[wrong(1)]).with_detail("like", stanchion_core::Detail::from(named));
+    nested.action = "audit.told".into();
     let quoted = event(3, CHAIN, "x").with_detail("event", "\"action\":\"audit.checkpointed\"");
     let none = told(4, &[]).with_detail("checkpoints", "none");
     let own = told(5, &[signer(9).sign(CHAIN, 1, Digest::ZERO, NOON)]);
-    site.write(CHAIN, [by_somebody, reported, another, quoted, none, own, told(6, &theirs)]).await;
+    site.write(CHAIN, [by_somebody, reported, another, nested, quoted, none, own, told(6, &theirs)]).await;
     let published = site.cover(CHAIN).await;
     let mut followed = anchors(&published);
     let platform = site.bundle(Scope::Platform, Query::default(), &followed).await;
     assert_eq!(followed.follow_bundle(&platform), Ok(1));
-    assert_eq!(site.stored(&published).await, Ok(vec![as_told(1, 2), compared(1, 7, 0)]));
+    assert_eq!(site.stored(&published).await, Ok(vec![as_told(1, 2), compared(1, 8, 0)]));
 }
 
 /// Cut off, and signed anew: what the database and the keys say of it is right.
