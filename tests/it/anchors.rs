@@ -1,5 +1,8 @@
 //! Checkpoints outside the database: what shows that its owner took back more than the database can tell of.
 
+use std::path::Path;
+
+use crate::export::{list, run, verifier_keys};
 use crate::harness::{PostgresServer, Program, Site, World, command, eventually};
 
 const ANCHORS: &str = "
@@ -65,4 +68,99 @@ fn an_end_that_was_cut_off_with_all_that_tells_of_it_is_missed_by_an_anchor() {
     let found = world.get("/v1/audit/verification?tenant=platform");
     assert_eq!(found["intact"], false, "{found}");
     assert_eq!(found["first_break"]["detail"], "it is not what was anchored elsewhere");
+}
+
+/// Verifies offline with what was published: code and words.
+fn compared(world: &World, what: &[&Path], keys: &[String], anchors: &Path) -> (Option<i32>, String) {
+    let mut command = command(["audit", "verify"]);
+    if what.is_empty() {
+        command.arg("--store").arg(world.program.site.path("stanchion.toml"));
+    }
+    command.args(what).arg("--anchors").arg(anchors);
+    for key in keys {
+        command.arg("--verifier-key").arg(key);
+    }
+    let output = command.output().expect("runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Somebody who owns the database and the keys takes a tenant's log away, and has the server sign for another one. What the database and the
+/// keys say of it is right, and nobody published it; the platform's log, which tells its checkpoints, was.
+#[test]
+fn a_tenant_s_log_that_was_signed_anew_or_taken_away_is_missed_by_the_platform_s_anchor() {
+    let server = PostgresServer::start();
+    let told_soon = "[audit.checkpoints]\nrecord_seconds = 1\n";
+    let mut world = World::at(|routes| {
+        let rest = format!("{routes}{ANCHORS}{told_soon}");
+        Site::on_own_postgres(&server, "backend = \"postgres\"", &rest)
+    });
+    let ask = |world: &World, count: u64| {
+        for _ in 0..count {
+            assert_eq!(world.ask("GET", "/reports/echo").status(), 200);
+        }
+        verifier_keys(world, &world.acme, count)
+    };
+    let keys_of = |world: &World, tenant: &str| -> Vec<String> {
+        let found = world.get(&format!("/v1/audit/checkpoints?tenant={tenant}"));
+        let key = |item: &serde_json::Value| item["verifier_keys"][0].as_str().expect("a key").to_owned();
+        list(&found["items"]).iter().map(key).collect()
+    };
+    ask(&world, 6);
+    // Exports are recorded as well, in chains that there were none of before.
+    let keys = |world: &World| [keys_of(world, &world.acme), keys_of(world, "platform")].concat();
+    let at = |name: &str| world.program.site.path(name);
+    let (published, anchors) = (at("anchors.jsonl"), at("kept.jsonl"));
+    let (platform, acme) = (at("platform.jsonl"), at("acme.jsonl"));
+    let export = |world: &World, tenant: &str, out: &Path| {
+        let out = out.to_str().expect("text");
+        let (code, said, complaint) = run(world, &["export", "--tenant", tenant, "--out", out]);
+        assert_eq!(code, Some(0), "{said}{complaint}");
+    };
+    let as_told = format!("{}/standard: as ", world.acme);
+    let said = eventually("what the platform tells of acme is anchored", || {
+        std::fs::copy(&published, &anchors).ok().filter(|bytes| *bytes > 0)?;
+        export(&world, "platform", &platform);
+        export(&world, "acme", &acme);
+        let (code, said) = compared(&world, &[&acme, &platform], &keys(&world), &anchors);
+        assert!(matches!(code, Some(0 | 2)), "{code:?}: {said}");
+        (code == Some(0) && said.contains(&as_told)).then_some(said)
+    });
+    assert!(said.contains("the platform's log, as far as it was published, tells of "), "{said}");
+    let alone = compared(&world, &[&acme], &keys(&world), &anchors);
+    assert_eq!(alone.0, Some(2), "nothing was published of it: {}", alone.1);
+    let (code, said) = compared(&world, &[], &[], &anchors);
+    assert!(code == Some(0) && said.contains(&as_told), "{said}");
+
+    let gone = |world: &World| {
+        let tables = [
+            "audit_entry",
+            "audit_head",
+            "audit_checkpoint",
+            "audit_tile",
+            "audit_id",
+            "audit_search",
+            "audit_cursor",
+        ];
+        let delete =
+            |table| format!("DELETE FROM stanchion.{table} WHERE class = 3 AND scope_id = '{}';", world.acme);
+        server.run(&tables.map(delete).concat());
+    };
+    world.program.terminate();
+    assert!(world.program.ended().success());
+    gone(&world);
+    let (code, said) = compared(&world, &[], &[], &anchors);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("{}/standard: absent: ", world.acme)), "{said}");
+    assert!(said.contains("published in entry ") && said.contains("kept.jsonl, line "), "{said}");
+
+    world.program = Program::run(&world.program.site.clone());
+    ask(&world, 12);
+    let (code, said) = compared(&world, &[], &[], &anchors);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("{}/standard: forked: ", world.acme)), "{said}");
+    export(&world, "acme", &acme);
+    let (code, said) = compared(&world, &[&acme, &platform], &keys(&world), &anchors);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(": forked: ") && said.contains("proven: "), "it is intact in itself: {said}");
 }

@@ -100,6 +100,7 @@ impl Neighbours {
 
     fn operations(&self) -> Vec<Operation> {
         let document = self.world.get("/openapi.json");
+        let event = self.event();
         let mut found = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("operations") {
@@ -114,6 +115,7 @@ impl Neighbours {
                     Some("separations") => NAME,
                     Some("sessions") => "0192f0c1-2345-7abc-8def-0123456789ab",
                     Some("audit") if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab",
+                    Some("audit") if path.contains("/erasures/") => &event,
                     Some("audit") => "data_access/checkpoint",
                     _ => NAME,
                 };

@@ -40,8 +40,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             "The body, of at most 16 MiB, is JSON lines, each a record under the name of its kind, such as \
              `{\"assignment\":{\"subject\":\"user:ada\",\"role\":\"clerk\"}}`, or CSV of assignments with a header. Rows are written in \
              chunks that are each one change; what is there already is left as it is, so that the same import can be sent again after it \
-             broke off. Nothing is removed. A row that is wrong or against a rule is left out and reported, and 1,000 of them end the \
-             import. A larger file is sent in pieces, in its order.",
+             broke off. Nothing is removed. A row that has expired is passed over and counted; over what still counts it is refused. A row \
+             that is wrong or against a rule is left out and reported, and 1,000 of them end the import. What a row needs stands before \
+             it, or in the 1,000 rows after it. A larger file is sent in pieces, in its order: where roles need one another in a circle, \
+             or assignments of one subject do, in one piece.",
         )
         .taking(MAX_IMPORT),
         Operation::new(
@@ -54,7 +56,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             export,
         )
         .note(
-            "Each record comes after those that it needs, so that the file can be imported as it is. Before the first byte is sent the \
+            "Each record comes after those that it needs, so that the file can be imported as it is. Records that have expired and were \
+             not swept yet are among them. Before the first byte is sent the \
              export is recorded as `access.exported`. With `format=csv` it has assignments alone, as `text/csv`.",
         )
         .refusing(ProblemCode::Overloaded),
@@ -121,7 +124,9 @@ pub(crate) struct ImportReport {
     written: u32,
     /// The rows that say what is there already.
     unchanged: u32,
-    /// The rows that were left out.
+    /// The rows that were passed over because they have expired, and nothing stands there that still counts.
+    expired: u32,
+    /// The rows that were left out because they are wrong or against a rule.
     refused: u32,
     /// Whether it ended before the end of the body, because of bad rows.
     stopped: bool,
@@ -152,6 +157,7 @@ impl From<rbac::ImportReport> for ImportReport {
             rows: count(progress.rows),
             written: count(progress.written),
             unchanged: count(progress.unchanged),
+            expired: count(progress.expired),
             refused: count(progress.refused),
             stopped,
             bad: bad.collect(),

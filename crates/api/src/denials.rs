@@ -1,12 +1,13 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
-use stanchion_rbac::{self as rbac, Note, Permission, RecordFilter, RecordKind, ResourceSelector};
-use utoipa::{IntoParams, ToSchema};
+use stanchion_rbac::{self as rbac, Note, Permission, RecordKind, ResourceSelector};
+use utoipa::ToSchema;
 
 use crate::answer::{Done, Found, List, Written};
 use crate::call::{Body, Call, Paged, Query};
 use crate::failure::Failure;
+use crate::of_subject::{OfSubject, PermissionOf};
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
@@ -82,30 +83,6 @@ pub(crate) struct NewDenial {
     reason: Option<Note>,
 }
 
-/// Which denials to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DenialFilter {
-    /// Only those of this subject.
-    #[param(value_type = String, required = false, example = "user:alice")]
-    subject: Option<SubjectRef>,
-}
-
-/// Which denial is meant.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DenialName {
-    /// Who is denied the permission.
-    #[param(value_type = String, example = "user:alice")]
-    subject: SubjectRef,
-    /// The permission, as it was denied.
-    #[param(value_type = String)]
-    permission: Permission,
-    /// On which resources, if that was said.
-    #[param(value_type = String, required = false)]
-    resource: Option<ResourceSelector>,
-}
-
 impl From<Versioned<rbac::Denial>> for Denial {
     fn from(denial: Versioned<rbac::Denial>) -> Self {
         let Versioned { value: denial, revision, created_at, updated_at } = denial;
@@ -130,15 +107,14 @@ async fn deny(call: Call, Body(new): Body<NewDenial>) -> Result<Written<Denial>,
     Ok(Written { created, body: denial.into(), revision })
 }
 
-async fn list(call: Call, paged: Paged<DenialFilter>) -> Result<Found<List<Denial>>, Failure> {
-    let mut filter = RecordFilter::all(RecordKind::Denial);
-    filter.subject.clone_from(&paged.filter.subject);
+async fn list(call: Call, paged: Paged<OfSubject>) -> Result<Found<List<Denial>>, Failure> {
+    let filter = paged.filter.filter(RecordKind::Denial);
     let page = call.engines().rbac.list::<rbac::Denial>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
-async fn lift(call: Call, Query(named): Query<DenialName>) -> Result<Done, Failure> {
-    let DenialName { subject, permission, resource } = named;
+async fn lift(call: Call, Query(named): Query<PermissionOf>) -> Result<Done, Failure> {
+    let PermissionOf { subject, permission, resource } = named;
     let (engine, author) = (&call.engines().rbac, call.author());
     let lifted = engine.lift_denial_on(&author, call.scope, &subject, &permission, resource.as_ref()).await?;
     lifted

@@ -2,14 +2,14 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{SubjectRef, Timestamp, Versioned};
 use stanchion_rbac::{
-    self as rbac, Approval, Constraint, Note, OverDenial, Permission, RecordFilter, RecordKind,
-    ResourceSelector,
+    self as rbac, Approval, Constraint, Note, OverDenial, Permission, RecordKind, ResourceSelector,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::answer::{Done, Found, List, Written};
 use crate::call::{Body, Call, Paged, Query};
 use crate::failure::Failure;
+use crate::of_subject::{OfSubject, PermissionOf};
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
@@ -130,30 +130,6 @@ pub(crate) struct NewGrant {
     lift_denial: bool,
 }
 
-/// Which grants to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GrantFilter {
-    /// Only those of this subject.
-    #[param(value_type = String, required = false, example = "user:alice")]
-    subject: Option<SubjectRef>,
-}
-
-/// Which grant is meant.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GrantName {
-    /// Who has the permission.
-    #[param(value_type = String, example = "user:alice")]
-    subject: SubjectRef,
-    /// The permission, as it was granted.
-    #[param(value_type = String)]
-    permission: Permission,
-    /// On which resources it was granted, if that was said.
-    #[param(value_type = String, required = false)]
-    resource: Option<ResourceSelector>,
-}
-
 impl From<Versioned<rbac::Grant>> for Grant {
     fn from(grant: Versioned<rbac::Grant>) -> Self {
         let Versioned { value: grant, revision, created_at, updated_at } = grant;
@@ -207,15 +183,14 @@ async fn grant(call: Call, Body(new): Body<NewGrant>) -> Result<Written<Grant>, 
     Ok(Written { created, body: grant.into(), revision })
 }
 
-async fn list(call: Call, paged: Paged<GrantFilter>) -> Result<Found<List<Grant>>, Failure> {
-    let mut filter = RecordFilter::all(RecordKind::Grant);
-    filter.subject.clone_from(&paged.filter.subject);
+async fn list(call: Call, paged: Paged<OfSubject>) -> Result<Found<List<Grant>>, Failure> {
+    let filter = paged.filter.filter(RecordKind::Grant);
     let page = call.engines().rbac.list::<rbac::Grant>(call.scope, &filter, &paged.page).await?;
     Ok(paged.answer(&call, page))
 }
 
-async fn revoke(call: Call, Query(named): Query<GrantName>) -> Result<Done, Failure> {
-    let GrantName { subject, permission, resource } = named;
+async fn revoke(call: Call, Query(named): Query<PermissionOf>) -> Result<Done, Failure> {
+    let PermissionOf { subject, permission, resource } = named;
     let (engine, author) = (&call.engines().rbac, call.author());
     let revoked = engine.revoke_grant(&author, call.scope, &subject, &permission, resource.as_ref()).await?;
     revoked
@@ -223,8 +198,8 @@ async fn revoke(call: Call, Query(named): Query<GrantName>) -> Result<Done, Fail
         .ok_or_else(|| Failure::not_found(format!("`{permission}` is not granted to `{subject}` there")))
 }
 
-async fn approve(call: Call, Query(named): Query<GrantName>) -> Result<Found<Grant>, Failure> {
-    let GrantName { subject, permission, resource } = named;
+async fn approve(call: Call, Query(named): Query<PermissionOf>) -> Result<Found<Grant>, Failure> {
+    let PermissionOf { subject, permission, resource } = named;
     let (engine, author) = (&call.engines().rbac, call.author());
     let approved =
         engine.approve_grant(&author, call.scope, &subject, &permission, resource.as_ref()).await?;

@@ -85,6 +85,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod mistake;
+mod of_subject;
 mod openapi;
 mod operation;
 mod operations;

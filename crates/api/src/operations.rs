@@ -51,6 +51,54 @@ mod tests {
     const ELSEWHERE: [&str; 1] = ["role:grant"];
 
     #[test]
+    fn whatever_changes_who_may_do_what_is_administrative() {
+        // What asks without changing anything, although it has a body.
+        const ASKS: [&str; 7] = [
+            "check_access",
+            "explain_access",
+            "who_can",
+            "what_can",
+            "plan_access",
+            "preview_access",
+            "validate_permissions",
+        ];
+        let groups = [
+            roles::operations(),
+            assignments::operations(),
+            denials::operations(),
+            grants::operations(),
+            groups::operations(),
+            separations::operations(),
+            sessions::operations(),
+            permissions::operations(),
+            access::operations(),
+            bulk::operations(),
+        ];
+        let administrative: BTreeSet<Permission> = Registry::stanchion().administrative().collect();
+        let mut changing = BTreeSet::new();
+        for operation in groups.into_iter().flatten() {
+            let Run::Guarded(access, _) = &operation.run else { continue };
+            if operation.method != http::Method::GET && !ASKS.contains(&operation.id) {
+                assert!(
+                    administrative.contains(&access.permission),
+                    "{} by {}",
+                    operation.id,
+                    access.permission
+                );
+                changing.insert(access.permission.clone());
+            } else {
+                assert!(
+                    !administrative.contains(&access.permission),
+                    "{} by {}",
+                    operation.id,
+                    access.permission
+                );
+            }
+        }
+        assert_eq!(changing, administrative, "and nothing else is");
+    }
+
+    #[test]
     fn the_registry_knows_what_the_operations_ask_for_and_nothing_else() {
         let operations = all();
         let asked = operations.iter().filter_map(|operation| match &operation.run {

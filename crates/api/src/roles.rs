@@ -240,6 +240,7 @@ impl From<rbac::Error> for Failure {
             | rbac::Error::InTenant { .. }
             | rbac::Error::RoleInUse { .. }
             | rbac::Error::ReservedRole(_)
+            | rbac::Error::ReservedRoles { .. }
             | rbac::Error::RolesDiffer { .. }
             | rbac::Error::SystemRole(_) => Self::conflict(error.to_string()),
             rbac::Error::Stale { .. } => Self::new(ProblemCode::PreconditionFailed, error.to_string()),

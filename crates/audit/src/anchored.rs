@@ -2,133 +2,52 @@
 //!
 //! Whoever owns the database and the keys can sign for another log; what he cannot do is take back what an anchor holds. So a log that is
 //! intact in itself is compared, size by size, with the checkpoints that were published: each has to be one that the log went through.
+//!
+//! Published is the platform's security log alone. As far as it was, its entries are proven, and among them are those that tell the
+//! checkpoints of all other logs: these count as published, too.
 
+mod published;
+mod recorded;
 mod store;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use serde::Deserialize;
-
+pub use self::published::{NotPublished, Published};
+pub(crate) use self::recorded::ACTION;
+pub use self::recorded::Recorded;
 use crate::bundle::BundleProof;
 use crate::log_files::chain_of;
-use crate::{ChainId, Digest, LogProof, NoteError, TreeHead, VerifierKey, WitnessKey};
-
-/// Checkpoints as anchors hold them, read but not believed yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published(Vec<Note>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Note {
-    place: String,
-    /// The log that it says it is of.
-    origin: String,
-    text: String,
-}
-
-/// The bytes hold no checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place} holds no checkpoint: expected a signed note, or lines of JSON with one in `note`")]
-pub struct NotPublished {
-    /// Where.
-    pub place: String,
-}
-
-/// A line of an anchor's file. What else stands in it the note has, too, and signed.
-#[derive(Deserialize)]
-struct Line {
-    note: String,
-}
-
-impl Published {
-    /// Reads a file of an anchor, which is called `place` when something is wrong with it: a signed note, as buckets hold them, with the
-    /// cosignatures of a witness or without; or one in each line, as a file does that is only appended to. A line that a crash cut off is
-    /// passed over, as the anchor itself does.
-    ///
-    /// # Errors
-    /// [`NotPublished`] when there is no note.
-    pub fn read(&mut self, place: &str, bytes: &[u8]) -> Result<(), NotPublished> {
-        let none = |place: &str| NotPublished { place: place.to_owned() };
-        let text = std::str::from_utf8(bytes).map_err(|_| none(place))?;
-        if !text.trim_start().starts_with('{') {
-            return self.note(place, text);
-        }
-        let before = self.0.len();
-        for (line, number) in text.lines().zip(1_u64..) {
-            if let Ok(Line { note }) = serde_json::from_str(line) {
-                self.note(&format!("{place}, line {number}"), &note)?;
-            }
-        }
-        if self.0.len() == before { Err(none(place)) } else { Ok(()) }
-    }
-
-    fn note(&mut self, place: &str, text: &str) -> Result<(), NotPublished> {
-        let place = place.to_owned();
-        let origin = text.lines().next().filter(|origin| !origin.is_empty() && text.contains("\n\n"));
-        let Some(origin) = origin.map(str::to_owned) else { return Err(NotPublished { place }) };
-        self.0.push(Note { place, origin, text: text.to_owned() });
-        Ok(())
-    }
-
-    /// Returns how many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Tells whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Believes those that these keys signed. With witnesses, only those count that one of them has cosigned.
-    ///
-    /// # Errors
-    /// [`AnchorBreak`] for the first one in the name of a known log that its keys did not sign, for a cosignature that is wrong, and for two
-    /// of one log and size with different roots: somebody with the key has signed for two logs.
-    pub fn open(&self, keys: &[VerifierKey], witnesses: &[WitnessKey]) -> Result<Anchors, AnchorBreak> {
-        let mut anchors = Anchors::default();
-        for Note { place, origin, text } in &self.0 {
-            if !keys.iter().any(|key| key.name() == origin) {
-                anchors.of_others += 1;
-                continue;
-            }
-            let found = |fault| AnchorBreak::new(origin, place, None, fault);
-            let head = TreeHead::open(text, keys).map_err(|error| found(AnchorFault::Checkpoint(error)))?;
-            if !is_cosigned(text, witnesses).map_err(|error| found(AnchorFault::Cosignature(error)))? {
-                anchors.uncosigned += 1;
-                continue;
-            }
-            let log = anchors.logs.entry(head.origin).or_default();
-            let known = log.entry(head.size).or_insert_with(|| (head.root, place.clone()));
-            if known.0 != head.root {
-                return Err(AnchorBreak::new(origin, place, Some(head.size), AnchorFault::TwoLogs));
-            }
-        }
-        Ok(anchors)
-    }
-}
-
-fn is_cosigned(note: &str, witnesses: &[WitnessKey]) -> Result<bool, NoteError> {
-    let mut is_cosigned = witnesses.is_empty();
-    let (_, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed)?;
-    for witness in witnesses {
-        match witness.verify(note, signatures) {
-            Ok(_) => is_cosigned = true,
-            Err(NoteError::UnknownKey) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(is_cosigned)
-}
+use crate::{ChainId, Digest, LogProof, NoteError, TreeHead};
 
 /// Checkpoints that were published and are believed: what their logs must have gone through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
-    /// For each log and size its root, and where that stands.
-    logs: BTreeMap<String, BTreeMap<u64, (Digest, String)>>,
+    logs: BTreeMap<String, Sizes>,
     of_others: u64,
     uncosigned: u64,
+}
+
+/// For each size that was published of a log its root, and where that stands.
+type Sizes = BTreeMap<u64, (Digest, Place)>;
+
+/// Where a checkpoint stands that was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In an anchor.
+    Anchor(String),
+    /// In an entry of the platform's log, which is in a tree that an anchor holds.
+    Entry { seq: u64, log: Arc<str>, anchor: Arc<str> },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anchor(place) => f.write_str(place),
+            Self::Entry { seq, log, anchor } => write!(f, "entry {seq} of {log}, and that in {anchor}"),
+        }
+    }
 }
 
 /// The roots that a log was found to have had, of those sizes that were asked for.
@@ -190,6 +109,9 @@ pub enum AnchorFault {
         /// The size that was published.
         published: u64,
     },
+    /// An entry is not there, or another one stands in its place.
+    #[error("missing: it was published, and is not there")]
+    Missing,
     /// The log is not there.
     #[error("absent: {published} entries were published, and the log is not there")]
     Absent {
@@ -210,8 +132,8 @@ pub enum AnchorVerdict {
 }
 
 impl AnchorBreak {
-    fn new(origin: &str, place: &str, seq: Option<u64>, fault: AnchorFault) -> Self {
-        Self { origin: origin.to_owned(), seq, place: place.to_owned(), fault }
+    fn new(origin: &str, place: &(impl ToString + ?Sized), seq: Option<u64>, fault: AnchorFault) -> Self {
+        Self { origin: origin.to_owned(), seq, place: place.to_string(), fault }
     }
 
     /// Returns what it means of a file, which may be older than what was published. A store may not.
@@ -252,6 +174,17 @@ impl Anchors {
     #[must_use]
     pub const fn uncosigned(&self) -> u64 {
         self.uncosigned
+    }
+
+    /// Takes a checkpoint for published.
+    fn add(&mut self, origin: String, size: u64, root: Digest, place: Place) -> Result<bool, AnchorBreak> {
+        let sizes = self.logs.entry(origin.clone()).or_default();
+        if let Some((known, _)) = sizes.get(&size) {
+            let two = || AnchorBreak::new(&origin, &place, Some(size), AnchorFault::TwoLogs);
+            return if *known == root { Ok(false) } else { Err(two()) };
+        }
+        sizes.insert(size, (root, place));
+        Ok(true)
     }
 
     /// Keeps the root of a log at a size, if one was published of that.

@@ -13,7 +13,9 @@ use stanchion_core::{
 
 use self::asked::{Waiting, Wake};
 pub use self::config::CheckpointConfig;
+use crate::anchored::ACTION;
 use crate::engine::{Shared, count};
+use crate::rotation::OWN;
 use crate::sequencer::Observer;
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
 use crate::verify::ChainVerifier;
@@ -39,8 +41,8 @@ const RECORDED: usize = 256;
 /// is still that of the checkpoint before. What does not hold is never signed over: `audit.chain_broken` is recorded in the scope's
 /// ledger, and the chain gets no more checkpoints from this process.
 ///
-/// The checkpoints of tenants are recorded in the platform's ledger, `audit.checkpointed`, so that a tenant's log that is taken away
-/// or set back is missed.
+/// The checkpoints of all chains but the platform's security chain are recorded in that one, `audit.checkpointed`, so that a log that is
+/// taken away or set back is missed.
 #[must_use = "entries are covered only while the checkpointer runs"]
 pub struct Checkpointer {
     ledger: Ledger,
@@ -51,7 +53,7 @@ pub struct Checkpointer {
     /// Chains that are to be looked at.
     due: BTreeSet<ChainId>,
     broken: BTreeSet<ChainId>,
-    /// Checkpoints of tenants that the platform's ledger does not tell of yet.
+    /// Checkpoints that the platform's security chain does not tell of yet.
     unrecorded: BTreeMap<ChainId, (u64, Digest)>,
     recorded_at: Timestamp,
     swept_at: Timestamp,
@@ -184,7 +186,7 @@ impl Checkpointer {
         }
         match self.cover(chain).await {
             Ok(Some((size, root))) => {
-                if chain.scope != Scope::Platform {
+                if chain != OWN {
                     self.unrecorded.insert(chain, (size, root));
                 }
             }
@@ -333,7 +335,7 @@ impl Checkpointer {
         drop(self.ledger.submit(event.scope, Draft::Event(event)));
     }
 
-    /// Records the checkpoints of tenants in the platform's ledger, or that there were none.
+    /// Records checkpoints in the platform's ledger, or that there were none.
     fn record(&mut self, now: Timestamp) {
         loop {
             let last = self.unrecorded.keys().nth(RECORDED).copied();
@@ -350,8 +352,7 @@ impl Checkpointer {
                 Detail::from(details)
             };
             let checkpoints: Vec<Detail> = part.iter().map(checkpoint).collect();
-            let event =
-                self.event(Scope::Platform, "audit.checkpointed").with_detail("checkpoints", checkpoints);
+            let event = self.event(Scope::Platform, ACTION).with_detail("checkpoints", checkpoints);
             if self.ledger.submit(Scope::Platform, Draft::Event(event)).is_err() {
                 self.unrecorded.extend(part);
                 return;

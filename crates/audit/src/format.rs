@@ -193,5 +193,6 @@
 //! chain that is shorter and intact: what shows it is a [`Receipt`](crate::Receipt) or an earlier
 //! [`Verdict::Intact`](crate::Verdict::Intact) that was kept elsewhere, the chain's checkpoint, and a running sequencer, which records
 //! `audit.entries_lost`. Whoever takes away the checkpoint as well is shown by a checkpoint that was kept elsewhere, and by the platform's
-//! ledger, which records the checkpoints of tenants as `audit.checkpointed`.
+//! security log, which records the checkpoints of all others as `audit.checkpointed`; that log is the one that is published to
+//! anchors, so that all others are compared with what an anchor holds through it.
 //! The same holds for the front, where entries may also have been dropped in due course.

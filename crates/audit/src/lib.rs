@@ -125,7 +125,9 @@ pub use actions::{
     is_action,
 };
 pub use anchor::{Anchor, AnchorError, AnchorReceipt, Publication};
-pub use anchored::{AnchorBreak, AnchorFault, AnchorVerdict, Anchors, Compared, NotPublished, Published};
+pub use anchored::{
+    AnchorBreak, AnchorFault, AnchorVerdict, Anchors, Compared, NotPublished, Published, Recorded,
+};
 pub use batch::{AppendBatch, HeadMove, Sealer};
 pub use canonical::{MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA, canonical, parse};
 pub use chain::{Chain, ChainId, Head, RetentionClass};
@@ -154,8 +156,8 @@ pub use protection::{
     Aes256GcmCipher, Basis, BlindIndex, CipherKey, DataSubject, Erased, ErasureHolds, ErasureOutcome,
     Exception, FieldCipher, FieldPath, InvalidField, Kept, KeyName, KeyNode, KeyPlace, LegalHolds, Mark,
     Marked, MemorySubjectKeyStore, NONCE_BYTES, NotOpened, Opened, ProtectConfig, Protection,
-    ProtectionChange, ProtectionError, ProtectionStats, Rewrapped, SEALED, Sealed, StoredKey, SubjectKeyId,
-    SubjectKeyStore, Withdrawn, Words, is_reserved,
+    ProtectionChange, ProtectionError, ProtectionStats, RecordedErasure, Rewrapped, SEALED, Sealed,
+    StoredKey, SubjectKeyId, SubjectKeyStore, Withdrawn, Words, WordsLeft, is_reserved,
 };
 pub use prover::{
     ConsistencyProof, InclusionProof, PageEntry, Proven, ProvenPage, Prover, Unproven, verify_proof,

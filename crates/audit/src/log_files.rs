@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::tree::{Edge, TILE_WIDTH, Tile, TileId};
-use crate::{Anchors, ChainId, Digest, NoteError, RetentionClass, TreeHead, VerifierKey, leaf_hash, parse};
+use crate::{
+    Anchors, ChainId, Digest, NoteError, Recorded, RetentionClass, TreeHead, VerifierKey, leaf_hash, parse,
+};
 
 /// What the files of a log prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct LogProof {
     pub first: u64,
     /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_log_with`].
     pub roots: BTreeMap<u64, Digest>,
+    /// What its entries tell of other logs; see [`Anchors::follow_log`].
+    pub recorded: Recorded,
 }
 
 /// The first place at which the files of a log are not what they should be.
@@ -81,7 +85,7 @@ pub fn verify_log(
     verify_log_with(read, keys, &Anchors::default())
 }
 
-/// Verifies a log as [`verify_log`] does, and finds what [`Anchors::compare_log`] compares.
+/// Verifies a log as [`verify_log`] does, and finds what [`Anchors::compare_log`] compares and [`Anchors::follow_log`] takes.
 ///
 /// # Errors
 /// As [`verify_log`].
@@ -92,13 +96,17 @@ pub fn verify_log_with(
 ) -> io::Result<LogVerdict> {
     match judge(&mut read, keys, anchors) {
         Ok(proof) => Ok(LogVerdict::Intact(proof)),
-        Err(Stop::Found(verdict)) => Ok(verdict),
+        Err(Stop::Tampered(found)) => Ok(LogVerdict::Tampered(found)),
+        Err(Stop::Incomplete(file)) => Ok(LogVerdict::Incomplete(file)),
+        Err(Stop::Unverifiable) => Ok(LogVerdict::Unverifiable),
         Err(Stop::Error(error)) => Err(error),
     }
 }
 
 enum Stop {
-    Found(LogVerdict),
+    Tampered(LogBreak),
+    Incomplete(String),
+    Unverifiable,
     Error(io::Error),
 }
 
@@ -109,24 +117,24 @@ impl From<io::Error> for Stop {
 }
 
 fn tampered(file: &str, seq: Option<u64>, fault: LogFault) -> Stop {
-    Stop::Found(LogVerdict::Tampered(LogBreak { file: file.to_owned(), seq, fault }))
+    Stop::Tampered(LogBreak { file: file.to_owned(), seq, fault })
 }
 
 type Read<'a> = &'a mut dyn FnMut(&str) -> io::Result<Option<Vec<u8>>>;
 
 fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogProof, Stop> {
     const CHECKPOINT: &str = "checkpoint";
-    let missing = |file: String| Stop::Found(LogVerdict::Incomplete(file));
-    let note = read(CHECKPOINT)?.ok_or_else(|| missing(CHECKPOINT.to_owned()))?;
+    let note = read(CHECKPOINT)?.ok_or_else(|| Stop::Incomplete(CHECKPOINT.to_owned()))?;
     let about = |fault| tampered(CHECKPOINT, None, fault);
     let note = String::from_utf8(note).map_err(|_| about(LogFault::Malformed))?;
     let tree = match TreeHead::open(&note, keys) {
         Ok(tree) => tree,
-        Err(NoteError::UnknownKey) => return Err(Stop::Found(LogVerdict::Unverifiable)),
+        Err(NoteError::UnknownKey) => return Err(Stop::Unverifiable),
         Err(error) => return Err(about(LogFault::Checkpoint(error))),
     };
     let chain = chain_of(&tree.origin).ok_or_else(|| about(LogFault::OtherLog))?;
     let (mut edge, mut above, mut first, mut roots) = (Edge::default(), Vec::new(), 1, BTreeMap::new());
+    let mut recorded = Recorded::default();
     let tiles = tree.size.div_ceil(TILE_WIDTH as u64);
     for index in 0..tiles {
         let id = TileId { level: 0, index };
@@ -136,7 +144,10 @@ fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogP
         let bundle = file_of(read, &format!("tile/entries/{}", path_of(index)), width)?;
         let leaves = match (bundle, first == from) {
             (Some((file, bytes)), _) => {
-                let leaves = leaves(&file, &bytes, from, width, chain)?;
+                let mut hear = |seq, canonical: &[u8]| {
+                    anchors.hear((&tree.origin, chain), seq, canonical, &mut recorded);
+                };
+                let leaves = leaves(&file, &bytes, from, width, chain, &mut hear)?;
                 let differs = leaves.iter().zip(&tile.hashes).position(|(leaf, hash)| leaf != hash);
                 if let Some(place) = differs {
                     let seq = from.saturating_add(place as u64);
@@ -149,7 +160,7 @@ fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogP
                 first = from.saturating_add(width as u64);
                 tile.hashes
             }
-            (None, false) => return Err(missing(format!("tile/entries/{}", path_of(index)))),
+            (None, false) => return Err(Stop::Incomplete(format!("tile/entries/{}", path_of(index)))),
         };
         for leaf in leaves {
             edge.push(leaf, &mut above);
@@ -165,7 +176,7 @@ fn judge(read: Read<'_>, keys: &[VerifierKey], anchors: &Anchors) -> Result<LogP
     if edge.root() != tree.root {
         return Err(tampered(CHECKPOINT, Some(tree.size), LogFault::Root));
     }
-    Ok(LogProof { chain, tree, first, roots })
+    Ok(LogProof { chain, tree, first, roots, recorded })
 }
 
 /// Finds the chain in the origin `<deployment>/<scope>/<class>`.
@@ -190,7 +201,7 @@ fn file_of(read: Read<'_>, path: &str, width: usize) -> io::Result<Option<(Strin
 fn tile(read: Read<'_>, id: TileId, width: usize) -> Result<Tile, Stop> {
     let path = format!("tile/{id}");
     let found = file_of(read, &path, width)?;
-    let (file, bytes) = found.ok_or(Stop::Found(LogVerdict::Incomplete(path)))?;
+    let (file, bytes) = found.ok_or(Stop::Incomplete(path))?;
     let tile = Tile::from_bytes(id, &bytes).filter(|tile| tile.hashes.len() >= width);
     let mut tile = tile.ok_or_else(|| tampered(&file, None, LogFault::Malformed))?;
     tile.hashes.truncate(width);
@@ -216,6 +227,7 @@ fn leaves(
     from: u64,
     width: usize,
     chain: ChainId,
+    hear: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<Vec<Digest>, Stop> {
     let mut leaves = Vec::with_capacity(width);
     for seq in (from..).take(width) {
@@ -230,6 +242,7 @@ fn leaves(
             return Err(tampered(file, Some(seq), LogFault::Content));
         }
         leaves.push(leaf_hash(canonical));
+        hear(seq, canonical);
         bytes = rest;
     }
     Ok(leaves)

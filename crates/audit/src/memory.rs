@@ -248,6 +248,10 @@ impl LedgerStore for MemoryLedgerStore {
         Ok(self.lock().withdrawn.get(&scope).map(|withdrawn| withdrawn.among(keys)).unwrap_or_default())
     }
 
+    async fn unfinished(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, StoreError> {
+        Ok(withdrawn.beyond(self.lock().withdrawn.get(&scope).unwrap_or(&Withdrawn::default())))
+    }
+
     async fn cut(
         &self,
         _system: SystemScope,

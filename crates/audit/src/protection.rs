@@ -28,7 +28,7 @@ pub use aes::Aes256GcmCipher;
 pub use cipher::{CipherKey, FieldCipher, NONCE_BYTES, NotOpened};
 pub use config::ProtectConfig;
 pub use engine::{Protection, ProtectionStats};
-pub use erasure::{Erased, ErasureHolds, ErasureOutcome, Kept, Words};
+pub use erasure::{Erased, ErasureHolds, ErasureOutcome, Kept, RecordedErasure, Words, WordsLeft};
 pub use error::ProtectionError;
 pub use exception::{Basis, Exception};
 pub use legal_holds::LegalHolds;

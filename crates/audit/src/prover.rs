@@ -199,7 +199,11 @@ impl Prover {
     }
 
     /// Returns what a chain's entries have to lead to.
-    async fn covered(&self, checkpoint: Checkpoint, base: &Head) -> Result<Result<Covered, Break>, Error> {
+    pub(crate) async fn covered(
+        &self,
+        checkpoint: Checkpoint,
+        base: &Head,
+    ) -> Result<Result<Covered, Break>, Error> {
         let Checkpoint { chain, size, .. } = checkpoint;
         let broken = |reason| Ok(Err(Break { chain, seq: size, reason }));
         if self.signer.verify(&checkpoint).is_err() {

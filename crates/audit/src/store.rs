@@ -159,6 +159,13 @@ pub trait LedgerStore: fmt::Debug + Send + Sync {
     /// `Unavailable` or `Timeout` when the store cannot be read.
     async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError>;
 
+    /// Returns of how many of these keys words may still be kept for queries: the store was not told yet, or not all that it keeps was
+    /// gone through.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the store cannot be read.
+    async fn unfinished(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, StoreError>;
+
     /// Moves the base of a chain from `from` to `base`, the number, link and time of an entry of the chain: that entry and those before
     /// it are no longer read by anybody. Of those who cut from the same base one succeeds. Whether the base is a true one is the
     /// caller's to know; a store sees only that it lies within the chain.

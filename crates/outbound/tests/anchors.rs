@@ -252,8 +252,10 @@ async fn the_last_of_a_log_is_found_however_much_others_have_written_since() {
     assert_eq!(anchor.name(), format!("file {}", path.display()));
     let first = publication(0, &leaves(2, 0), Vec::new());
     assert_eq!(anchor.latest(&first.origin).await.unwrap(), None, "there is no file yet");
+    anchor.publish(&publication(0, &leaves(1, 0), Vec::new())).await.unwrap();
     anchor.publish(&first).await.unwrap();
     let own = std::fs::read_to_string(&path).unwrap();
+    assert!(own.starts_with('{') && !own.contains("\n\n"), "a line each, and no other: {own}");
     let other = own.replace(&first.origin, "another.example.com/platform/security");
     std::fs::write(&path, format!("{own}{}", other.repeat(1 + 70_000 / other.len()))).unwrap();
     assert_eq!(anchor.latest(&first.origin).await.unwrap(), Some(first.checkpoint.note.clone()));
@@ -261,10 +263,78 @@ async fn the_last_of_a_log_is_found_however_much_others_have_written_since() {
     let others = publication(0, &leaves(2, 9), Vec::new());
     assert!(matches!(anchor.publish(&others).await, Err(AnchorError::Conflict { size: 2, .. })));
     anchor.publish(&first).await.unwrap();
-    assert_eq!(FileAnchor::notes(&path, &first.origin).unwrap().len(), 1, "again is once");
+    assert_eq!(FileAnchor::notes(&path, &first.origin).unwrap().len(), 2, "again is once");
     assert!(FileAnchor::notes(&directory.path().join("absent"), &first.origin).unwrap().is_empty());
     let nowhere = FileAnchor::new(directory.path().join("absent").join("anchors.jsonl"));
     assert!(matches!(nowhere.publish(&first).await, Err(AnchorError::Failed(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_text_is_corrupt_and_not_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    std::fs::write(&path, b"\xff\xfe\n").unwrap();
+    let error = FileAnchor::new(&path).latest("audit.example.com/platform/security").await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    let error = FileAnchor::new(directory.path()).latest("x").await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "a directory");
+}
+
+/// However many there are, the last is found: names are listed in pages, and the last page may be full.
+#[tokio::test]
+async fn the_last_of_many_objects_is_found() {
+    for count in [999_u64, 1_000, 1_001, 2_000] {
+        let store = Arc::new(Kept::default());
+        for size in 1..=count {
+            let name: ObjectName = format!("{FOLDER}/{size:020}").parse().unwrap();
+            store.inner.put_new(&name, size.to_string().into_bytes(), None).await.unwrap();
+        }
+        let anchor = in_objects(&store, None);
+        for _ in 0..2 {
+            let latest = anchor.latest("audit.example.com/platform/security").await.unwrap();
+            assert_eq!(latest, Some(count.to_string().into()));
+        }
+    }
+}
+
+/// Answers each connection with these bytes, whatever it is asked.
+#[expect(clippy::disallowed_methods, reason = "a server that ends with the test's runtime")]
+async fn answering(bytes: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut asked).await;
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, bytes.as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_witness_that_sends_elsewhere_or_says_too_much_is_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cosigned.jsonl");
+    let known = Known::default();
+    let witness = serve(Arc::clone(&known), |text| text).await;
+    let head = format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{witness}/add-checkpoint\r\n");
+    let elsewhere = answering(format!("{head}content-length: 0\r\nconnection: close\r\n\r\n")).await;
+    let first = publication(0, &leaves(2, 0), Vec::new());
+    let found = anchor(elsewhere, &path).publish(&first).await;
+    assert!(matches!(found, Err(AnchorError::Failed(_))), "{found:?}");
+    assert!(known.lock().unwrap().is_empty(), "nobody else is told");
+    // A refusal of where it was asked from, though it stands there, is no conflict: the size asked for is another one.
+    let contrary =
+        answering("HTTP/1.1 409 Conflict\r\ncontent-length: 2\r\nconnection: close\r\n\r\n2\n".to_owned());
+    let all = leaves(4, 0);
+    let found = anchor(contrary.await, &path).publish(&publication(2, &all, vec![root(&all[2..])])).await;
+    assert!(matches!(found, Err(AnchorError::Elsewhere { size: 2 })), "{found:?}");
+    // Its cosignature stands at the end of more than is read.
+    let wordy = serve(known, |text| "a line\n".repeat(20_000) + &text).await;
+    let found = anchor(wordy, &path).publish(&first).await;
+    assert!(matches!(found, Err(AnchorError::Failed(_))), "{found:?}");
 }
 
 /// Objects of which is known until when each is kept, and how many names were listed.

@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use stanchion_audit::{ObjectName, ObjectStore, PutOutcome};
+use stanchion_core::StoreErrorKind;
 use stanchion_outbound::FileObjectStore;
 
 async fn files() -> Arc<dyn ObjectStore> {
@@ -55,5 +56,6 @@ async fn a_directory_that_cannot_be_is_an_error_and_no_absence() {
     let file = directory.path().join("file");
     fs::write(&file, b"").unwrap();
     let store = FileObjectStore::new(&file);
-    assert!(store.put_new(&name("a/1"), Vec::new(), None).await.is_err());
+    let error = store.put_new(&name("a/1"), Vec::new(), None).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout, "what failed may be written all the same");
 }

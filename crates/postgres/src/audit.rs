@@ -23,7 +23,7 @@ use stanchion_core::{EventId, Scope, StoreError, StoreErrorKind, SystemScope};
 pub use self::holds::PgHoldStore;
 pub use self::protection::PgSubjectKeyStore;
 
-use self::columns::Columns;
+use self::columns::{Columns, Offered};
 use self::pack::{entries, seals};
 use self::row::{class_number, class_of, digest, row};
 use crate::records::time;
@@ -123,11 +123,10 @@ impl PgLedgerStore {
     /// Writes a batch, as nearly all are, or finds out why not.
     async fn offer(&self, system: SystemScope, batch: &AppendBatch) -> Result<AppendOutcome, Error> {
         let columns = Columns::of(batch)?;
-        match columns.write(&self.sessions, system).await {
-            Ok(()) => return Ok(AppendOutcome::Committed),
-            Err(error) if is_unpartitioned(&error) => self.add_parts(system, &columns).await?,
-            Err(error) if is_refused(&error) || error.kind() == StoreErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+        match columns.write(&self.sessions, system).await? {
+            Offered::Committed => return Ok(AppendOutcome::Committed),
+            Offered::Unpartitioned => self.add_parts(system, &columns).await?,
+            Offered::Refused => {}
         }
         self.offer_again(system, &columns).await
     }
@@ -175,16 +174,7 @@ async fn settle(tx: &mut SystemTx, count: u16) -> Result<u16, Error> {
 
 /// Tells whether a row found no partition: Postgres says so as of a constraint, of which the ledger's tables have no other.
 fn is_unpartitioned(error: &Error) -> bool {
-    has_code(error, "23514")
-}
-
-/// Tells whether a fence or a head stood against a batch.
-fn is_refused(error: &Error) -> bool {
-    has_code(error, "STA01")
-}
-
-fn has_code(error: &Error, code: &str) -> bool {
-    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
+    matches!(error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23514"))
 }
 
 /// Reads why a batch was not written.
@@ -373,6 +363,10 @@ impl LedgerStore for PgLedgerStore {
 
     async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
         self.database.run("withdrawn", self.withdrawn_of(scope, keys)).await
+    }
+
+    async fn unfinished(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, StoreError> {
+        self.database.run("unfinished", self.unfinished_of(scope, withdrawn)).await
     }
 
     async fn cut(

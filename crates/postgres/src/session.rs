@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Postgres};
+use sqlx::{Connection as _, PgConnection, Postgres, Row as _};
 use stanchion_core::SystemScope;
 use tokio::time::Instant;
 
@@ -45,22 +45,22 @@ impl SystemSessions {
         Self { database, idle: Arc::default() }
     }
 
-    /// Runs a statement and commits it, or does nothing: whatever the statement refuses it has to raise. A future dropped halfway closes its
-    /// connection.
+    /// Runs a statement that returns one value, and commits it. A future dropped halfway closes its connection.
     ///
     /// # Errors
     /// [`Error::Unconfirmed`] when nobody knows whether it was committed, other errors when it was not.
-    pub(crate) async fn execute(
+    pub(crate) async fn call(
         &self,
         system: SystemScope,
         statement: Query<'_, Postgres, PgArguments>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let mut session = self.take(system).await?;
-        // It is committed when the server is ready for the next one, which is waited for.
-        match statement.execute(&mut session.connection).await {
-            Ok(_) => {
+        // It is committed when the server is ready for the next one, not when it has answered: all rows are asked for, which waits for that.
+        match statement.fetch_all(&mut session.connection).await {
+            Ok(rows) => {
+                let answer = rows.first().map_or(Ok(None), |row| row.try_get(0))?;
                 self.keep(session);
-                Ok(())
+                Ok(answer)
             }
             Err(error @ sqlx::Error::Database(_)) if !is_broken(&error) => {
                 self.keep(session);

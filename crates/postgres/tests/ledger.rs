@@ -13,7 +13,7 @@ use stanchion_core::{
     Actor, BoxFuture, Category, Clock, Event, IdGen as _, KeyRing, Scope, Secret, SeededRandom, SystemClock,
     SystemRandom, Timer, Timestamp,
 };
-use stanchion_postgres::{Database, PgLedgerStore, testing};
+use stanchion_postgres::{Database, PgLedgerStore, TenantTx, testing};
 use tokio::task::JoinSet;
 
 /// So often is one batch cut off, and then let through: on a busy machine who cuts is faster than who commits, and none ever would be.
@@ -171,6 +171,41 @@ async fn cut(admin: &mut PgConnection) -> usize {
                WHERE datname = current_database() AND usename = $1 AND state <> 'idle'";
     let ended: Vec<bool> = sqlx::query_scalar(all).bind(testing::LOGIN).fetch_all(admin).await.unwrap();
     ended.len()
+}
+
+/// The connection that commits works across tenants, so nobody may borrow it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_that_commits_is_lent_to_nobody() {
+    let (url, mut tasks) = (testing::fresh_admin_url().await, JoinSet::new());
+    let mut admin = testing::connect(&url).await;
+    let alone = stanchion_postgres::Config { max_connections: 1, ..testing::config() };
+    let database = Database::new(&url.with_login(testing::LOGIN), alone);
+    let ledger = replica(database.clone(), &mut tasks);
+    let scope = tenant(1);
+    let append = async || ledger.append(scope, Draft::Event(event(scope))).await.unwrap();
+    append().await;
+    let named = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename = $1
+                 AND application_name LIKE 'stanchion: %' AND state = 'idle'";
+    let commits = async |admin: &mut PgConnection| -> Vec<i32> {
+        sqlx::query_scalar(named).bind(testing::LOGIN).fetch_all(admin).await.unwrap()
+    };
+    let [commit] = commits(&mut admin).await[..] else { panic!("not one") };
+    // While the whole pool is lent, and to somebody who is to see one scope.
+    for _ in 0..20 {
+        let mut tx = TenantTx::begin_read(&database, scope).await.unwrap();
+        let borrowed = sqlx::query_as("SELECT pg_backend_pid(), current_user::text");
+        let borrowed: (i32, String) = borrowed.fetch_one(tx.connection().unwrap()).await.unwrap();
+        assert_ne!(borrowed.0, commit);
+        assert_eq!(borrowed.1, "stanchion_tenant");
+        append().await;
+        tx.commit().await.unwrap();
+        assert_eq!(commits(&mut admin).await, [commit], "it is one, and stays it");
+    }
+    let all = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = $1";
+    let all: i64 = sqlx::query_scalar(all).bind(testing::LOGIN).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(all, 2, "that of the pool, and this");
+    ledger.close();
+    tasks.join_all().await;
 }
 
 /// Two servers claim one shard: the later has it, the earlier stops there and goes on in the others.

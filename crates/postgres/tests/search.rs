@@ -226,7 +226,7 @@ async fn the_words_of_what_was_erased_go_and_verification_knows_why() {
     world.project().await;
     assert_eq!((world.found(&of_alice).await, world.found(&of_bob).await), (1, 1));
     let erased = world.erase("user:alice").await;
-    assert_eq!((erased.words, erased.destroyed.len()), (Words::Gone, 1));
+    assert_eq!((erased.words.state(), erased.destroyed.len()), (Words::Gone, 1));
     assert_eq!((world.found(&of_alice).await, world.found(&of_bob).await), (0, 1));
     assert_eq!(rows_with_many_terms(&mut world).await, 1, "a word and its key are left for one row");
     assert_eq!(world.first_break().await, None);
@@ -264,10 +264,20 @@ async fn what_an_erasure_could_not_finish_its_record_has_finished() {
     let of_alice = world.protect("alice").await;
     world.project().await;
     world.store.by.0.store(true, Ordering::Relaxed);
-    assert_eq!(world.erase("user:alice").await.words, Words::Pending);
+    let erased = world.erase("user:alice").await;
+    assert_eq!((erased.words.state(), erased.words.keys), (Words::Pending, 1));
     assert_eq!(world.found(&of_alice).await, 1);
+    let later = async |world: &World| {
+        let scope = erased.receipt.chain.scope;
+        world.protection.erasure(&world.ledger, scope, erased.event).await.unwrap().unwrap()
+    };
+    let recorded = later(&world).await;
+    assert_eq!((recorded.words.state(), recorded.words.keys, recorded.keys), (Words::Pending, 1, 1));
     // Another process, which was told nothing.
     world.project().await;
+    let recorded = later(&world).await;
+    assert_eq!((recorded.words.state(), recorded.keys), (Words::Gone, 1));
+    assert_eq!((recorded.receipt, recorded.outcome), (erased.receipt, erased.outcome));
     assert_eq!(world.found(&of_alice).await, 0);
     assert_eq!(world.first_break().await, None);
     assert_eq!(world.store.unprojected(SYSTEM, None, 10).await.unwrap(), []);
@@ -285,6 +295,13 @@ async fn what_was_begun_to_be_withdrawn_is_finished_by_whoever_projects_next() {
     testing::run(&mut world.admin, begun).await;
     assert_eq!(world.found(&of_alice).await, 0, "already nothing is found by them");
     assert_eq!(world.first_break().await, None);
+    let key: uuid::Uuid = sqlx::query_scalar("SELECT key_id FROM stanchion.audit_withdrawn")
+        .fetch_one(&mut world.admin)
+        .await
+        .unwrap();
+    let mut gone = stanchion_audit::Withdrawn::default();
+    gone.insert(stanchion_audit::SubjectKeyId::from_uuid(key), []);
+    assert_eq!(world.store.unfinished(world.scope, &gone).await.unwrap(), 1);
     let due = world.store.unprojected(SYSTEM, None, 10).await.unwrap();
     assert_eq!(due.len(), 1);
     world.store.project(SYSTEM, &due, 10).await.unwrap();
@@ -294,5 +311,6 @@ async fn what_was_begun_to_be_withdrawn_is_finished_by_whoever_projects_next() {
         .await
         .unwrap();
     assert_eq!(left, 0);
+    assert_eq!(world.store.unfinished(world.scope, &gone).await.unwrap(), 0);
     assert_eq!(world.first_break().await, None);
 }

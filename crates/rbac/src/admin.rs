@@ -13,7 +13,7 @@ mod sessions;
 
 pub(crate) use fields::on;
 pub use grants::OverDenial;
-pub use presets::{AppliedPreset, OverRole};
+pub use presets::{AppliedPreset, ApplyOptions, OverRole};
 pub(crate) use roles::is_within;
 pub use roles::{Warning, WrittenRole};
 

@@ -9,6 +9,8 @@ mod export;
 mod format;
 mod import;
 mod order;
+mod weigh;
+mod whole;
 
 pub use export::Export;
 pub use format::{BulkFormat, Fault, Row, Rows};

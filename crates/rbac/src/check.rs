@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 
 use stanchion_core::{Revision, Timestamp};
 
+use crate::course::{Bearing, Course};
 use crate::facts::{About, Facts, Reach};
 pub(crate) use crate::granting::GrantingRoles;
-use crate::holdings::{HeldGrant, Holdings, Span, Terms};
-use crate::status::{RuleNames, Status, Why};
+use crate::holdings::{HeldGrant, Holdings, Span};
+use crate::nearest::{Had, Nearest, instant};
+use crate::status::{Status, Why};
 use crate::view::Place;
 use crate::walk::Walk;
 use crate::{Decision, Permission, PermissionScope, Reason, RoleId, Session};
@@ -59,10 +61,14 @@ impl Holdings {
     /// Finds a role that is held and would permit it if it were not switched off.
     fn switched_off(&self, wanted: &Permission) -> Option<Place> {
         let view = &*self.view;
-        let would_permit = |place: &&Place| {
-            view.role(**place).is_some_and(|role| !role.active) && view.names(**place, wanted)
-        };
-        if view.some_inactive() { self.places().iter().find(would_permit).copied() } else { None }
+        let mut places = self.places().iter().copied();
+        if view.some_inactive() { places.find(|place| self.is_switched_off(*place, wanted)) } else { None }
+    }
+
+    /// Tells whether a role would permit it if it were not switched off.
+    pub(crate) fn is_switched_off(&self, place: Place, wanted: &Permission) -> bool {
+        let view = &*self.view;
+        view.role(place).is_some_and(|role| !role.active) && view.names(place, wanted)
     }
 }
 
@@ -91,35 +97,57 @@ impl<'a> Having<'a> {
             return Verdict::Decided(decision);
         }
         let revision = self.revision();
-        let barred = self.barred(facts, &reach);
-        if barred.perhaps && barred.until.is_none() && facts.loadable {
+        let mut course = Course::new(facts.now);
+        self.look_at_denials(facts, &reach, &mut course);
+        if course.stands(Bearing::Denied) {
+            let denied = Decision::denied(Reason::DeniedExplicitly, revision);
+            return Verdict::Decided(Decision { valid_until: self.turns_at(course), ..denied });
+        }
+        if course.stands(Bearing::PerhapsDenied) {
             return Verdict::Pending;
         }
-        if let Some(until) = barred.until.or(barred.perhaps.then_some(barred.perhaps_until)) {
-            let denied = Decision::denied(Reason::DeniedExplicitly, revision);
-            return Verdict::Decided(Decision { valid_until: instant(until), ..denied });
+        let nearest = self.nearest(facts, reach, course);
+        if !nearest.is_granted() && facts.loadable && facts.missed.get() {
+            return Verdict::Pending;
         }
-        let mut nearest = Nearest::new(facts.now);
+        Verdict::Decided(nearest.decision(self, facts, revision, is_known))
+    }
+
+    /// The first instant at which a course turns, or the session ends.
+    pub(crate) fn turns_at(self, course: Course) -> Option<Timestamp> {
+        let ends = self.session.map_or(Timestamp::MAX, |session| session.expires_at);
+        instant(course.turns_at().min(ends))
+    }
+
+    /// When something that is had begins to permit it, as far as that is known.
+    pub(crate) fn begins(self, facts: &Facts<'_>) -> Option<Timestamp> {
+        self.nearest(facts, facts.reach(), Course::new(facts.now)).begins()
+    }
+
+    /// What is had now or will be, by the subject itself and by the groups that it has not left.
+    pub(crate) fn counting(self, now: Timestamp) -> impl Iterator<Item = (Span, &'a Holdings)> {
+        self.all().filter(move |(member, _)| now < member.until)
+    }
+
+    /// Looks through roles and single permissions, in this order, for what is nearest to permitting it.
+    fn nearest<'f>(self, facts: &'f Facts<'f>, reach: Reach, course: Course) -> Nearest
+    where
+        'a: 'f,
+    {
+        let mut nearest = Nearest::new(course, facts.now);
         self.look_at_roles(facts, reach, &mut nearest);
-        if !nearest.is_granted_for_good() {
-            for (span, held) in self.all() {
-                for grant in
-                    held.permissions().iter().filter(|grant| grant.permission.covers_name(facts.wanted))
-                {
-                    let (status, awaited) = (grant.status(facts, &reach), grant.awaits_approval);
-                    nearest.take(facts, None, status, &grant.terms, span, awaited);
-                }
+        if nearest.is_granted_for_good() {
+            return nearest;
+        }
+        for (member, held) in self.counting(facts.now) {
+            for grant in held.permissions().iter().filter(|grant| grant.permission.covers_name(facts.wanted))
+            {
+                let (terms, awaits_approval) = (&grant.terms, grant.awaits_approval);
+                let had = Had { place: None, terms, member, awaits_approval };
+                nearest.take(facts, had, grant.status(facts, &reach));
             }
         }
-        if nearest.granted.is_none() && facts.loadable && facts.missed.get() {
-            return Verdict::Pending;
-        }
-        let mut decision = nearest.decision(self, facts, revision, is_known);
-        if decision.allowed {
-            let ends = self.session.map_or(Timestamp::MAX, |session| session.expires_at).min(barred.from);
-            decision.valid_until = instant(decision.valid_until.unwrap_or(Timestamp::MAX).min(ends));
-        }
-        Verdict::Decided(decision)
+        nearest
     }
 
     fn look_at_roles<'f>(self, facts: &'f Facts<'f>, reach: Reach, nearest: &mut Nearest)
@@ -130,24 +158,23 @@ impl<'a> Having<'a> {
         let granting = GrantingRoles::new(view, facts.wanted);
         let plain = self.session.is_none() && reach.needed <= PermissionScope::Tenant;
         let mut walk = None;
-        for (span, held) in self.all() {
+        for (member, held) in self.counting(facts.now) {
             for (place, terms) in held.roles() {
+                let had = Had { place: Some(place), terms, member, awaits_approval: false };
                 let status = if plain && granting.contains(place) {
                     Status::MET
                 } else if granting.may_contain(place) {
                     let walk = walk.get_or_insert_with(|| Walk::new(view, facts, reach, self.active()));
                     let status = walk.status(place);
                     if status.is_nothing() && self.session.is_some() {
-                        let mut without = Walk::new(view, facts, reach, None);
-                        if without.status(place).is_met() {
-                            nearest.offer(Reason::RoleNotInSession, Some(place), RuleNames::default(), None);
-                        }
+                        let without = Walk::new(view, facts, reach, None).status(place);
+                        nearest.take_outside_session(facts, had, without);
                     }
                     status
                 } else {
                     continue;
                 };
-                nearest.take(facts, Some(place), status, terms, span, false);
+                nearest.take(facts, had, status);
                 if nearest.is_granted_for_good() {
                     return;
                 }
@@ -155,43 +182,18 @@ impl<'a> Having<'a> {
         }
     }
 
-    /// Looks which denials stand.
-    pub(crate) fn barred(self, facts: &Facts<'_>, reach: &Reach) -> Barred {
-        let mut barred =
-            Barred { until: None, perhaps: false, perhaps_until: Timestamp::MIN, from: Timestamp::MAX };
-        for (span, held) in self.all().filter(|(span, _)| facts.now < span.until) {
+    /// Looks which denials stand, and when. What is not known of the resource is against the subject, unless it can be loaded.
+    fn look_at_denials(self, facts: &Facts<'_>, reach: &Reach, course: &mut Course) {
+        for (member, held) in self.counting(facts.now) {
             for denial in held.denials().iter().filter(|denial| denial.permission.covers_name(facts.wanted)) {
-                let about = facts.denied_by(denial.permission.scope(), denial.resource.as_ref(), reach);
-                match about {
+                match facts.denied_by(denial.permission.scope(), denial.resource.as_ref(), reach) {
                     About::Other => {}
-                    _ if facts.now < span.from => barred.from = barred.from.min(span.from),
-                    About::It => barred.until = barred.until.max(Some(span.until)),
-                    About::Perhaps => {
-                        barred.perhaps = true;
-                        barred.perhaps_until = barred.perhaps_until.max(span.until);
-                    }
+                    About::Perhaps if facts.loadable => course.add_during(Bearing::PerhapsDenied, member),
+                    About::It | About::Perhaps => course.add_during(Bearing::Denied, member),
                 }
             }
         }
-        if barred.perhaps
-            && let Some(until) = &mut barred.until
-        {
-            *until = (*until).max(barred.perhaps_until);
-        }
-        barred
     }
-}
-
-/// Which denials stand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Barred {
-    /// Until when one stands that is about the resource.
-    pub(crate) until: Option<Timestamp>,
-    /// Whether one stands that may be about the resource, and until when.
-    pub(crate) perhaps: bool,
-    pub(crate) perhaps_until: Timestamp,
-    /// From when on another will stand.
-    pub(crate) from: Timestamp,
 }
 
 impl HeldGrant {
@@ -201,145 +203,9 @@ impl HeldGrant {
         if scope >= reach.needed {
             return facts.all_hold(&self.constraints);
         }
-        match reach.unknown().find(|(unknown, _)| scope >= *unknown) {
+        match reach.unknown().rfind(|(unknown, _)| scope >= *unknown) {
             Some((_, attribute)) if facts.resource.is_some() => facts.miss(attribute),
             _ => Status { why: Why::Narrow, ..Status::MET },
         }
     }
-}
-
-/// The best there is so far.
-#[derive(Debug)]
-pub(crate) struct Nearest {
-    now: Timestamp,
-    granted: Option<(Option<Place>, Timestamp, RuleNames)>,
-    refused: Option<Refusal>,
-    /// The first instant at which time alone may bring a grant.
-    from: Timestamp,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    reason: Reason,
-    place: Option<Place>,
-    rules: RuleNames,
-    missing: Option<Box<str>>,
-    from: Timestamp,
-}
-
-impl Nearest {
-    const fn new(now: Timestamp) -> Self {
-        Self { now, granted: None, refused: None, from: Timestamp::MAX }
-    }
-
-    fn is_granted_for_good(&self) -> bool {
-        self.granted.as_ref().is_some_and(|(_, until, _)| *until == Timestamp::MAX)
-    }
-
-    /// Takes in a role or grant, what it does for what is wanted, and when and where it counts.
-    fn take(
-        &mut self,
-        facts: &Facts<'_>,
-        place: Option<Place>,
-        status: Status<'_>,
-        terms: &Terms,
-        member: Span,
-        awaits_approval: bool,
-    ) {
-        if status.is_nothing() {
-            return;
-        }
-        let span = terms.span.and(member);
-        let reason = if !facts.is_selected(terms.resource.as_ref()) {
-            Reason::OtherResource
-        } else {
-            match status.why {
-                Why::Nothing => return,
-                Why::Narrow => Reason::ReachTooNarrow,
-                Why::Missing(_) => Reason::AttributeMissing,
-                _ if awaits_approval => Reason::ApprovalAwaited,
-                _ if self.now >= span.until => Reason::AssignmentExpired,
-                Why::Unmet => {
-                    // Time may bring both what it demands and the day from which it is held.
-                    let from = if self.now < span.from { status.at.max(span.from) } else { status.at };
-                    if from < span.until {
-                        self.from = self.from.min(from);
-                    }
-                    Reason::ConstraintUnmet
-                }
-                Why::Met if self.now < span.from => {
-                    if span.from < span.until {
-                        self.from = self.from.min(span.from);
-                    }
-                    Reason::AssignmentNotYetValid
-                }
-                Why::Met => {
-                    let until = span.until.min(status.at);
-                    if self.granted.as_ref().is_none_or(|(_, other, _)| *other < until) {
-                        self.granted = Some((place, until, status.rules));
-                    }
-                    return;
-                }
-            }
-        };
-        let missing = match (reason, status.why) {
-            (Reason::AttributeMissing, Why::Missing(attribute)) => Some(attribute.text().as_str().into()),
-            _ => None,
-        };
-        let rules = if reason == Reason::ConstraintUnmet { status.rules } else { RuleNames::default() };
-        let refusal = Refusal { reason, place, rules, missing, from: span.from };
-        self.refuse(refusal);
-    }
-
-    fn offer(&mut self, reason: Reason, place: Option<Place>, rules: RuleNames, missing: Option<Box<str>>) {
-        self.refuse(Refusal { reason, place, rules, missing, from: Timestamp::MAX });
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        let nearer = self.refused.as_ref().is_none_or(|other| {
-            let (ours, theirs) = (refusal.reason.distance(), other.reason.distance());
-            ours < theirs
-                || ours == theirs
-                    && (refusal.reason != Reason::AssignmentNotYetValid || refusal.from < other.from)
-        });
-        if nearer {
-            self.refused = Some(refusal);
-        }
-    }
-
-    fn decision(
-        mut self,
-        having: Having<'_>,
-        facts: &Facts<'_>,
-        revision: Revision,
-        is_known: bool,
-    ) -> Decision {
-        let view = &*having.own.view;
-        let role =
-            |place: Option<Place>| place.and_then(|place| view.role(place)).map(|role| role.id.clone());
-        if let Some((place, until, rules)) = self.granted {
-            let granted = Decision::granted(revision);
-            return Decision { role: role(place), rules, valid_until: instant(until), ..granted };
-        }
-        let counting = having.all().filter(|(span, _)| span.contains(self.now));
-        if let Some(place) = counting.map(|(_, held)| held).find_map(|held| held.switched_off(facts.wanted)) {
-            self.offer(Reason::RoleInactive, Some(place), RuleNames::default(), None);
-        }
-        let valid_until = instant(self.from);
-        match self.refused {
-            Some(Refusal { reason, place, rules, missing, .. }) => Decision {
-                role: role(place),
-                rules,
-                missing,
-                valid_until,
-                ..Decision::denied(reason, revision)
-            },
-            None if having.own.is_empty() && !is_known => Decision::denied(Reason::UnknownSubject, revision),
-            None => Decision { valid_until, ..Decision::denied(Reason::NoMatchingRole, revision) },
-        }
-    }
-}
-
-fn instant(at: Timestamp) -> Option<Timestamp> {
-    (at < Timestamp::MAX).then_some(at)
 }

@@ -101,13 +101,6 @@ pub(crate) struct Covering<'a> {
     any_resource: &'a [Wildcard],
 }
 
-/// Whether inactive roles are passed over on the way from a role to what it includes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inactive {
-    PassedOver,
-    Followed,
-}
-
 /// What a role includes, itself first, nearer roles before farther ones.
 #[derive(Debug, Default)]
 pub(crate) struct Closure {
@@ -180,8 +173,8 @@ impl Compiled {
     }
 
     /// Follows the includes from a role on. What an inactive role includes is not reached through it.
-    pub(crate) fn closure(&self, from: u32, inactive: Inactive) -> Closure {
-        self.closure_of(from, |role| inactive == Inactive::Followed || role.active, |_| true)
+    pub(crate) fn closure(&self, from: u32) -> Closure {
+        self.closure_of(from, |role| role.active, |_| true)
     }
 
     /// As [`Compiled::closure`], over the roles that count, and through those of them that let pass.
@@ -213,10 +206,7 @@ impl Compiled {
     fn reaches_out(&self, number: u32) -> Outward {
         let unique = |closure: Closure| closure.outward.into_iter().collect::<HashSet<_>>().into_iter();
         let bare = self.closure_of(number, CompiledRole::is_bare, |role| role.excludes.is_empty());
-        Outward {
-            always: unique(bare).collect(),
-            any: unique(self.closure(number, Inactive::PassedOver)).collect(),
-        }
+        Outward { always: unique(bare).collect(), any: unique(self.closure(number)).collect() }
     }
 
     /// Returns, by role, the roles that include it directly.

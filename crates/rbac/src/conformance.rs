@@ -253,6 +253,11 @@ suite! { $
         pages::denials_are_paged(&fixture).await;
     }
 
+    /// The pages of the grants of what covers a permission cover all of them once, in the order of their keys.
+    grants_of_what_covers_a_permission_are_paged: fixture => {
+        pages::grants_of_what_covers_a_permission_are_paged(&fixture).await;
+    }
+
     /// The pages of every kind cover all that are picked once, by whatever is picked, in the order of their keys.
     every_kind_is_paged: fixture => {
         pages::every_kind_is_paged(&fixture).await;
@@ -261,6 +266,11 @@ suite! { $
     /// A record of whatever kind is read back with all that it holds, replaced with all of that, and removed.
     every_kind_reads_back: fixture => {
         records::every_kind_reads_back(&fixture).await;
+    }
+
+    /// Of two parts of a change that write one record, of whatever kind and side by side, the last stands.
+    the_last_of_two_puts_of_a_record_stands: fixture => {
+        records::the_last_of_two_puts_of_a_record_stands(&fixture).await;
     }
 
     /// Records that differ only in the resource they are about are two.

@@ -1,6 +1,9 @@
 use std::fmt;
 
-use stanchion_core::{Revision, Scope, SessionId, SubjectRef, Text, Timestamp};
+use stanchion_core::{
+    Author, Category, Event, IdGen, Outcome, ResourceRef, Revision, Scope, SessionId, SubjectRef, Text,
+    Timestamp,
+};
 
 use crate::{Permission, Resource, RoleId, RuleNames, SubjectProfile};
 
@@ -59,6 +62,25 @@ impl<'a> CheckRequest<'a> {
         self.at_least = Some(revision);
         self
     }
+
+    /// Makes the event that tells what was decided, `access.permitted` or `access.denied`, and for whom.
+    #[must_use]
+    pub fn event(&self, decision: &Decision, author: &Author, ids: &dyn IdGen, at: Timestamp) -> Event {
+        let action = if decision.allowed { "access.permitted" } else { "access.denied" };
+        let mut event = author.event(ids, at, self.scope, action);
+        event.category = Category::Access;
+        event.outcome = if decision.allowed { Outcome::Success } else { Outcome::Denied };
+        event.reason = Some(decision.reason.as_str().into());
+        let subject = ResourceRef::new(self.subject.kind().as_str(), self.subject.id().clone());
+        let resource =
+            self.resource.and_then(|one| ResourceRef::new(one.kind.shared(), one.id.clone()?).ok());
+        event.targets.extend(subject.ok().into_iter().chain(resource));
+        event.details.push("permission", Text::from(self.permission.shared()));
+        if let Some(role) = &decision.role {
+            event.details.push("role", Text::from(role.shared()));
+        }
+        event
+    }
 }
 
 /// The answer to a [`CheckRequest`].
@@ -76,7 +98,16 @@ pub struct Decision {
     pub rules: RuleNames,
     /// Every change of the scope up to this revision was taken into account; later ones may have been.
     pub revision: Revision,
-    /// When time alone may turn the answer; never, if there is none. A change to roles or assignments may turn it sooner.
+    /// How long the answer holds: before this instant the same question gets the same one, that is the same [`Decision::allowed`] and
+    /// [`Decision::reason`], if nothing changes but the time. None where time alone never turns it. A change to roles, to what is held,
+    /// or to what is known of subject and resource may turn it sooner.
+    ///
+    /// It is never later than the first instant at which time turns the answer. It is that very instant, however many assignments,
+    /// permissions, memberships and denials overlap, as long as no hours bear on the answer; where the hours of one role or permission
+    /// alone do and no session leaves that out, too. Otherwise it may be earlier: hours are followed up to where they next begin or end,
+    /// and a denial that begins later counts as soon as it may be about the resource.
+    ///
+    /// What else the decision names stays true until then, but a later one may name another role.
     pub valid_until: Option<Timestamp>,
     pub(crate) missing: Option<Box<str>>,
 }
@@ -94,6 +125,11 @@ impl Decision {
 
     /// Returns the attribute that is missing, for [`Reason::AttributeMissing`]: `owner`, `team`, `department`, `organization`, the name
     /// of another attribute of the resource, or `subject.` and that of one of the subject.
+    ///
+    /// Of several, that of the role is told which is held first in the order of names; the subject's own roles come before its groups',
+    /// and roles before single permissions. Of the constraints of a role or permission the first that asks for what is missing counts.
+    /// Where it is not known whether a role or permission reaches the resource, the attribute is told that would settle it by itself, and
+    /// of several the widest: `department` for what reaches a department, although whoever owns the resource could do it as well.
     #[must_use]
     pub fn missing_attribute(&self) -> Option<&str> {
         self.missing.as_deref()
@@ -205,7 +241,7 @@ pub enum Missing {
     Attribute(Text),
     /// A second person would have to approve what was granted.
     Approval,
-    /// It would have to be this late.
+    /// It would have to be this late, at least.
     Time(Timestamp),
     /// This denial would have to be lifted.
     DenialLifted(Permission),

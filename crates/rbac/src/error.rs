@@ -55,8 +55,14 @@ pub enum Error {
     /// The platform has a role of this name, and a name means one role.
     #[error("`{0}` is a role of the platform; give the tenant's role another name")]
     ReservedRole(RoleId),
+    /// Roles of a preset would have names that mean roles of the platform.
+    #[error("{} of the platform: {}; apply the preset with a prefix for its roles", are_roles(.roles), named(.roles))]
+    ReservedRoles {
+        /// Which.
+        roles: Vec<RoleId>,
+    },
     /// Roles of a preset stand there already and are otherwise.
-    #[error("{} there already and not as the preset has {}: {}; replace them, or choose other ids", there(.roles), them(.roles), named(.roles))]
+    #[error("{} there already and not as the preset has {}: {}; replace {}, or apply the preset with a prefix for its roles", there(.roles), them(.roles), named(.roles), them(.roles))]
     RolesDiffer {
         /// Which.
         roles: Vec<RoleId>,
@@ -250,6 +256,10 @@ const fn elevation(to_self: bool) -> &'static str {
 
 fn quoted(permissions: &[Permission]) -> String {
     permissions.iter().map(|permission| format!("`{permission}`")).collect::<Vec<_>>().join(", ")
+}
+
+const fn are_roles(roles: &[RoleId]) -> &'static str {
+    if roles.len() == 1 { "a role of that name is one" } else { "roles of those names are" }
 }
 
 const fn there(roles: &[RoleId]) -> &'static str {

@@ -72,7 +72,9 @@ impl Having<'_> {
                 explanation.candidates = candidates();
                 let one = || role.clone().or_else(|| explanation.candidates.first().cloned());
                 explanation.missing = match reason {
-                    Reason::AssignmentNotYetValid => decision.valid_until.map(Missing::Time),
+                    Reason::AssignmentNotYetValid => {
+                        self.begins(facts).or(decision.valid_until).map(Missing::Time)
+                    }
                     Reason::ConstraintUnmet => Some(Missing::Rules(decision.rules)),
                     Reason::AttributeMissing => {
                         decision.missing_attribute().map(|name| Missing::Attribute(name.to_owned().into()))

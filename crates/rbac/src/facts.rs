@@ -42,8 +42,8 @@ const NARROW: [(PermissionScope, Attribute<'static>); 3] = [
 ];
 
 impl Reach {
-    /// The reaches that may contain the resource although it is not known, and what would tell.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = (PermissionScope, Attribute<'static>)> {
+    /// The reaches that may contain the resource although it is not known, narrowest first, and what would tell.
+    pub(crate) fn unknown(&self) -> impl DoubleEndedIterator<Item = (PermissionScope, Attribute<'static>)> {
         NARROW.into_iter().zip(self.unknown).filter(|(_, unknown)| *unknown).map(|(narrow, _)| narrow)
     }
 }

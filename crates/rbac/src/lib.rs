@@ -62,6 +62,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod constraint;
+mod course;
 mod decision;
 mod directory;
 mod engine;
@@ -75,6 +76,7 @@ mod graph;
 mod holdings;
 mod membership;
 mod memory;
+mod nearest;
 mod note;
 mod permission;
 mod plan;
@@ -100,9 +102,10 @@ mod sweep;
 mod tenants;
 mod view;
 mod walk;
+mod who_can;
 mod write;
 
-pub use admin::{AppliedPreset, OverDenial, OverRole, Warning, WrittenRole};
+pub use admin::{AppliedPreset, ApplyOptions, OverDenial, OverRole, Warning, WrittenRole};
 pub use assignment::{Assignment, Denial};
 pub use bulk::{
     BadRow, BadRows, BulkFormat, Export, Fault, ImportOptions, ImportProgress, ImportReport, Row, Rows,
@@ -121,7 +124,7 @@ pub use permission::{Permission, PermissionScope};
 pub use plan::{Columns, Expression, Field, Filter, Plan, Sql, UnmappedColumn};
 pub use preset::{Preset, UnknownPreset};
 pub use preview::{Access, Preview};
-pub use query::{EffectivePermission, EffectivePermissions, WhoCan};
+pub use query::{EffectivePermission, EffectivePermissions};
 pub use record::{IsRecord, Record, RecordKey, RecordKind};
 pub use registry::{InvalidRegistry, KnownAction, KnownResource, Registry, UnknownPart, UnknownPermission};
 pub use resource::{AttributeName, Resource, ResourceType, Value};
@@ -133,3 +136,4 @@ pub use session::Session;
 pub use statistics::{Attempt, AttemptFilter, Statistics};
 pub use status::RuleNames;
 pub use store::{RbacChange, RbacStore, RbacStoreExt, RecordFilter, Snapshot, SubjectRecords};
+pub use who_can::WhoCan;

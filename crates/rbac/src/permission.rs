@@ -1,3 +1,5 @@
+mod scope;
+
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::str::FromStr;
@@ -6,81 +8,8 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use stanchion_core::InvalidId;
 
-/// How far a permission reaches; each scope contains the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PermissionScope {
-    /// What belongs to the subject itself. Also read as `personal`.
-    Own,
-    /// What belongs to the subject's team.
-    Team,
-    /// What belongs to the subject's department.
-    Department,
-    /// Everything in the scope the role is held in: one tenant, or the platform's own records. Also read as `customer`,
-    /// `organization` or `*`; it is what a permission without a scope means.
-    Tenant,
-    /// Everything on the platform, across tenants. Only roles of the platform may say so, and held within a tenant it reaches no
-    /// further than that tenant. Also read as `global`.
-    Platform,
-}
-
-impl PermissionScope {
-    /// Every scope, narrowest first.
-    pub const ALL: [Self; 5] = [Self::Own, Self::Team, Self::Department, Self::Tenant, Self::Platform];
-
-    /// Returns the name that permissions are written with.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Team => "team",
-            Self::Department => "department",
-            Self::Tenant => "tenant",
-            Self::Platform => "platform",
-        }
-    }
-
-    /// Finds the scope of a name or alias.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "own" | "personal" => Some(Self::Own),
-            "team" => Some(Self::Team),
-            "department" => Some(Self::Department),
-            "tenant" | "customer" | "organization" | "*" => Some(Self::Tenant),
-            "platform" | "global" => Some(Self::Platform),
-            _ => None,
-        }
-    }
-}
-
-stanchion_core::text_schema!(PermissionScope, "own, team, department, tenant or platform");
-
-impl FromStr for PermissionScope {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Self::from_name(text).ok_or_else(|| InvalidId::new("permission scope", SCOPE, text))
-    }
-}
-
-impl Serialize for PermissionScope {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for PermissionScope {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
-    }
-}
-
-impl fmt::Display for PermissionScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use self::scope::PermissionScope;
+use self::scope::SCOPE;
 
 /// What may be done to what, and how far that reaches: `resource:action` or `resource:action:scope`.
 ///
@@ -105,7 +34,6 @@ pub struct Permission {
 const GRAMMAR: &str = "write RESOURCE:ACTION or RESOURCE:ACTION:SCOPE";
 const SEGMENT: &str = "a resource or action is 1 to 64 of a-z, 0-9, `_`, `-`, `.`, beginning with a letter or digit; \
                        `*` may stand alone or at its end";
-const SCOPE: &str = "the scope is own, team, department, tenant or platform";
 
 impl Permission {
     /// Reads a permission.
@@ -193,6 +121,28 @@ impl Permission {
     /// As [`Permission::covers`], whatever the scopes.
     pub(crate) fn covers_name(&self, other: &Self) -> bool {
         segment_covers(self.resource(), other.resource()) && segment_covers(self.action(), other.action())
+    }
+
+    /// Returns every text of a permission that [covers](Self::covers) this one, or would if it reached as far: its name, and each name
+    /// with a wildcard over it, at each reach. There are as many as the letters of resource and action multiplied, times five.
+    #[must_use]
+    pub fn covering(&self) -> Vec<String> {
+        let over = |segment: &str| -> Vec<String> {
+            let stem = segment.strip_suffix('*').unwrap_or(segment);
+            // Segments are of letters of one byte.
+            let wide = (0..=stem.len()).filter_map(|end| Some(format!("{}*", stem.get(..end)?)));
+            wide.chain((stem.len() == segment.len()).then(|| segment.to_owned())).collect()
+        };
+        let (resources, actions) = (over(self.resource()), over(self.action()));
+        let names =
+            resources.iter().flat_map(|one| actions.iter().map(move |other| format!("{one}:{other}")));
+        let reaching = |name: String| {
+            PermissionScope::ALL.map(|scope| match scope {
+                PermissionScope::Tenant => name.clone(),
+                scope => format!("{name}:{scope}"),
+            })
+        };
+        names.flat_map(reaching).collect()
     }
 
     /// The same, but reaching no further than `ceiling`.
@@ -323,120 +273,4 @@ impl<'de> Deserialize<'de> for Permission {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn permission(text: &str) -> Permission {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn every_spelling_has_one_text() {
-        for (written, read) in [
-            ("*", Permission::everything().as_str()),
-            ("*", "*:*"),
-            ("*:*:*", "*:*"),
-            ("document:read:tenant", "document:read"),
-            ("document:read:customer", "document:read"),
-            ("document:read:organization", "document:read"),
-            ("document:read:personal", "document:read:own"),
-            ("document:read:global", "document:read:platform"),
-            ("invoices.*:re*", "invoices.*:re*"),
-            ("2fa:reset:team", "2fa:reset:team"),
-        ] {
-            assert_eq!(permission(written).as_str(), read, "{written}");
-            assert_eq!(permission(read), permission(written));
-        }
-        let parts = permission("invoices.paid:re*:department");
-        assert_eq!((parts.resource(), parts.action()), ("invoices.paid", "re*"));
-        assert_eq!((parts.name(), parts.scope()), ("invoices.paid:re*", PermissionScope::Department));
-    }
-
-    #[test]
-    fn what_is_not_a_permission_says_why() {
-        // The third is what one of the seeds writes for a super user; its own matcher never understood it.
-        for (bad, rule) in [
-            ("", GRAMMAR),
-            ("document", GRAMMAR),
-            ("ALL", GRAMMAR),
-            (":read", SEGMENT),
-            ("document:", SEGMENT),
-            ("Document:read", SEGMENT),
-            ("doc ument:read", SEGMENT),
-            ("*document:read", SEGMENT),
-            ("doc**:read", SEGMENT),
-            ("d*c:read", SEGMENT),
-            (".document:read", SEGMENT),
-            ("dokumént:read", SEGMENT),
-            ("document:read:", SCOPE),
-            ("document:read:everything", SCOPE),
-            ("document:read:own:more", SCOPE),
-            ("document:read:ow*", SCOPE),
-        ] {
-            assert_eq!(Permission::new(bad), Err(InvalidId::new("permission", rule, bad)), "{bad:?}");
-        }
-        assert!(Permission::new(&format!("{}:read", "x".repeat(64))).is_ok());
-        assert!(Permission::new(&format!("{}*:read", "x".repeat(64))).is_err());
-    }
-
-    #[test]
-    fn only_one_action_on_one_resource_type_is_exact() {
-        for (text, exact) in [
-            ("document:read", true),
-            ("document:read:tenant", true),
-            ("document:read:own", false),
-            ("document:read:platform", false),
-            ("document:*", false),
-            ("doc*:read", false),
-            ("*", false),
-        ] {
-            assert_eq!(permission(text).is_exact(), exact, "{text}");
-        }
-    }
-
-    /// Resources, actions and scopes, by their places in the lists.
-    type Permitted = BTreeSet<(usize, usize, usize)>;
-
-    /// `covers` is set inclusion, by enumeration: each permission stands for the set of all (resource, action, scope) it permits.
-    #[test]
-    fn covers_is_set_inclusion() {
-        const NAMES: [&str; 6] = ["a", "ab", "abc", "b", "ba", "bb"];
-        const PATTERNS: [&str; 8] = ["*", "a*", "ab*", "b*", "a", "ab", "b", "ba"];
-        let texts = PATTERNS.iter().flat_map(|resource| {
-            PATTERNS.iter().flat_map(move |action| {
-                PermissionScope::ALL.iter().map(move |scope| format!("{resource}:{action}:{scope}"))
-            })
-        });
-        let matches = |pattern: &str, name: &str| match pattern.split_once('*') {
-            Some((prefix, _)) => {
-                name.len() >= prefix.len() && name.as_bytes()[..prefix.len()] == *prefix.as_bytes()
-            }
-            None => pattern == name,
-        };
-        let all: Vec<(Permission, Permitted)> = texts
-            .map(|text| {
-                let permission = permission(&text);
-                let mut permitted = BTreeSet::new();
-                for (r, resource) in NAMES.iter().enumerate() {
-                    for (a, action) in NAMES.iter().enumerate() {
-                        let named =
-                            matches(permission.resource(), resource) && matches(permission.action(), action);
-                        let reach =
-                            PermissionScope::ALL.iter().position(|scope| *scope == permission.scope());
-                        permitted.extend((0..=reach.unwrap()).filter(|_| named).map(|scope| (r, a, scope)));
-                    }
-                }
-                (permission, permitted)
-            })
-            .collect();
-        assert_eq!(all.len(), 320);
-        for (wide, wide_set) in &all {
-            for (narrow, narrow_set) in &all {
-                assert_eq!(wide.covers(narrow), wide_set.is_superset(narrow_set), "{wide} covers {narrow}");
-                let same = wide.covers(narrow) && narrow.covers(wide);
-                assert_eq!(same, wide == narrow, "antisymmetric: {wide}, {narrow}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
-use stanchion_core::{DisplayName, Slug};
+use stanchion_core::{DisplayName, InvalidId, Slug};
 
 use crate::registry::nearest;
-use crate::{Note, Registry, Role};
+use crate::{Note, Registry, Role, RoleId};
 
 /// Roles that fit together for one kind of product, with the registry of what they name.
 ///
@@ -82,6 +82,20 @@ impl Preset {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Returns it with other ids for its roles: each begins with `prefix`, so that they stand beside roles of the ids that it comes with.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when an id would be none, such as one of more than 64 characters.
+    pub fn prefixed(mut self, prefix: &str) -> Result<Self, InvalidId> {
+        let renamed = |id: &RoleId| RoleId::new(&format!("{prefix}{id}"));
+        for role in &mut self.roles {
+            role.id = renamed(&role.id)?;
+            role.includes = role.includes.iter().map(renamed).collect::<Result<_, _>>()?;
+            role.requires = role.requires.iter().map(renamed).collect::<Result<_, _>>()?;
+        }
+        Ok(self)
     }
 
     fn read(text: &str) -> Self {

@@ -66,7 +66,7 @@ fn preview(before: Together<'_>, after: Together<'_>, names: &BTreeSet<Permissio
     selectors.extend(after.census.selectors());
     let mut did = Effective::new(before.state, names.iter().cloned(), selectors.clone());
     let mut does = Effective::new(after.state, names.iter().cloned(), selectors.clone());
-    let people = |census: &Census| census.people().cloned().collect::<BTreeSet<_>>();
+    let people = |census: &Census<'_>| census.people().cloned().collect::<BTreeSet<_>>();
     let everybody = people(before.census).into_iter().chain(people(after.census)).collect::<BTreeSet<_>>();
     let mut preview = Preview { gained: Vec::new(), lost: Vec::new(), complete: true };
     for subject in everybody {

@@ -2,11 +2,10 @@ use std::collections::BTreeSet;
 
 use stanchion_core::{PageRequest, Revision, Scope, SubjectRef};
 
-use crate::check::GrantingRoles;
 use crate::view::Place;
 use crate::{
-    Assignment, CheckRequest, Decision, Engine, Error, Grant, Permission, RbacStoreExt, RecordFilter,
-    RecordKind, Resource, ResourceSelector, RoleId,
+    CheckRequest, Decision, Engine, Error, Permission, RbacStoreExt, RecordFilter, Resource,
+    ResourceSelector, RoleId,
 };
 
 /// A permission that a subject has now, as it is written in a role or granted.
@@ -35,16 +34,6 @@ pub struct EffectivePermissions {
     pub denied: Vec<(Permission, Option<ResourceSelector>)>,
     /// Every change of the scope up to this revision was taken into account.
     pub revision: Revision,
-}
-
-/// Who may do something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WhoCan {
-    /// The users and services, in order, with what decides for each.
-    pub subjects: Vec<(SubjectRef, Decision)>,
-    /// Whether these are all. If not, there were more subjects to look at than were asked for.
-    pub complete: bool,
 }
 
 impl Engine {
@@ -80,7 +69,7 @@ impl Engine {
         scope: Scope,
         subject: &SubjectRef,
     ) -> Result<EffectivePermissions, Error> {
-        let everything = everything()?;
+        let everything = Permission::everything();
         let (gathered, refused) = self.gather(&CheckRequest::new(scope, subject, &everything)).await?;
         let having = gathered.having();
         let (now, view) = (self.clock.now(), &*having.own.view);
@@ -144,63 +133,12 @@ impl Engine {
         Ok(allowed)
     }
 
-    /// Finds the users and services that may do something, on a resource or everywhere in the scope. Nobody is left out: where there
-    /// are more than `most` to look at, the answer says that it is not complete. What it costs goes by how many hold a role that permits
-    /// it, and by how many single permissions are granted.
-    ///
-    /// # Errors
-    /// As [`Engine::check`].
-    pub async fn who_can(
-        &self,
-        scope: Scope,
-        permission: &Permission,
-        resource: Option<&Resource>,
-        most: usize,
-    ) -> Result<WhoCan, Error> {
-        let mut found = WhoCan { subjects: Vec::new(), complete: true };
-        if !permission.is_exact() {
-            return Ok(found);
-        }
-        let view = self.view(scope).await?;
-        let mut candidates = BTreeSet::new();
-        let state = self.state(scope).await?;
-        let granting: Vec<&RoleId> = {
-            let granting = GrantingRoles::new(&view, permission);
-            let may =
-                |role: &&RoleId| view.place(role) != Place::NOWHERE && granting.may_contain(view.place(role));
-            state.roles.keys().chain(state.platform.keys()).filter(may).collect()
-        };
-        for role in granting {
-            let holders = RecordFilter::all(RecordKind::Assignment).of_role(role.clone());
-            self.each::<Assignment>(scope, &holders, |held| {
-                candidates.insert(held.subject);
-            })
-            .await?;
-        }
-        self.each::<Grant>(scope, &RecordFilter::all(RecordKind::Grant), |grant| {
-            if grant.permission.covers_name(permission) {
-                candidates.insert(grant.subject);
-            }
-        })
-        .await?;
-        self.with_members(scope, &mut candidates).await?;
-        found.complete = candidates.len() <= most;
-        for subject in candidates.into_iter().take(most) {
-            let request = CheckRequest { resource, ..CheckRequest::new(scope, &subject, permission) };
-            let decision = self.answer(&request).await?;
-            if decision.allowed {
-                found.subjects.push((subject, decision));
-            }
-        }
-        Ok(found)
-    }
-
     /// Tells whether a subject holds a role now and everywhere in the scope: itself, by a group, or by a role that includes it.
     ///
     /// # Errors
     /// As [`Engine::check`].
     pub async fn has_role(&self, scope: Scope, subject: &SubjectRef, role: &RoleId) -> Result<bool, Error> {
-        let everything = everything()?;
+        let everything = Permission::everything();
         let (gathered, refused) = self.gather(&CheckRequest::new(scope, subject, &everything)).await?;
         let (having, now) = (gathered.having(), self.clock.now());
         let sought = having.own.view.place(role);
@@ -252,7 +190,3 @@ impl Engine {
 }
 
 const PAGE: usize = 1_000;
-
-fn everything() -> Result<Permission, Error> {
-    Permission::new("*").map_err(|_| Error::InvalidConfig { setting: "permission", rule: "a permission" })
-}

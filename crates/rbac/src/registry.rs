@@ -388,6 +388,6 @@ mod tests {
     fn the_servers_own_registry_reads_and_its_administrators_manage_access() {
         let administrative: Vec<_> =
             Registry::stanchion().administrative().map(|one| one.to_string()).collect();
-        assert_eq!(administrative, ["assignment:write", "role:write"]);
+        assert_eq!(administrative, ["access:import", "assignment:write", "role:write"]);
     }
 }

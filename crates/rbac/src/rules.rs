@@ -19,7 +19,7 @@ pub(crate) use grants::{approve, grant, in_emergency};
 pub(crate) use guards::{
     Given, Guarded, elevation, last_administrator, loses_administration, seniors, universe,
 };
-pub(crate) use holders::{held_by_few, prerequisites};
+pub(crate) use holders::{Holders, held_by_few, prerequisites};
 pub(crate) use roles::{delete_role, put_role};
 pub(crate) use sessions::{active_roles, put_session};
 pub(crate) use state::State;

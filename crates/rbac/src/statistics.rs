@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use stanchion_core::{Author, Category, Event, Outcome, ResourceRef, Scope, SubjectRef, Text, Timestamp};
+use stanchion_core::{Author, Scope, SubjectRef, Timestamp};
 
 use crate::{CheckRequest, Decision, Engine, Permission, Reason, ResourceSelector, RoleId};
 
@@ -216,24 +216,7 @@ impl Engine {
             recent.push_back(attempt);
         }
         if let Some(sink) = &self.sink {
-            sink.emit(self.access_event(request, decision, now));
+            sink.emit(request.event(decision, &Author::system("rbac"), &*self.ids, now));
         }
-    }
-
-    fn access_event(&self, request: &CheckRequest<'_>, decision: &Decision, now: Timestamp) -> Event {
-        let action = if decision.allowed { "access.permitted" } else { "access.denied" };
-        let mut event = Author::system("rbac").event(&*self.ids, now, request.scope, action);
-        event.category = Category::Access;
-        event.outcome = if decision.allowed { Outcome::Success } else { Outcome::Denied };
-        event.reason = Some(decision.reason.as_str().into());
-        let subject = ResourceRef::new(request.subject.kind().as_str(), request.subject.id().clone());
-        let resource =
-            request.resource.and_then(|one| ResourceRef::new(one.kind.shared(), one.id.clone()?).ok());
-        event.targets.extend(subject.ok().into_iter().chain(resource));
-        event.details.push("permission", Text::from(request.permission.shared()));
-        if let Some(role) = &decision.role {
-            event.details.push("role", Text::from(role.shared()));
-        }
-        event
     }
 }

@@ -8,8 +8,8 @@ use stanchion_core::{
 use stanchion_replica::ChangeFeed;
 
 use crate::{
-    Assignment, Denial, Grant, IsRecord, Membership, Record, RecordKey, RecordKind, Role, RoleId, Separation,
-    Session,
+    Assignment, Denial, Grant, IsRecord, Membership, Permission, Record, RecordKey, RecordKind, Role, RoleId,
+    Separation, Session,
 };
 
 /// One write of a [`Change`] to a scope's records. An adapter refuses what it does not know as `Unsupported`.
@@ -105,13 +105,15 @@ pub struct RecordFilter {
     pub role: Option<RoleId>,
     /// Only memberships in this group.
     pub group: Option<SubjectRef>,
+    /// Only grants of a permission that covers this one, or would if it reached as far.
+    pub covering: Option<Permission>,
 }
 
 impl RecordFilter {
     /// Picks all of a kind.
     #[must_use]
     pub const fn all(kind: RecordKind) -> Self {
-        Self { kind, subject: None, role: None, group: None }
+        Self { kind, subject: None, role: None, group: None, covering: None }
     }
 
     /// Picks only those of a subject.
@@ -135,6 +137,13 @@ impl RecordFilter {
         self
     }
 
+    /// Picks only grants of what covers a permission, or would if it reached as far.
+    #[must_use]
+    pub fn covering(mut self, permission: Permission) -> Self {
+        self.covering = Some(permission);
+        self
+    }
+
     /// Tells whether a record is picked.
     #[must_use]
     pub fn picks(&self, record: &Record) -> bool {
@@ -146,10 +155,15 @@ impl RecordFilter {
             | Record::Session(Session { subject, .. }) => (Some(subject), None, None),
             Record::Membership(Membership { group, member, .. }) => (Some(member), None, Some(group)),
         };
+        let covers = |wanted: &Permission| match record {
+            Record::Grant(grant) => grant.permission.covers_name(wanted),
+            _ => false,
+        };
         record.kind() == self.kind
             && (self.subject.is_none() || self.subject.as_ref() == subject)
             && (self.role.is_none() || self.role.as_ref() == role)
             && (self.group.is_none() || self.group.as_ref() == group)
+            && self.covering.as_ref().is_none_or(covers)
     }
 }
 
@@ -163,7 +177,8 @@ impl RecordFilter {
 ///    of the change, the time of their first write stays until they are removed. Removing what is not there is no error.
 /// 4. `load` and `subject` read at one revision, the one they tell; nobody sees half a change. A read that begins after a change was
 ///    applied sees that change.
-/// 5. Lists are in the byte order of the texts of their [keys](RecordKey). The pages cover everything once, unless it changes
+/// 5. Lists are in the byte order of the texts of their [keys](RecordKey). A list of one subject, of one role, of one group or of what
+///    covers a permission is found by it: it costs by what it shows, not by how many records there are of the kind. The pages cover everything once, unless it changes
 ///    meanwhile. Any text may come as a page key.
 /// 6. The feed names [the keys](RbacChange::key) of each change, in the order of its parts.
 /// 7. The adapter checks no rule: whether a role exists, is in use or includes itself is for the engine to see to. Expired records stay

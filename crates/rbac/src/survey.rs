@@ -6,9 +6,10 @@ use stanchion_core::{
     Versioned,
 };
 
-use crate::rules::{self, Census, Given, Guarded, State, Together};
+use crate::rules::{self, Census, Given, Guarded, Holders, State, Together};
 use crate::{
-    Engine, Error, Membership, RbacChange, RbacStoreExt, Record, RecordFilter, RecordKind, Role, RoleId,
+    Engine, Error, Membership, RbacChange, RbacStoreExt, Record, RecordFilter, RecordKey, RecordKind, Role,
+    RoleId,
 };
 
 /// Up to how many members a group's are read one by one.
@@ -18,9 +19,10 @@ const FEW: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) state: State,
-    pub(crate) census: Census,
+    pub(crate) census: Census<'static>,
     /// Whether the census is of everybody.
     pub(crate) whole: bool,
+    pub(crate) holders: Holders,
 }
 
 /// What a write is about, for the rules to look at.
@@ -38,7 +40,22 @@ pub(crate) struct Weighed<'a> {
 impl Ground {
     /// Nothing is known of anybody yet.
     pub(crate) fn new(state: State) -> Self {
-        Self { state, census: Census::default(), whole: false }
+        Self { state, census: Census::default(), whole: false, holders: Holders::default() }
+    }
+
+    /// Takes over changes that are made, or would be.
+    pub(crate) fn take(&mut self, changes: &[RbacChange], now: Timestamp) {
+        let mut people = people_of(&self.census, changes);
+        for change in changes {
+            self.census.take(change);
+            self.state.take(change);
+        }
+        if changes.iter().any(State::concerns) {
+            self.holders = Holders::default();
+        } else {
+            people.append(&mut people_of(&self.census, changes));
+            self.holders.take(&self.census, &people, now);
+        }
     }
 }
 
@@ -148,7 +165,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn everybody(&self, state: &State) -> Result<Census, StoreError> {
+    async fn everybody(&self, state: &State) -> Result<Census<'static>, StoreError> {
         let mut census = Census::default();
         for kind in [RecordKind::Membership, RecordKind::Assignment, RecordKind::Grant, RecordKind::Denial] {
             let filter = RecordFilter::all(kind);
@@ -188,12 +205,13 @@ impl Engine {
         if matches!(weighed.whom, Whom::Everybody) || limited {
             self.survey(ground).await?;
         }
-        let Ground { state, census, whole } = ground;
+        let Ground { state, census, whole, holders } = ground;
         let after_state = after_state(state, weighed.changes);
         let mut after_census = after_census(census, weighed.changes);
+        let is_anybody = matches!(weighed.whom, Whom::Everybody);
         let people = match &weighed.whom {
             Whom::These(subjects) => {
-                let of = |census: &Census| {
+                let of = |census: &Census<'_>| {
                     subjects.iter().flat_map(|subject| census.people_of(subject)).collect::<BTreeSet<_>>()
                 };
                 let mut people = of(census);
@@ -210,14 +228,16 @@ impl Engine {
         let changed = if is_of_roles { weighed.roles.clone() } else { BTreeSet::new() };
         rules::keep_apart(before, after, &people, &changed, now)?;
         if limited {
-            rules::held_by_few(before, after, &weighed.roles, now)?;
+            let touched = (!is_anybody && !is_of_roles).then_some((&people, holders));
+            rules::held_by_few(before, after, &weighed.roles, touched, now)?;
         }
         if guards.last_administrator && rules::loses_administration(before, after, &people, now, guards) {
             if !*whole {
+                drop(after_census);
                 *census = self.everybody(state).await?;
                 *whole = true;
+                after_census = self::after_census(census, weighed.changes);
             }
-            after_census = self::after_census(census, weighed.changes);
             let before = Together { state, census };
             let after = Together { state: &after_state, census: &after_census };
             rules::last_administrator(before, after, now, guards)?;
@@ -246,15 +266,27 @@ pub(crate) fn after_state<'a>(state: &'a State, changes: &[RbacChange]) -> Cow<'
     after
 }
 
-pub(crate) fn after_census(census: &Census, changes: &[RbacChange]) -> Census {
-    let mut after = census.clone();
-    for change in changes {
-        match change {
-            RbacChange::Put(record) => after.put(record),
-            RbacChange::Delete(key) => after.delete(key),
-        }
-    }
+pub(crate) fn after_census<'a>(census: &'a Census<'a>, changes: &[RbacChange]) -> Census<'a> {
+    let mut after = Census::over(census);
+    changes.iter().for_each(|change| after.take(change));
     after
+}
+
+/// The users and services whom changes are about, themselves or by a group.
+fn people_of(census: &Census<'_>, changes: &[RbacChange]) -> BTreeSet<SubjectRef> {
+    let subject = |change: &RbacChange| {
+        let key = match change {
+            RbacChange::Put(record) => record.key(),
+            RbacChange::Delete(key) => key.clone(),
+        };
+        match key {
+            RecordKey::Assignment { subject, .. } | RecordKey::Membership { member: subject, .. } => {
+                Some(subject)
+            }
+            _ => None,
+        }
+    };
+    changes.iter().filter_map(subject).flat_map(|subject| census.people_of(&subject)).collect()
 }
 
 fn role_of(change: &RbacChange) -> Option<(&RoleId, &Role)> {
@@ -267,12 +299,12 @@ fn role_of(change: &RbacChange) -> Option<(&RoleId, &Role)> {
 fn member_of(change: &RbacChange) -> Option<SubjectRef> {
     match change {
         RbacChange::Put(Record::Membership(membership)) => Some(membership.member.clone()),
-        RbacChange::Delete(crate::RecordKey::Membership { member, .. }) => Some(member.clone()),
+        RbacChange::Delete(RecordKey::Membership { member, .. }) => Some(member.clone()),
         _ => None,
     }
 }
 
-fn is_unknown(census: &Census, subject: &SubjectRef) -> bool {
+fn is_unknown(census: &Census<'_>, subject: &SubjectRef) -> bool {
     let known = census.of(subject);
     known.assignments.is_empty()
         && known.grants.is_empty()

@@ -24,22 +24,31 @@ impl Engine {
         let before = platform.roles.get(&role.id).map(|before| &before.value);
         // What is new nobody uses, and what neither is held by way of it nor permits less is no matter.
         let Some(before) = before.filter(|before| matters(before, role)) else { return Ok(true) };
-        let roles = rules::seniors(platform, &before.id);
-        let limit = self.config.limits.checked_tenants;
-        let mut tenants: BTreeSet<TenantId> = BTreeSet::new();
-        for role in &roles {
-            let system = SystemScope::new("find tenants that use a role of the platform");
-            tenants.extend(self.store.tenants_using(system, role, limit.saturating_add(1)).await?);
-        }
-        let complete = tenants.len() <= limit;
-        for tenant in tenants.into_iter().take(limit) {
+        let (tenants, are_all) = self.tenants_to_check(platform, &before.id).await?;
+        for tenant in tenants {
             match self.tenant_bears(platform, Scope::Tenant(tenant), role, now).await {
                 Ok(()) => {}
                 Err(Error::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(Error::InTenant { tenant, why: Box::new(error) }),
             }
         }
-        Ok(complete)
+        Ok(are_all)
+    }
+
+    /// The tenants that use a role of the platform, or one that includes it, as many as are to be checked, and whether those are all.
+    pub(crate) async fn tenants_to_check(
+        &self,
+        platform: &State,
+        role: &RoleId,
+    ) -> Result<(Vec<TenantId>, bool), Error> {
+        let limit = self.config.limits.checked_tenants;
+        let mut tenants: BTreeSet<TenantId> = BTreeSet::new();
+        for role in &rules::seniors(platform, role) {
+            let system = SystemScope::new("find tenants that use a role of the platform");
+            tenants.extend(self.store.tenants_using(system, role, limit.saturating_add(1)).await?);
+        }
+        let are_all = tenants.len() <= limit;
+        Ok((tenants.into_iter().take(limit).collect(), are_all))
     }
 
     async fn tenant_bears(
@@ -69,7 +78,7 @@ impl Engine {
         roles.append(&mut rules::seniors(after.state, &role.id));
         rules::prerequisites(before, after, &people, now)?;
         rules::keep_apart(before, after, &people, &roles, now)?;
-        rules::held_by_few(before, after, &roles, now)?;
+        rules::held_by_few(before, after, &roles, None, now)?;
         if self.config.guards.last_administrator {
             rules::last_administrator(before, after, now, &self.config.guards)?;
         }
@@ -93,7 +102,7 @@ impl Engine {
 }
 
 /// Tells whether roles differ in what may matter to those who hold them.
-fn matters(before: &Role, after: &Role) -> bool {
+pub(crate) fn matters(before: &Role, after: &Role) -> bool {
     let part = |role: &Role| -> (_, BTreeSet<RoleId>, BTreeSet<RoleId>, _) {
         let bounds = (role.ceiling, role.max_holders, role.active);
         (

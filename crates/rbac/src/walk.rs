@@ -4,7 +4,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::compiled::CompiledRole;
 use crate::facts::{Facts, Reach};
-use crate::status::{Status, Why};
+use crate::status::{Attribute, Status, Why};
 use crate::view::{Place, View};
 use crate::{Permission, PermissionScope, RoleId};
 
@@ -45,21 +45,37 @@ impl<'a> Walk<'a> {
         if !status.is_nothing() {
             return status;
         }
-        // It does not reach so far, or leaves out what the resource may be.
-        let with_needed = (needed > narrowest).then(|| self.step((place, needed, needed, outside), 0));
-        let unknown: Vec<_> = self.reach.unknown().collect();
-        for (scope, attribute) in unknown.iter().rev() {
-            let narrower = self.step((place, *scope, *scope, outside), 0);
-            if !narrower.is_nothing() || with_needed.is_some_and(|status| !status.is_nothing()) {
-                return self.short_of(*attribute);
-            }
+        if let Some(attribute) = self.short_by(place) {
+            return self.short_of(attribute);
         }
-        let own = self.step((place, PermissionScope::Own, PermissionScope::Tenant, outside), 0);
-        if own.is_nothing() { Status::NOTHING } else { Status { why: Why::Narrow, ..Status::MET } }
+        let mut reaches = PermissionScope::ALL.into_iter().filter(|scope| *scope < needed);
+        let narrow = reaches.any(|scope| !self.step((place, scope, scope, outside), 0).is_nothing());
+        if narrow { Status { why: Why::Narrow, ..Status::MET } } else { Status::NOTHING }
+    }
+
+    /// Finds what would have to be known of the resource for a role to permit it that does not reach so far, or that leaves out what the
+    /// resource may be.
+    ///
+    /// Named is what would put the resource within reach; of several the widest, which is that of the permission's own reach. Where none
+    /// does by itself, the resource has to be known to lie out of what is left out, and the widest of the fewest is named that do together.
+    fn short_by(&mut self, place: Place) -> Option<Attribute<'static>> {
+        let Reach { needed, narrowest, .. } = self.reach;
+        let outside = self.active.is_none();
+        let unknown: Vec<_> = self.reach.unknown().collect();
+        let mut permits = |needed, narrowest| !self.step((place, needed, narrowest, outside), 0).is_nothing();
+        // How narrow the reaches may be that are left once the resource is known to lie outside of one and of all narrower ones.
+        let wider = |index: usize| unknown.get(index + 1).map_or(needed, |(scope, _)| *scope);
+        if let Some((_, attribute)) = unknown.iter().rev().find(|(scope, _)| permits(*scope, narrowest)) {
+            return Some(*attribute);
+        }
+        let together = |(index, (scope, _)): &(usize, &(PermissionScope, _))| {
+            permits(*scope, *scope) || permits(needed, wider(*index))
+        };
+        unknown.iter().enumerate().find(together).map(|(_, (_, attribute))| *attribute)
     }
 
     /// What is short of an attribute of the resource, or where there is no resource, of reach.
-    pub(crate) fn short_of(&self, attribute: crate::status::Attribute<'static>) -> Status<'a> {
+    pub(crate) fn short_of(&self, attribute: Attribute<'static>) -> Status<'a> {
         match self.facts.resource {
             Some(_) => self.facts.miss(attribute),
             None => Status { why: Why::Narrow, ..Status::MET },

@@ -3,6 +3,7 @@
 pub(crate) mod anchors;
 mod archive;
 mod bundle;
+mod followed;
 mod keys;
 mod page;
 pub(crate) mod store;
@@ -12,10 +13,11 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-use stanchion_audit::{Anchors, Compared, NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
-use stanchion_core::Event;
+use stanchion_audit::{Anchors, NoteError, Proven, Unproven, VerifierKey, parse, verify_proof};
+use stanchion_core::{Event, KeyRing};
 
 use self::anchors::Anchored;
+use self::followed::{Followed, Proof};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 
@@ -59,7 +61,7 @@ pub(crate) fn verify(
     let mac_keys = mac_keys.map(|path| keys::read(path, environment)).transpose()?;
     let is_asked_for = anchored.is_asked_for();
     let anchors = if is_asked_for { anchored.open(keys)? } else { Anchors::default() };
-    let mut compared: Vec<Compared> = Vec::new();
+    let mut followed = Followed::new(anchors);
     for path in paths {
         let given = Given::at(path).map_err(|error| unreadable(path, &error))?;
         if mac_keys.is_some() && !matches!(given, Given::Archive | Given::Bundle) {
@@ -76,24 +78,41 @@ pub(crate) fn verify(
             );
             return Err(Failure::new(Exit::Input, line).with_lines(["leave out --anchors"]));
         }
-        let (line, found) = match given {
-            Given::Archive => archive::verify(path, keys, mac_keys.as_ref(), &anchors)?,
-            Given::Bundle => bundle::verify(path, keys, mac_keys.as_ref(), &anchors)?,
-            Given::Page => (page::verify(path, keys)?, Vec::new()),
-            Given::Tiles => tiles::verify(path, keys, &anchors)?,
+        let line = match given {
+            Given::Page => page::verify(path, keys)?,
             Given::Proof => {
                 let text = read(path)?;
                 let proven = verify_proof(&text, keys).map_err(|error| refused(path, &error))?;
-                (describe(path, &proven)?, Vec::new())
+                describe(path, &proven)?
+            }
+            shows => {
+                let (line, proof) = log(path, shows, keys, mac_keys.as_ref(), followed.anchors())?;
+                followed.add(path, shows, proof)?;
+                line
             }
         };
         say(&line)?;
-        compared.extend(found);
     }
     if is_asked_for {
-        say(&format!("compared with what was published{}", anchors::describe(&anchors, &compared)?))?;
+        let said = followed.compare(|path, given, anchors| log(path, given, keys, None, anchors))?;
+        say(&format!("compared with what was published{said}"))?;
     }
     Ok(())
+}
+
+/// Checks what shows a log, or some, and says what it proves.
+fn log(
+    path: &Path,
+    given: Given,
+    keys: &[VerifierKey],
+    mac_keys: Option<&KeyRing>,
+    anchors: &Anchors,
+) -> Result<(String, Proof), Failure> {
+    match given {
+        Given::Archive => archive::verify(path, keys, mac_keys, anchors),
+        Given::Tiles => tiles::verify(path, keys, anchors),
+        Given::Bundle | Given::Page | Given::Proof => bundle::verify(path, keys, mac_keys, anchors),
+    }
 }
 
 fn say(line: &str) -> Result<(), Failure> {

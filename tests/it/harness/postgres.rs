@@ -65,6 +65,15 @@ impl PostgresServer {
         server
     }
 
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).expect("reads")
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("postgres/data")
     }
@@ -84,7 +93,8 @@ impl PostgresServer {
         let mut command = self.command("postgres");
         command.arg("-D").arg(&data).args(["-p", &port, "-k"]).arg(self.directory.path().join("postgres"));
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=100"]);
-        self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"));
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log");
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().expect("starts"));
         eventually("Postgres is up", || {
             let ready = self.command("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port]).status();
             ready.is_ok_and(|ready| ready.success()).then_some(())

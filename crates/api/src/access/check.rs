@@ -1,7 +1,7 @@
 use http::Method;
 use serde::Serialize;
 use stanchion_audit::Draft;
-use stanchion_core::{Category, Event, Outcome, ResourceRef, Text, Timestamp};
+use stanchion_core::Timestamp;
 use stanchion_rbac::{self as rbac, CheckRequest, RoleId};
 use utoipa::ToSchema;
 
@@ -104,27 +104,13 @@ async fn check(call: Call, Body(questions): Body<Questions>) -> Result<Found<Dec
 /// Records what was decided for somebody else: what the gateway and this API decide for themselves they record with the request.
 fn record(call: &Call, request: &CheckRequest<'_>, decision: &rbac::Decision) {
     let engines = call.engines();
-    let id = call.api.state.ids.event_id(call.at);
     let permits = u128::from(engines.rbac.config().decisions.permits);
-    let is_recorded = !decision.allowed || id.uuid().as_u128().checked_rem(permits) == Some(0);
-    if !is_recorded {
+    if decision.allowed && permits == 0 {
         return;
     }
-    let action = if decision.allowed { "access.permitted" } else { "access.denied" };
-    let author = call.author();
-    let mut event = Event::new(id, call.at, call.scope, author.actor, action, Category::Access);
-    event.outcome = if decision.allowed { Outcome::Success } else { Outcome::Denied };
-    event.reason = Some(decision.reason.as_str().into());
-    event.correlation.request = Some(call.request);
-    event.source = call.source.clone();
-    let subject = ResourceRef::new(request.subject.kind().as_str(), request.subject.id().clone());
-    let resource = request.resource.and_then(|one| ResourceRef::new(one.kind.shared(), one.id.clone()?).ok());
-    event.targets.extend(subject.ok().into_iter().chain(resource));
-    event.details.push("permission", Text::from(request.permission.shared()));
-    if let Some(role) = &decision.role {
-        event.details.push("role", Text::from(role.shared()));
-    }
-    if engines.audit.submit(call.scope, Draft::Event(event)).is_err() {
+    let event = request.event(decision, &call.author(), &*call.api.state.ids, call.at);
+    let is_sampled = event.id.uuid().as_u128().checked_rem(permits) == Some(0);
+    if (!decision.allowed || is_sampled) && engines.audit.submit(call.scope, Draft::Event(event)).is_err() {
         call.api.counts.unrecorded();
     }
 }

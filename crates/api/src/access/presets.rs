@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::{DisplayName, Slug};
-use stanchion_rbac::{Note, OverRole, Preset, RoleId};
+use stanchion_rbac::{ApplyOptions, Note, OverRole, Preset, RoleId};
 use utoipa::ToSchema;
 
 use crate::answer::Found;
@@ -31,8 +31,9 @@ pub(crate) fn operations() -> Vec<Operation> {
             apply,
         )
         .note(
-            "Roles that are there and as the preset has them stay; where one differs nothing is written, unless `replace` is true. \
-             Each role that is written is recorded.",
+            "In one change: all of them, or none. Roles that are there and as the preset has them stay; where one differs nothing is \
+             written, unless `replace` is true. A tenant's roles cannot have names of the platform's; with `prefix` all of the preset's \
+             have other names. Each role that is written is recorded.",
         ),
     ]
 }
@@ -73,12 +74,28 @@ pub(crate) struct WantedPreset {
     /// Whether roles of the same ids that differ are replaced.
     #[serde(default)]
     replace: bool,
+    /// What the ids of its roles are to begin with, such as `shop-`.
+    prefix: Option<String>,
+    /// Whether nothing is written, and every rule is asked as if it were.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Finds a preset, with a prefix for its roles if there is one; or says which of the two is wrong, and why.
+pub(super) fn named(name: &str, prefix: Option<&str>) -> Result<Preset, (&'static str, String)> {
+    let preset = Preset::named(name).map_err(|error| ("name", error.to_string()))?;
+    match prefix {
+        Some(prefix) => preset.prefixed(prefix).map_err(|error| ("prefix", error.to_string())),
+        None => Ok(preset),
+    }
 }
 
 /// What became of the roles of a preset.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AppliedPreset {
-    /// Those that were written, in the order in which they were.
+    /// Whether that was only tried.
+    dry_run: bool,
+    /// Those that were written, or would be.
     #[schema(value_type = Vec<String>)]
     written: Vec<RoleId>,
     /// Those that were as they are to be.
@@ -98,9 +115,11 @@ async fn list(_: Call, _: Nothing) -> Result<Found<RolePresets>, Failure> {
 }
 
 async fn apply(call: Call, Body(wanted): Body<WantedPreset>) -> Result<Found<AppliedPreset>, Failure> {
-    let preset =
-        Preset::named(&wanted.name).map_err(|error| Failure::invalid(format!("field `name`: {error}")))?;
-    let over = if wanted.replace { OverRole::Replace } else { OverRole::Refuse };
-    let applied = call.engines().rbac.apply_preset(&call.author(), call.scope, &preset, over).await?;
-    Ok(Found(AppliedPreset { written: applied.written, unchanged: applied.unchanged }))
+    let WantedPreset { name, replace, prefix, dry_run } = wanted;
+    let wrong = |(field, why)| Failure::invalid(format!("field `{field}`: {why}"));
+    let preset = named(&name, prefix.as_deref()).map_err(wrong)?;
+    let over = if replace { OverRole::Replace } else { OverRole::Refuse };
+    let options = ApplyOptions { over, dry_run };
+    let applied = call.engines().rbac.apply_preset(&call.author(), call.scope, &preset, options).await?;
+    Ok(Found(AppliedPreset { dry_run, written: applied.written, unchanged: applied.unchanged }))
 }

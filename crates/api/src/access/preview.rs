@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_core::SubjectRef;
-use stanchion_rbac::{self as rbac, Permission, Preset, RbacChange, RecordKey, ResourceSelector, RoleId};
+use stanchion_rbac::{self as rbac, Permission, RbacChange, RecordKey, ResourceSelector, RoleId};
 use utoipa::ToSchema;
 
 use super::READ;
@@ -99,6 +99,8 @@ pub(crate) struct NamedRole {
 pub(crate) struct NamedPreset {
     /// Its name.
     name: String,
+    /// What the ids of its roles are to begin with.
+    prefix: Option<String>,
 }
 
 /// A role that a subject holds.
@@ -180,8 +182,8 @@ impl ProposedChange {
         let one = match self {
             Self::PutRole(ProposedRole { id, role }) => RbacChange::put(role.into_role(id)),
             Self::DeleteRole(NamedRole { id }) => RbacChange::Delete(RecordKey::Role(id)),
-            Self::ApplyPreset(NamedPreset { name }) => {
-                let preset = Preset::named(&name).map_err(|error| error.to_string())?;
+            Self::ApplyPreset(NamedPreset { name, prefix }) => {
+                let preset = super::presets::named(&name, prefix.as_deref()).map_err(|(_, why)| why)?;
                 return Ok(preset.roles().iter().cloned().map(RbacChange::put).collect());
             }
             Self::Assign(new) => RbacChange::put(new.into_assignment()),

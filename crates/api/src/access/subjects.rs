@@ -33,7 +33,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Finds the users and services that may do something.",
             who_can,
         )
-        .note("By roles, grants and groups, as it is now. It asks only: nothing is recorded as an access."),
+        .note(
+            "By roles, grants and groups, as it is now. Where there are more than `most` to look at, ask again with `next` as `after`. It \
+             asks only: nothing is recorded as an access.",
+        ),
         Operation::new(
             Method::POST,
             "/v1/access/what-can",
@@ -61,6 +64,9 @@ pub(crate) struct WhoCanQuestion {
     resource: Option<Resource>,
     /// How many subjects are looked at, 1 to 10,000; 1,000 when left out.
     most: Option<usize>,
+    /// After which subject to go on: `next` of an answer before.
+    #[schema(value_type = Option<String>, example = "user:alice")]
+    after: Option<SubjectRef>,
 }
 
 /// Who may do it.
@@ -70,6 +76,9 @@ pub(crate) struct WhoCan {
     items: Vec<WhoMay>,
     /// Whether these are all. If not, there are more subjects than were looked at.
     complete: bool,
+    /// The last subject that was looked at, if there are more.
+    #[schema(value_type = Option<String>)]
+    next: Option<SubjectRef>,
 }
 
 /// Somebody who may do it.
@@ -89,7 +98,7 @@ pub(crate) struct WhoMay {
 }
 
 async fn who_can(call: Call, Body(asked): Body<WhoCanQuestion>) -> Result<Found<WhoCan>, Failure> {
-    let WhoCanQuestion { permission, resource, most } = asked;
+    let WhoCanQuestion { permission, resource, most, after } = asked;
     let most = most.unwrap_or(FEW);
     if !(1..=MOST).contains(&most) {
         return Err(Failure::invalid(format!("field `most`: use a whole number from 1 to {MOST}")));
@@ -97,14 +106,19 @@ async fn who_can(call: Call, Body(asked): Body<WhoCanQuestion>) -> Result<Found<
     if !permission.is_exact() {
         return Err(rbac::Error::NotExact(permission).into());
     }
-    let found = call.engines().rbac.who_can(call.scope, &permission, resource.as_ref(), most).await?;
+    let (engine, resource) = (&call.engines().rbac, resource.as_ref());
+    let found = match &after {
+        Some(after) => engine.who_can_after(call.scope, &permission, resource, after, most).await?,
+        None => engine.who_can(call.scope, &permission, resource, most).await?,
+    };
     let may = |(subject, decision): (SubjectRef, rbac::Decision)| WhoMay {
         subject,
         role: decision.role,
         constraints: decision.rules.iter().collect(),
         valid_until: decision.valid_until,
     };
-    Ok(Found(WhoCan { items: found.subjects.into_iter().map(may).collect(), complete: found.complete }))
+    let items = found.subjects.into_iter().map(may).collect();
+    Ok(Found(WhoCan { items, complete: found.complete, next: found.next }))
 }
 
 /// Whose permissions are wanted.

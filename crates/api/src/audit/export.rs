@@ -130,6 +130,15 @@ pub(crate) struct Sent {
     ended: Option<Reserved>,
 }
 
+#[cfg(test)]
+impl Sent {
+    /// An export that nobody has asked for through the API.
+    pub(crate) fn of(export: Export, scope: Scope, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Self {
+        let record = Record { scope, author: Author::system("test"), filters: BTreeMap::new() };
+        Self { export, record, clock, ids, ended: None }
+    }
+}
+
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sent").field("export", &self.export).finish_non_exhaustive()

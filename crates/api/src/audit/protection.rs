@@ -1,28 +1,28 @@
 //! Protected values: opened, searched for, and erased.
 
+mod erasure;
+
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanchion_audit::{
-    self as audit, Basis, ChainId, DataSubject, Digest, Exception, FieldPath, Kept, Mark, ProtectionError,
-    RetentionClass, SubjectKeyId,
+    self as audit, Basis, DataSubject, Exception, FieldPath, Mark, ProtectionError, RetentionClass,
 };
-use stanchion_core::{Detail, Details, EventId, ProblemCode, Slug, Text, Timestamp, Versioned};
+use stanchion_core::{Detail, Details, ProblemCode, Slug, Text, Timestamp, Versioned};
 use utoipa::{IntoParams, ToSchema};
 
 use super::unseal::{UNSEAL, event, full, opened, tell};
 use super::{Entry, READ};
-use crate::answer::{Done, Found, List, Recorded, Written};
+use crate::answer::{Done, Found, List, Written};
 use crate::call::{Body, Call, Everything, Nothing, Paged, Query};
 use crate::failure::Failure;
 use crate::operation::{On, Operation};
 use crate::wire::Integer;
 
-const ERASE: &str = "audit:erase";
 const EXCEPT: &str = "audit:except";
 
 pub(crate) fn operations() -> Vec<Operation> {
     let exceptions = "/v1/audit/exceptions";
-    vec![
+    let mut operations = vec![
         Operation::new(
             Method::POST,
             "/v1/audit/search",
@@ -36,21 +36,6 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Finds what was protected as `searchable` in this field, whatever its case, and is not erased. The value is in the body, since \
              addresses end up in logs. A page may have fewer entries than asked for, or none, and still be followed by another. The \
              search is recorded as `audit.searched`, without the value; with `unseal`, what is opened as `audit.unsealed`.",
-        )
-        .refusing(ProblemCode::Overloaded),
-        Operation::new(
-            Method::POST,
-            "/v1/audit/erasures",
-            "erase_audit_subject",
-            ERASE,
-            On::Scope,
-            "Erases what is protected for a subject, by destroying its keys.",
-            erase,
-        )
-        .note(
-            "From then on nobody can read it; chains, proofs and their verification stay what they were. What an exception covers is kept \
-             and named in the receipt; once it has ended, the erasure can be sent again. The event `audit.subject_erased` that the receipt \
-             stands for can be proven as any other. Sent twice, the second finds nothing more to destroy.",
         )
         .refusing(ProblemCode::Overloaded),
         Operation::new(
@@ -84,7 +69,9 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Ends an exception from erasure before its time.",
             lift_exception,
         ),
-    ]
+    ];
+    operations.splice(1..1, erasure::operations());
+    operations
 }
 
 /// A field of a reported event that is to be protected.
@@ -125,70 +112,6 @@ pub(crate) struct Search {
     #[serde(default)]
     #[schema(required = false)]
     unseal: bool,
-}
-
-/// Whose values to erase.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(as = AuditErasureRequest)]
-pub(crate) struct ErasureRequest {
-    /// Whose: `user:alice`, or `unknown` for what is about nobody that could be known.
-    #[schema(value_type = String, example = "user:alice")]
-    subject: DataSubject,
-    /// Why, 1 to 500 bytes, for the record, which is not erased: name a case, no person.
-    #[schema(value_type = String, example = "request 2026-0042")]
-    reason: Text,
-}
-
-/// What an erasure has done.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AuditErasure)]
-pub(crate) struct Erasure {
-    /// The event that records it. `/v1/audit/proofs/inclusion` proves it.
-    #[schema(value_type = String, format = "uuid")]
-    id: EventId,
-    /// The chain it stands in.
-    #[schema(value_type = String)]
-    chain: ChainId,
-    /// Its number in the chain.
-    sequence: Integer,
-    /// The hash of its canonical bytes, in hexadecimal.
-    #[schema(value_type = String)]
-    hash: Digest,
-    /// Whose values.
-    #[schema(value_type = String)]
-    subject: DataSubject,
-    /// `complete`, `partial` when something is kept, `refused` when nothing was destroyed.
-    outcome: &'static str,
-    /// The keys that are destroyed, but for what is kept of them.
-    #[schema(value_type = Vec<String>)]
-    destroyed: Vec<SubjectKeyId>,
-    /// The months they were for.
-    #[schema(value_type = Vec<String>, example = json!(["2026-03"]))]
-    periods: Vec<Text>,
-    /// What is kept, and why.
-    #[schema(value_type = Vec<KeptBody>)]
-    kept: Vec<Kept>,
-}
-
-/// What an erasure has kept.
-#[derive(ToSchema)]
-#[schema(as = AuditKept)]
-#[expect(dead_code, reason = "the form of `audit::Kept`, for the document")]
-pub(crate) struct KeptBody {
-    /// The exception that keeps it.
-    exception: String,
-    /// On which ground.
-    basis: String,
-    /// In records of which class; of all, if none is named.
-    class: Option<String>,
-    /// In which field; in all, if none is named.
-    field: Option<String>,
-    /// When it ends.
-    #[schema(format = "date-time")]
-    until: String,
-    /// Why.
-    reason: String,
 }
 
 /// What is excepted from erasure.
@@ -271,27 +194,6 @@ impl From<Versioned<Exception>> for ExceptionBody {
         let revision = revision.into();
         Self { id, subject, class, field, basis, until, reason, revision, created_at, updated_at }
     }
-}
-
-async fn erase(call: Call, Body(request): Body<ErasureRequest>) -> Result<Recorded<Erasure>, Failure> {
-    let ErasureRequest { subject, reason } = request;
-    if !(1..=500).contains(&reason.as_str().len()) {
-        return Err(Failure::invalid("field `reason`: use 1 to 500 bytes"));
-    }
-    let (protection, ledger) = (&call.api.state.protection, &call.engines().audit);
-    let erased = protection.erase(ledger, &call.author(), call.scope, &subject, &reason).await?;
-    let audit::Receipt { chain, seq, leaf } = erased.receipt;
-    Ok(Recorded(Erasure {
-        id: erased.event,
-        chain,
-        sequence: Integer(seq),
-        hash: leaf,
-        subject: erased.subject,
-        outcome: erased.outcome.as_str(),
-        destroyed: erased.destroyed,
-        periods: erased.periods,
-        kept: erased.kept,
-    }))
 }
 
 async fn list_exceptions(call: Call, Nothing: Nothing) -> Result<Found<List<ExceptionBody>>, Failure> {

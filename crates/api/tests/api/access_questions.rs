@@ -139,8 +139,15 @@ async fn who_can_finds_those_of_roles_groups_and_grants() {
     let mut sorted = who.clone();
     sorted.sort_by_key(|(subject, _)| *subject);
     assert_eq!((sorted.as_slice(), &found["complete"]), (&expected[..], &json!(true)));
-    let found = asked(&world, "who-can", json!({"permission": "document:read", "most": 1})).await;
-    assert_eq!(found["complete"], false);
+    let found = asked(&world, "who-can", json!({"permission": "document:read", "most": 3})).await;
+    assert_eq!((&found["complete"], &found["next"]), (&json!(false), &json!("user:bob")));
+    let rest = json!({"permission": "document:read", "most": 3, "after": found["next"]});
+    let found = asked(&world, "who-can", rest).await;
+    assert_eq!((&found["complete"], &found["next"]), (&json!(true), &Value::Null));
+    assert_eq!(
+        (found["items"].as_array().unwrap().len(), &found["items"][0]["subject"]),
+        (1, &json!("user:carol"))
+    );
     for question in [json!({"permission": "document:*"}), json!({"permission": "a:b", "most": 0})] {
         world.send(&post("/v1/access/who-can", question)).await.problem(400, "invalid_request");
     }
@@ -257,7 +264,34 @@ async fn a_preset_is_applied_once_and_never_over_other_roles_unseen() {
     let apply = |body: Value| Ask::post("/v1/access/presets", body).by(&admin);
     // The platform has a role `admin` already; a tenant cannot have another.
     let detail = world.send(&apply(json!({"name": "back-office"}))).await.problem(409, "conflict");
-    assert!(detail.starts_with("`admin` is a role of the platform"), "{detail}");
+    assert!(
+        detail.starts_with(
+            "a role of that name is one of the platform: `admin`; apply the preset with a prefix"
+        ),
+        "{detail}"
+    );
+    for prefix in ["Shop-", "-"] {
+        let detail = world
+            .send(&apply(json!({"name": "back-office", "prefix": prefix})))
+            .await
+            .problem(400, "invalid_request");
+        assert!(detail.starts_with("field `prefix`"), "{detail}");
+    }
+    let shop = |dry_run: bool| apply(json!({"name": "back-office", "prefix": "shop-", "dry_run": dry_run}));
+    let of_acme = async |world: &World| {
+        let found = world.send(&Ask::get("/v1/roles?limit=1000").by(&admin)).await.expect(200);
+        let ids =
+            found["items"].as_array().unwrap().iter().map(|role| role["id"].as_str().unwrap().to_owned());
+        ids.filter(|id| id.starts_with("shop-")).collect::<Vec<_>>()
+    };
+    let tried = world.send(&shop(true)).await.expect(200);
+    assert_eq!((&tried["dry_run"], of_acme(&world).await.len()), (&json!(true), 0));
+    let applied = world.send(&shop(false)).await.expect(200);
+    assert_eq!((&applied["dry_run"], &applied["written"]), (&json!(false), &tried["written"]));
+    assert_eq!(of_acme(&world).await.len(), roles);
+    let gains = json!({"changes": [{"apply_preset": {"name": "back-office", "prefix": "x-"}}, {"assign": {"subject": "user:new", "role": "x-admin"}}]});
+    let shown = world.send(&Ask::post("/v1/access/preview", gains).by(&admin)).await.expect(200);
+    assert!(shown["gained"].as_array().unwrap().iter().any(|one| one["subject"] == "user:new"), "{shown}");
     world.send(&apply(json!({"name": "back-ofice"}))).await.problem(400, "invalid_request");
     let root = |body: Value| Ask::post("/v1/access/presets?tenant=platform", body).by(&world.root);
     let accountant = json!({"name": "Mine", "permissions": ["a:b"]});

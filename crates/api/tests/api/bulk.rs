@@ -99,6 +99,21 @@ async fn a_dry_run_writes_nothing_and_stop_ends_at_the_first() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_passed_over_and_counted() {
+    let mut world = World::new().await;
+    import(&world, "", "application/jsonl", ROWS).await.expect(200);
+    let past = r#"{"assignment":{"subject":"user:old","role":"clerk","expires_at":"2020-01-01T00:00:00Z"}}
+{"grant":{"subject":"user:old","permission":"bill:read","expires_at":"2020-01-01T00:00:00Z"}}
+{"assignment":{"subject":"user:ada","role":"clerk","expires_at":"2020-01-01T00:00:00Z"}}"#;
+    for query in ["mode=dry_run", ""] {
+        let report = import(&world, query, "application/jsonl", past).await.expect(200);
+        assert_eq!(counts(&report), [&json!(3), &json!(0), &json!(0), &json!(1)], "{report}");
+        assert_eq!((&report["expired"], &report["bad"][0]["line"]), (&json!(2), &json!(3)));
+    }
+    assert!(!export(&mut world, "").await.text.contains("user:old"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_refused_as_a_whole() {
     let mut world = World::new().await;
     let other = import(&world, "", "text/plain", ROWS).await;

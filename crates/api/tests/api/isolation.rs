@@ -104,6 +104,7 @@ fn request(operation: &str) -> (&'static str, Value) {
         | "list_audit_exports"
         | "start_audit_export"
         | "get_audit_export"
+        | "get_audit_erasure"
         | "delete_audit_export"
         | "read_audit_export"
         | "follow_audit_events"
@@ -195,7 +196,9 @@ async fn furnish(world: &World) -> impl Fn(&str) -> String + use<> {
         "separations" => "secret-separation".to_owned(),
         "sessions" => session.clone(),
         "limits" => "secret-limit".to_owned(),
-        "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
+        "audit" if path.contains("/exports/") || path.contains("/erasures/") => {
+            "0192f0c1-2345-7abc-8def-0123456789ab".to_owned()
+        }
         "audit" => "security/checkpoint".to_owned(),
         other => panic!("say which id `{other}` takes"),
     }
@@ -282,7 +285,9 @@ async fn what_another_tenant_has_looks_as_if_it_were_not_there() {
         let (query, body) = request(&operation);
         let nothing = match path.split('/').nth(2).unwrap() {
             "keys" | "sessions" => "0192f0c1-2345-7abc-8def-0123456789ab",
-            "audit" if path.contains("/exports/") => "0192f0c1-2345-7abc-8def-0123456789ac",
+            "audit" if path.contains("/exports/") || path.contains("/erasures/") => {
+                "0192f0c1-2345-7abc-8def-0123456789ac"
+            }
             "audit" => "data_access/checkpoint",
             _ => "nothing-here",
         };

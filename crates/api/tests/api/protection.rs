@@ -138,6 +138,20 @@ async fn an_erasure_closes_what_it_may_and_says_what_it_kept() {
     let erased = world.record(&erase.by(&admin)).await.expect(201);
     assert_eq!((&erased["outcome"], &erased["periods"]), (&json!("complete"), &json!(["2026-11"])));
     assert_eq!(erased["destroyed"].as_array().unwrap().len(), 1);
+    assert_eq!((&erased["words"], &erased["words_pending"]), (&json!("gone"), &json!("0")));
+    assert!(erased["words_at"].is_string(), "{erased}");
+    let path = format!("/v1/audit/erasures/{}", erased["id"].as_str().unwrap());
+    let later = world.send(&Ask::get(path.clone()).by(&admin)).await.expect(200);
+    for field in
+        ["id", "chain", "sequence", "hash", "subject", "outcome", "periods", "words", "words_pending"]
+    {
+        assert_eq!(later[field], erased[field], "{field}");
+    }
+    assert_eq!(later["keys"], json!("1"));
+    world.send(&Ask::get(path).by(&world.globex.admin)).await.problem(404, "not_found");
+    let other = Ask::get("/v1/audit/erasures/0192f0c1-2345-7abc-8def-012345678901").by(&admin);
+    world.send(&other).await.problem(404, "not_found");
+    world.send(&Ask::get("/v1/audit/erasures/x").by(&admin)).await.problem(400, "invalid_request");
     let open = read(&mut world, "unseal=true", &admin).await;
     assert_eq!(open["event"]["details"]["email"]["absent"], "erased");
     world.settle().await;

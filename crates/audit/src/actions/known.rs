@@ -29,7 +29,7 @@ const OWN: &[Line] = &[
         "A chain of the ledger is not what was signed for",
         Some("security_violation"),
     ),
-    ("audit.checkpointed", Security, "The chains of tenants were covered by checkpoints", None),
+    ("audit.checkpointed", Security, "Chains were covered by checkpoints", None),
     ("audit.configured", Security, "Settings of the audit were changed", Some("config_changed")),
     ("audit.entries_lost", Security, "Entries of the ledger are gone", Some("security_violation")),
     ("audit.events_refused", Security, "Events that were made were not recorded", None),

@@ -1,3 +1,5 @@
+mod recorded;
+
 use std::sync::Arc;
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -14,7 +16,7 @@ use crate::tree::Edge;
 use crate::{
     Checkpoint, CheckpointConfig, CheckpointSigner, Config, Content, Growth, Ledger, LedgerStore as _,
     LogVerdict, MemoryLedgerStore, Prover, Query, RetentionClass, Sealer, Shard, Signer, TreeStore as _,
-    Writers, log_files, verify_log_with,
+    VerifierKey, WitnessKey, Writers, log_files, verify_log_with,
 };
 
 const SYSTEM: SystemScope = SystemScope::new("test");
@@ -127,7 +129,7 @@ impl World {
     }
 
     async fn store(&self, published: &Published) -> Result<Vec<Compared>, AnchorBreak> {
-        self.prover.verify_published(published, &[]).await.unwrap()
+        self.prover.verify_published(published, &[], None).await.unwrap()
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 
 use stanchion_core::KeyVersion;
 
-use crate::{ChainId, Digest, NoteError, ObjectName, TreeHead};
+use crate::{ChainId, Digest, NoteError, ObjectName, Recorded, TreeHead};
 
 /// What an archive proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct ArchivedChain {
     pub tree: TreeHead,
     /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_archive_with`](super::verify_archive_with).
     pub roots: BTreeMap<u64, Digest>,
+    /// What its entries tell of other logs; see [`Anchors::follow_archive`](crate::Anchors::follow_archive).
+    pub recorded: Recorded,
 }
 
 impl ArchiveProof {

@@ -12,7 +12,7 @@ use super::{
 use crate::bundle::{ExportedEntry, Line, MAX_LINE, is_event_of};
 use crate::hash::{ChainLinks, ChainMacs};
 use crate::tree::{Peaks, verify_consistency};
-use crate::{Anchors, ChainId, Digest, Head, ObjectName, Signer, TreeHead, VerifierKey, leaf_hash};
+use crate::{Anchors, ChainId, Digest, Head, ObjectName, Recorded, Signer, TreeHead, VerifierKey, leaf_hash};
 
 /// Verifies an archive with nothing but keys, an object at a time: every manifest among `names`, and what it speaks of.
 ///
@@ -32,7 +32,8 @@ pub fn verify_archive(
     verify_archive_with(names, read, keys, mac_keys, &Anchors::default())
 }
 
-/// Verifies an archive as [`verify_archive`] does, and finds what [`Anchors::compare_archive`] compares.
+/// Verifies an archive as [`verify_archive`] does, and finds what [`Anchors::compare_archive`] compares and
+/// [`Anchors::follow_archive`] takes.
 ///
 /// # Errors
 /// As [`verify_archive`].
@@ -66,7 +67,13 @@ pub fn verify_archive_with(
         };
         let mut roots = before.map(|before| before.roots.clone()).unwrap_or_default();
         anchors.note(&tree.origin, tree.size, || tree.root, &mut roots);
-        let mut see = |size, peaks: &Peaks| anchors.note(&tree.origin, size, || peaks.root(), &mut roots);
+        let mut recorded = before.map(|before| before.recorded.clone()).unwrap_or_default();
+        let mut see = |size, peaks: &Peaks, canonical: Option<&[u8]>| {
+            anchors.note(&tree.origin, size, || peaks.root(), &mut roots);
+            if let Some(canonical) = canonical {
+                anchors.hear((&tree.origin, manifest.chain), size, canonical, &mut recorded);
+            }
+        };
         if let Err((seq, fault)) = check(&manifest, &stored, signer.as_ref(), &mut see) {
             return Ok(found(seq, fault));
         }
@@ -74,11 +81,11 @@ pub fn verify_archive_with(
         let first = before.map_or(manifest.first, |before| before.first);
         let tree =
             before.map(|before| before.tree.clone()).filter(|old| old.size > tree.size).unwrap_or(tree);
-        chains.insert(manifest.chain, Followed { first, tree, manifest, roots });
+        chains.insert(manifest.chain, Followed { first, tree, manifest, roots, recorded });
     }
     let chains = chains.into_iter().map(|(chain, followed)| {
-        let Followed { first, tree, manifest, roots } = followed;
-        ArchivedChain { chain, first, last: manifest.last, tree, roots }
+        let Followed { first, tree, manifest, roots, recorded } = followed;
+        ArchivedChain { chain, first, last: manifest.last, tree, roots, recorded }
     });
     let is_object = |name: &ObjectName| name.as_str().ends_with(".zst") && !claimed.contains(name);
     Ok(ArchiveVerdict::Intact(ArchiveProof {
@@ -145,9 +152,13 @@ struct Followed {
     /// The last one.
     manifest: ArchiveManifest,
     roots: BTreeMap<u64, Digest>,
+    recorded: Recorded,
 }
 
 type Found = (Option<u64>, ArchiveFault);
+
+/// Hears the number of each entry, the tree up to it, and its content; first what stands before them.
+type See<'a> = dyn FnMut(u64, &Peaks, Option<&[u8]>) + 'a;
 
 /// Returns the name of a manifest's object, if both have the names that their content asks for.
 fn beside(name: &ObjectName, manifest: &ArchiveManifest) -> Option<ObjectName> {
@@ -195,7 +206,7 @@ fn check(
     manifest: &ArchiveManifest,
     stored: &[u8],
     signer: Option<&Signer>,
-    see: &mut dyn FnMut(u64, &Peaks),
+    see: &mut See<'_>,
 ) -> Result<(), Found> {
     let base = manifest.base.as_ref();
     let roots = base.map_or_else(Vec::new, |base| base.tree.clone());
@@ -210,7 +221,7 @@ fn check(
     };
     let is_short = u64::try_from(stored.len()).is_ok_and(|bytes| bytes < manifest.stored.bytes);
     let damaged = if is_short { ArchiveFault::Truncated } else { ArchiveFault::Damaged };
-    see(entries.at.seq, &entries.peaks);
+    see(entries.at.seq, &entries.peaks, None);
     let content = entries.follow(manifest, stored, damaged, signer, see)?;
     if Sum::of(stored) != manifest.stored || content != manifest.content {
         return Err((None, damaged));
@@ -239,7 +250,7 @@ impl Entries {
         stored: &[u8],
         damaged: ArchiveFault,
         signer: Option<&Signer>,
-        see: &mut dyn FnMut(u64, &Peaks),
+        see: &mut See<'_>,
     ) -> Result<Sum, Found> {
         let next = |entries: &Self| Some(entries.at.seq.saturating_add(1));
         // What cannot be read is one of those that should be there.
@@ -258,8 +269,8 @@ impl Entries {
             if self.at.seq >= manifest.last {
                 return Err((next(self), ArchiveFault::Misplaced));
             }
-            self.entry(&line, signer).map_err(|fault| (next(self), fault))?;
-            see(self.at.seq, &self.peaks);
+            let entry = self.entry(&line, signer).map_err(|fault| (next(self), fault))?;
+            see(self.at.seq, &self.peaks, Some(entry.canonical.as_bytes()));
             content.extend_from_slice(&line);
         }
         if self.at.seq < manifest.last {
@@ -268,7 +279,7 @@ impl Entries {
         Ok(Sum::of(&content))
     }
 
-    fn entry(&mut self, line: &[u8], signer: Option<&Signer>) -> Result<(), ArchiveFault> {
+    fn entry(&mut self, line: &[u8], signer: Option<&Signer>) -> Result<ExportedEntry, ArchiveFault> {
         let text = line.strip_suffix(b"\n").ok_or(ArchiveFault::Misplaced)?;
         let parsed: Line = serde_json::from_slice(text).map_err(|_| ArchiveFault::Misplaced)?;
         let is_spelled = serde_json::to_vec(&parsed).is_ok_and(|spelled| spelled == text);
@@ -291,7 +302,7 @@ impl Entries {
         self.first.get_or_insert((*link, *recorded_at));
         self.peaks.push(leaf);
         self.at = Head { seq: next, link: *link, recorded_at: *recorded_at };
-        Ok(())
+        Ok(entry)
     }
 
     fn check_mac(&mut self, entry: &ExportedEntry, signer: &Signer) -> Result<(), ArchiveFault> {

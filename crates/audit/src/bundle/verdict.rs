@@ -5,7 +5,7 @@ use std::io;
 use stanchion_core::{KeyVersion, Scope, Timestamp};
 
 use crate::tree::ProofError;
-use crate::{ChainId, Digest, NoteError, RetentionClass, TreeHead};
+use crate::{ChainId, Digest, NoteError, Recorded, RetentionClass, TreeHead};
 
 /// What a bundle proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct BundleChain {
     pub newer: u64,
     /// The roots of its tree at the sizes that checkpoints were published of; see [`verify_bundle_with`](super::verify_bundle_with).
     pub roots: BTreeMap<u64, Digest>,
+    /// What its entries tell of other logs; see [`Anchors::follow_bundle`](crate::Anchors::follow_bundle).
+    pub recorded: Recorded,
 }
 
 impl BundleProof {

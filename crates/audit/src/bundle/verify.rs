@@ -12,7 +12,8 @@ use super::{
 use crate::hash::{ChainLinks, ChainMacs};
 use crate::tree::{Peaks, verify_inclusion};
 use crate::{
-    Anchors, ChainId, Digest, Head, Place, RetentionClass, Signer, TreeHead, VerifierKey, leaf_hash, parse,
+    Anchors, ChainId, Digest, Head, Place, Recorded, RetentionClass, Signer, TreeHead, VerifierKey,
+    leaf_hash, parse,
 };
 
 /// Verifies a bundle with nothing but keys, line by line: memory does not grow with the file.
@@ -32,7 +33,8 @@ pub fn verify_bundle(
     verify_bundle_with(reader, keys, mac_keys, &Anchors::default())
 }
 
-/// Verifies a bundle as [`verify_bundle`] does, and finds what [`Anchors::compare_bundle`] compares.
+/// Verifies a bundle as [`verify_bundle`] does, and finds what [`Anchors::compare_bundle`] compares and [`Anchors::follow_bundle`] takes;
+/// memory grows with both.
 ///
 /// # Errors
 /// As [`verify_bundle`].
@@ -195,6 +197,7 @@ struct Followed {
     links: ChainLinks,
     macs: Option<(KeyVersion, ChainMacs)>,
     roots: BTreeMap<u64, Digest>,
+    recorded: Recorded,
 }
 
 impl Followed {
@@ -272,7 +275,19 @@ impl Verifier<'_> {
         let mut roots = BTreeMap::new();
         self.anchors.note(&tree.origin, base, || peaks.root(), &mut roots);
         self.anchors.note(&tree.origin, tree.size, || tree.root, &mut roots);
-        self.logs.push(Followed { chain, tree, base, entries: 0, at, peaks, links, macs: None, roots });
+        let recorded = Recorded::default();
+        self.logs.push(Followed {
+            chain,
+            tree,
+            base,
+            entries: 0,
+            at,
+            peaks,
+            links,
+            macs: None,
+            roots,
+            recorded,
+        });
         Ok(())
     }
 
@@ -300,6 +315,8 @@ impl Verifier<'_> {
         let checked = checked
             .and_then(|()| self.signer.map_or(Ok(()), |signer| log.check_mac(entry, signer)))
             .and_then(|()| if is_event_of(entry) { Ok(()) } else { Err(Fault::Content) });
+        let followed = (log.tree.origin.as_str(), chain);
+        self.anchors.hear(followed, seq, entry.canonical.as_bytes(), &mut log.recorded);
         log.entries = log.entries.saturating_add(1);
         // What is missing is not the entry that is there.
         let next = log.at.seq.saturating_add(1);
@@ -327,6 +344,7 @@ impl Verifier<'_> {
                 entries: log.entries,
                 newer: count.newer,
                 roots: log.roots.clone(),
+                recorded: log.recorded.clone(),
             }));
         }
         if let Some(log) = logs.next() {

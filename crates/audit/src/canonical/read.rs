@@ -1,15 +1,16 @@
-use std::borrow::Cow;
+mod tokens;
+mod values;
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use stanchion_core::{
-    Actor, AuthenticationMethod, Authorization, Category, Correlation, Detail, Details, Event, EventId,
-    FieldChange, KeyId, Outcome, ProducerNumber, Recorded, RequestId, ResourceRef, Scope, Severity, Source,
-    SubjectRef, Text, Timestamp,
+    Actor, AuthenticationMethod, Authorization, Category, Correlation, Details, Event, EventId, FieldChange,
+    KeyId, Outcome, ProducerNumber, Recorded, RequestId, ResourceRef, Scope, Severity, Source, SubjectRef,
+    Timestamp,
 };
 
-use super::{MAX_DEPTH, MAX_EVENT_BYTES, MAX_INTEGER, SCHEMA, name_order, time};
+use super::{MAX_EVENT_BYTES, SCHEMA, time};
 use crate::Error;
 
 /// Reads what `write::event` writes, field by field in the same order.
@@ -83,92 +84,7 @@ struct Reader<'a> {
     length: usize,
 }
 
-impl<'a> Reader<'a> {
-    fn refuse<T>(&self, expected: &'static str) -> Result<T, Error> {
-        Err(Error::NotCanonical { offset: self.length - self.rest.len(), expected })
-    }
-
-    fn takes(&mut self, literal: &str) -> bool {
-        self.rest.strip_prefix(literal).map(|rest| self.rest = rest).is_some()
-    }
-
-    fn expect(&mut self, literal: &str, expected: &'static str) -> Result<(), Error> {
-        if self.takes(literal) { Ok(()) } else { self.refuse(expected) }
-    }
-
-    fn take(&mut self, bytes: usize) -> Option<&'a str> {
-        let (taken, rest) = self.rest.split_at_checked(bytes)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    /// Reads a string; every escape must be the one that the writer uses.
-    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
-        self.expect("\"", "a string")?;
-        let mut decoded = String::new();
-        loop {
-            let special = self.rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-            let Some(literal) = special.and_then(|length| self.take(length)) else {
-                return self.refuse("the end of a string");
-            };
-            if self.takes("\"") {
-                if decoded.is_empty() {
-                    return Ok(Cow::Borrowed(literal));
-                }
-                decoded.push_str(literal);
-                return Ok(Cow::Owned(decoded));
-            }
-            decoded.push_str(literal);
-            decoded.push(self.escape()?);
-        }
-    }
-
-    fn escape(&mut self) -> Result<char, Error> {
-        const SHORT: [(&str, char); 7] = [
-            ("\\\"", '"'),
-            ("\\\\", '\\'),
-            ("\\b", '\u{8}'),
-            ("\\t", '\t'),
-            ("\\n", '\n'),
-            ("\\f", '\u{c}'),
-            ("\\r", '\r'),
-        ];
-        if let Some((_, char)) = SHORT.iter().find(|(escape, _)| self.takes(escape)) {
-            return Ok(*char);
-        }
-        let code = self.rest.strip_prefix("\\u00").and_then(|rest| rest.get(..2));
-        let code = code.filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
-        let control = code
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .filter(|code| *code < 0x20 && !matches!(code, 0x08 | b'\t' | b'\n' | 0x0c | b'\r'));
-        match control {
-            Some(code) if self.take("\\u0000".len()).is_some() => Ok(char::from(code)),
-            _ => self.refuse("the shortest escape"),
-        }
-    }
-
-    fn text(&mut self) -> Result<Text, Error> {
-        Ok(self.string()?.into_owned().into())
-    }
-
-    fn optional(&mut self, field: &str) -> Result<Option<Text>, Error> {
-        if self.takes(field) { self.text().map(Some) } else { Ok(None) }
-    }
-
-    /// Reads a string that `known` has a value for.
-    fn named<T>(
-        &mut self,
-        expected: &'static str,
-        known: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, Error> {
-        let before = self.rest;
-        if let Some(value) = known(&self.string()?) {
-            return Ok(value);
-        }
-        self.rest = before;
-        self.refuse(expected)
-    }
-
+impl Reader<'_> {
     fn id(&mut self) -> Result<EventId, Error> {
         self.named("a UUID in lower case", |text| {
             let id = text.parse::<EventId>().ok()?;
@@ -354,85 +270,6 @@ impl<'a> Reader<'a> {
                 return Ok(targets);
             }
             self.expect(",", "the next target")?;
-        }
-    }
-
-    fn non_empty_map(&mut self) -> Result<Details, Error> {
-        if self.rest.starts_with('}') {
-            return self.refuse("a detail");
-        }
-        self.map(1)
-    }
-
-    /// Reads a map after its opening brace.
-    fn map(&mut self, depth: usize) -> Result<Details, Error> {
-        let mut members: Vec<(Text, Detail)> = Vec::new();
-        if self.takes("}") {
-            return Ok(Details::default());
-        }
-        loop {
-            let before = self.rest;
-            let name = self.text()?;
-            if members.last().is_some_and(|(last, _)| name_order(last.as_str(), name.as_str()).is_ge()) {
-                self.rest = before;
-                return self.refuse("a later name");
-            }
-            self.expect(":", "a value")?;
-            members.push((name, self.value(depth)?));
-            if self.takes("}") {
-                return Ok(members.into_iter().collect());
-            }
-            self.expect(",", "the next name")?;
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Detail, Error> {
-        let nested = self.rest.starts_with(['[', '{']);
-        if nested && depth == MAX_DEPTH {
-            return self.refuse("no deeper nesting");
-        }
-        if self.takes("null") {
-            Ok(Detail::Null)
-        } else if self.takes("true") {
-            Ok(Detail::Bool(true))
-        } else if self.takes("false") {
-            Ok(Detail::Bool(false))
-        } else if self.takes("{") {
-            self.map(depth + 1).map(Detail::Map)
-        } else if self.takes("[") {
-            self.list(depth + 1).map(Detail::List)
-        } else if self.rest.starts_with('"') {
-            self.text().map(Detail::Text)
-        } else {
-            self.integer().map(Detail::Integer)
-        }
-    }
-
-    /// Reads a list after its opening bracket.
-    fn list(&mut self, depth: usize) -> Result<Vec<Detail>, Error> {
-        let mut items = Vec::new();
-        if self.takes("]") {
-            return Ok(items);
-        }
-        loop {
-            items.push(self.value(depth)?);
-            if self.takes("]") {
-                return Ok(items);
-            }
-            self.expect(",", "the next item")?;
-        }
-    }
-
-    fn integer(&mut self) -> Result<i64, Error> {
-        let digits = self.rest.trim_start_matches(|char: char| char == '-' || char.is_ascii_digit());
-        let length = self.rest.len() - digits.len();
-        let value = self.rest.get(..length).and_then(|text| {
-            let value: i64 = text.parse().ok()?;
-            (value.to_string() == text && (-MAX_INTEGER..=MAX_INTEGER).contains(&value)).then_some(value)
-        });
-        match value {
-            Some(value) if self.take(length).is_some() => Ok(value),
-            _ => self.refuse("a value"),
         }
     }
 }

@@ -63,6 +63,7 @@ pub enum Call<'a> {
     Projected,
     Withdraw,
     Withdrawn,
+    Unfinished,
     Cut { chain: ChainId, base: Head },
     Reclaim,
 }
@@ -221,6 +222,10 @@ impl<I: Intercept> LedgerStore for Intercepted<I> {
 
     async fn withdrawn(&self, scope: Scope, keys: &[SubjectKeyId]) -> Result<Withdrawn, StoreError> {
         self.around(Call::Withdrawn, self.behind().withdrawn(scope, keys)).await
+    }
+
+    async fn unfinished(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, StoreError> {
+        self.around(Call::Unfinished, self.behind().unfinished(scope, withdrawn)).await
     }
 
     async fn cut(

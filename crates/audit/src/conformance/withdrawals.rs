@@ -118,7 +118,11 @@ pub async fn words_are_withdrawn_in_their_scope_and_as_far_as_is_said(fixture: F
     ];
     let mut gone = Withdrawn::default();
     gone.insert(key, keeps.clone());
+    let left = async |scope, gone: &Withdrawn| fixture.store.unfinished(scope, gone).await.expect("reads");
+    assert_eq!((left(scope, &gone).await, left(scope, &Withdrawn::default()).await), (1, 0));
     fixture.withdraw(scope, &gone).await;
+    assert_eq!((left(scope, &gone).await, left(other, &gone).await), (0, 1));
+    assert_eq!(left(scope, &withdrawn(&[key, fixture.key()])).await, 2, "so much was not withdrawn");
     let count = async |scope, number| found(&fixture, scope, &of_word(number)).await.len();
     assert_eq!((count(scope, 1).await, count(scope, 2).await), (1, 1));
     assert_eq!((count(other, 1).await, count(other, 2).await), (1, 1));
@@ -126,6 +130,7 @@ pub async fn words_are_withdrawn_in_their_scope_and_as_far_as_is_said(fixture: F
     assert_eq!(fixture.store.withdrawn(other, &[key]).await.expect("reads"), Withdrawn::default());
     fixture.withdraw(scope, &withdrawn(&[key])).await;
     assert_eq!((count(scope, 1).await, count(scope, 2).await), (0, 0));
+    assert_eq!((left(scope, &gone).await, left(scope, &withdrawn(&[key])).await), (0, 0));
     fixture.withdraw(scope, &gone).await;
     assert_eq!((count(scope, 1).await, count(scope, 2).await), (0, 0), "one that comes late");
     assert_eq!((count(other, 1).await, count(other, 2).await), (1, 1));

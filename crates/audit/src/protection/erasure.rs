@@ -1,6 +1,7 @@
 //! Erasing: the keys of a subject are destroyed, all but what the law lets be kept.
 
 mod plan;
+mod recorded;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use stanchion_core::{
 };
 
 use self::plan::Plan;
+pub use self::recorded::RecordedErasure;
 use super::{
     Basis, DataSubject, Exception, FieldPath, Protection, ProtectionChange, ProtectionError, SubjectKeyId,
     withdrawn,
@@ -79,10 +81,38 @@ impl ErasureOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Words {
-    /// Nothing is found by them any longer.
+    /// They are in nothing that queries look at any longer.
     Gone,
-    /// The store could not be told. It learns it from the record of the erasure, when the projector comes to that.
+    /// They may still be there. The store learns from the record of the erasure what to do, when the projector comes to that.
     Pending,
+}
+
+impl Words {
+    /// Returns the name that answers use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+/// How far the words are gone that erased values were found by, and when that was so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WordsLeft {
+    /// Of how many of the destroyed keys there may still be words.
+    pub keys: u64,
+    /// When the store said so.
+    pub at: Timestamp,
+}
+
+impl WordsLeft {
+    /// Returns what became of them.
+    #[must_use]
+    pub const fn state(&self) -> Words {
+        if self.keys == 0 { Words::Gone } else { Words::Pending }
+    }
 }
 
 /// What an erasure has done, and where the ledger says so.
@@ -103,7 +133,7 @@ pub struct Erased {
     /// What is kept.
     pub kept: Vec<Kept>,
     /// What became of the words that it was found by.
-    pub words: Words,
+    pub words: WordsLeft,
 }
 
 impl Protection {
@@ -155,7 +185,7 @@ impl Protection {
         };
         let gone = plan.withdrawn();
         let told = ledger.shared().store.withdraw(SYSTEM, scope, &gone).await;
-        let words = if told.is_ok() { Words::Gone } else { Words::Pending };
+        let words = WordsLeft { keys: if told.is_ok() { 0 } else { gone.len() }, at: keys.clock.now() };
         let id = event.id;
         let receipt = place.append(Draft::Event(event)).await.map_err(ProtectionError::Unconfirmed)?;
         let Plan { destroyed, periods, kept, outcome, .. } = plan;

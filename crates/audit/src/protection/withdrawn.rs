@@ -48,6 +48,22 @@ impl Withdrawn {
         self.0.is_empty()
     }
 
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns how many of the keys others do not withdraw as far as these do.
+    #[must_use]
+    pub fn beyond(&self, others: &Self) -> u64 {
+        let is_within = |(key, keeps): &(&SubjectKeyId, &BTreeSet<KeyNode>)| {
+            others.0.get(key).is_some_and(|known| of_both(known, keeps) == *known)
+        };
+        let count = self.0.iter().filter(|key| !is_within(key)).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
     /// Returns those among some keys.
     #[must_use]
     pub fn among(&self, keys: &[SubjectKeyId]) -> Self {
@@ -203,6 +219,32 @@ mod tests {
             expected.insert(key(1), both.iter().cloned());
             assert_eq!(withdrawn, expected, "{one:?} and {other:?}");
         }
+    }
+
+    #[test]
+    fn what_keeps_no_more_is_not_beyond() {
+        let of = |keys: &[(u128, &[KeyNode])]| {
+            let mut withdrawn = Withdrawn::default();
+            keys.iter().for_each(|(number, keeps)| withdrawn.insert(key(*number), keeps.iter().cloned()));
+            withdrawn
+        };
+        let class = [KeyNode::Class(DataAccess)];
+        let part = [field(DataAccess)];
+        let cases: [(&[KeyNode], &[KeyNode], u64); 7] = [
+            (&[], &[], 0),
+            (&class, &class, 0),
+            (&class, &part, 0),
+            (&class, &[], 0),
+            (&part, &class, 1),
+            (&[], &part, 1),
+            (&[KeyNode::Class(Security)], &class, 1),
+        ];
+        for (these, others, beyond) in cases {
+            assert_eq!(of(&[(1, these)]).beyond(&of(&[(1, others)])), beyond, "{these:?} and {others:?}");
+        }
+        assert_eq!(of(&[(1, &[]), (2, &[])]).beyond(&of(&[(2, &[]), (3, &[])])), 1, "one is not there");
+        assert_eq!(of(&[]).beyond(&of(&[(3, &[])])), 0);
+        assert_eq!(of(&[(1, &[]), (2, &[])]).len(), 2);
     }
 
     #[test]

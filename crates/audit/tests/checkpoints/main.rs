@@ -6,3 +6,4 @@ mod breaks;
 mod proofs;
 mod rounds;
 mod support;
+mod waiting;

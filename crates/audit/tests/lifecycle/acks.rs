@@ -48,8 +48,10 @@ async fn nobody_waits_for_ever_for_a_checkpoint_that_does_not_come() {
         assert!(matches!(late, Err(Error::Uncovered { seq: 1, .. })), "{late:?}");
         drop(checkpointer);
         let place = ledger.reserve(tenant(1)).unwrap();
+        let began = setup.clock.now();
         let none = prover.append(place, Draft::Event(setup.event(tenant(1))), Ack::Checkpointed).await;
         assert!(matches!(none, Err(Error::Uncovered { seq: 2, .. })), "{none:?}");
+        assert!(setup.clock.now().since(began) < Duration::from_secs(1), "nobody is there to be waited for");
         ledger.settle().await;
         ledger.close();
     };

@@ -205,7 +205,15 @@ async fn nothing_is_found_any_longer_by_the_words_of_what_was_erased() {
         let query = Query { text: Some(word.to_string().into()), ..Query::default() };
         let found = async || ledger.query(scope, &query, &PageRequest::default()).await.unwrap().items;
         assert_eq!(found().await.len(), 2);
-        assert_eq!(erase(&protection, &ledger, scope).await.words, Words::Gone);
+        let erased = erase(&protection, &ledger, scope).await;
+        assert_eq!((erased.words.state(), erased.words.at), (Words::Gone, setup.clock.now()));
+        let recorded = protection.erasure(&ledger, scope, erased.event).await.unwrap().unwrap();
+        assert_eq!((recorded.receipt, recorded.subject), (erased.receipt, alice()));
+        assert_eq!((recorded.outcome, recorded.keys), (ErasureOutcome::Complete, 1));
+        assert_eq!((recorded.periods, recorded.words), (erased.periods, erased.words));
+        for (scope, event) in [(tenant(2), erased.event), (scope, of_bob.id)] {
+            assert_eq!(protection.erasure(&ledger, scope, event).await.unwrap(), None);
+        }
         // What another replica protected before it heard of it.
         ledger.append(scope, Draft::Event(late.unwrap())).await.unwrap();
         let left = found().await;

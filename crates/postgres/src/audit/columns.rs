@@ -19,8 +19,8 @@ use crate::transaction::scope_id;
 const APPEND: &str = "SELECT * FROM stanchion.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
-const COMMIT: &str = "SELECT stanchion.audit_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+const OFFER: &str = "SELECT stanchion.audit_offer($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+                    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 
 const ADD_PARTS: &str = "SELECT stanchion.audit_add_parts($1, $2)";
 
@@ -30,6 +30,16 @@ pub(super) struct Columns<'a> {
     spans: Spans,
     ids: Ids,
     runs: Vec<Run<'a>>,
+}
+
+/// What became of a batch that was offered in one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    Committed,
+    /// A fence, a head or a known id stands against it.
+    Refused,
+    /// A partition is missing.
+    Unpartitioned,
 }
 
 /// Where the entries of a batch are, by their ids.
@@ -180,13 +190,22 @@ impl<'a> Columns<'a> {
     }
 
     /// Writes the batch and commits it, or nothing of it.
-    pub(super) async fn write(&self, sessions: &SystemSessions, system: SystemScope) -> Result<(), Error> {
+    pub(super) async fn write(
+        &self,
+        sessions: &SystemSessions,
+        system: SystemScope,
+    ) -> Result<Offered, Error> {
         let key = |step: &&HeadMove| (scope_id(step.chain.scope).ok(), class_number(step.chain.class));
         let mut steps: Vec<&HeadMove> = self.batch.moves().iter().collect();
         steps.sort_unstable_by_key(key);
         let moves = Moves::of(steps)?;
         let rows = Rows::of(&self.runs)?;
-        sessions.execute(system, self.query(COMMIT, &moves, &rows)).await
+        match sessions.call(system, self.query(OFFER, &moves, &rows)).await?.as_deref() {
+            None => Ok(Offered::Committed),
+            Some("refused") => Ok(Offered::Refused),
+            Some("unpartitioned") => Ok(Offered::Unpartitioned),
+            Some(other) => Err(Error::corrupt("audit_offer", other)),
+        }
     }
 
     /// Writes the batch, or returns the rows that say why not.

@@ -28,6 +28,9 @@ ON CONFLICT DO NOTHING";
 const KNOWN: &str =
     "SELECT scope_id, key_id, keeps FROM stanchion.audit_withdrawn WHERE scope_id = $1 AND key_id = ANY ($2)";
 
+const FINISHED: &str = "SELECT scope_id, key_id, keeps FROM stanchion.audit_withdrawn \
+                        WHERE scope_id = $1 AND key_id = ANY ($2) AND is_done";
+
 const HELD: &str = "SELECT scope_id, key_id, keeps FROM stanchion.audit_withdrawn \
                     WHERE scope_id = $1 AND key_id = ANY ($2) ORDER BY key_id FOR UPDATE";
 
@@ -87,6 +90,15 @@ impl PgLedgerStore {
         let withdrawn = of_keys(tx.connection()?, scope, keys).await?;
         tx.commit().await?;
         Ok(withdrawn)
+    }
+
+    pub(super) async fn unfinished_of(&self, scope: Scope, withdrawn: &Withdrawn) -> Result<u64, Error> {
+        let keys: Vec<Uuid> = withdrawn.iter().map(|(key, _)| key.uuid()).collect();
+        let id = scope_id(scope)?;
+        let mut tx = TenantTx::begin_read(&self.database, scope).await?;
+        let rows = sqlx::query(FINISHED).bind(id).bind(keys).fetch_all(tx.connection()?).await?;
+        tx.commit().await?;
+        Ok(withdrawn.beyond(&read(&rows)?.remove(&id).unwrap_or_default()))
     }
 
     /// Goes through what was projected before the withdrawal was known, until all of a scope is done.

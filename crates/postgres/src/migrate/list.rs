@@ -24,6 +24,7 @@ migrations! {
     "audit" / 8 "0008_pack_entries";
     "audit" / 9 "0009_withdraw_words";
     "audit" / 10 "0010_commit_batches";
+    "audit" / 11 "0011_return_refusals";
     "billing_metering" / 1 "0001_create_usage";
     "identity" / 1 "0001_create_keys";
     "ratelimit" / 1 "0001_create_rules";
@@ -33,6 +34,7 @@ migrations! {
     "rbac" / 1 "0001_create_roles";
     "rbac" / 2 "0002_complete_records";
     "rbac" / 3 "0003_find_expired";
+    "rbac" / 4 "0004_find_grants";
     "tenancy" / 1 "0001_create_tenants";
 }
 
@@ -56,7 +58,7 @@ mod tests {
     #[test]
     fn a_domain_comes_with_the_foundation() {
         let domains: Vec<_> = of(Some("rbac")).unwrap().iter().map(|step| step.domain).collect();
-        assert_eq!(domains, ["core", "rbac", "rbac", "rbac"]);
+        assert_eq!(domains, ["core", "rbac", "rbac", "rbac", "rbac"]);
         let error = of(Some("roles")).unwrap_err().to_string();
         assert!(error.starts_with("there is no domain `roles`: use one of core, "), "{error}");
     }

@@ -6,7 +6,9 @@ use sqlx::{AssertSqlSafe, Row};
 use stanchion_core::{
     Page, PageRequest, Revision, Scope, SubjectRef, SystemScope, TenantId, Timestamp, Versioned,
 };
-use stanchion_rbac::{Record, RecordFilter, RecordKey, RecordKind, RoleId, Snapshot, SubjectRecords};
+use stanchion_rbac::{
+    Permission, Record, RecordFilter, RecordKey, RecordKind, RoleId, Snapshot, SubjectRecords,
+};
 use uuid::Uuid;
 
 use super::{DOMAIN, rows};
@@ -168,6 +170,9 @@ pub(super) async fn list(
         (role, filter.role.as_ref().map(ToString::to_string)),
         (group, filter.group.as_ref().map(ToString::to_string)),
     ];
+    if filter.covering.is_some() && kind != RecordKind::Grant {
+        return Ok(Page { items: Vec::new(), next: None });
+    }
     let (mut picked, mut texts) = (String::new(), Vec::new());
     let mut place = |text: String| {
         texts.push(text);
@@ -187,11 +192,25 @@ pub(super) async fn list(
             columns_of(after, kept.key.len()).into_iter().map(|text| place(text.into_owned())).collect();
         picked.push_str(&format!(" AND ({key}) > ({})", after.join(", ")));
     }
-    let statement =
-        format!("SELECT * FROM stanchion.{} WHERE scope_id = $1{picked} ORDER BY {key} LIMIT $2", kept.table);
+    let of = |picked: &str| {
+        format!("SELECT * FROM stanchion.{} WHERE scope_id = $1{picked} ORDER BY {key} LIMIT $2", kept.table)
+    };
+    let covering = filter.covering.as_ref().map(Permission::covering);
+    let statement = match &covering {
+        None => of(&picked),
+        // Each permission by itself, so that no more is read of one than a page shows, and nothing of what does not cover it.
+        Some(_) => format!(
+            "SELECT one.* FROM unnest(${}::text[]) AS name CROSS JOIN LATERAL ({}) AS one ORDER BY {key} LIMIT $2",
+            texts.len() + 3,
+            of(&format!("{picked} AND permission = name COLLATE \"C\""))
+        ),
+    };
     let mut query = sqlx::query(AssertSqlSafe(statement)).bind(scope_id(scope)?).bind(rows_of(request));
     for text in texts {
         query = query.bind(text);
+    }
+    if let Some(covering) = covering {
+        query = query.bind(covering);
     }
     let mut tx = TenantTx::begin_read(database, scope).await?;
     let found = query.fetch_all(tx.connection()?).await?;

@@ -6,6 +6,7 @@ mod cancellation;
 mod feed;
 mod leaks;
 mod migrations;
+mod refusals;
 mod self_audit;
 
 use sqlx::{AssertSqlSafe, PgConnection};

@@ -58,15 +58,9 @@ async fn one_domain_comes_with_the_foundation_and_the_rest_later() {
     let (url, _admin) = empty().await;
     let only = MigrateOptions { domain: Some("rbac".to_owned()), ..options() };
     let steps: Vec<String> = migrate(&url, &only).await.unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(
-        steps,
-        [
-            "core/0001_create_foundation",
-            "rbac/0001_create_roles",
-            "rbac/0002_complete_records",
-            "rbac/0003_find_expired"
-        ]
-    );
+    let (first, rest) = steps.split_first().unwrap();
+    assert_eq!(first, "core/0001_create_foundation");
+    assert!(!rest.is_empty() && rest.iter().all(|step| step.starts_with("rbac/")), "{rest:?}");
     let error = state(&url).await.unwrap_err();
     assert!(matches!(&error, MigrateError::Pending(steps) if steps.len() >= 5), "{error}");
     migrate(&url, &options()).await.unwrap();

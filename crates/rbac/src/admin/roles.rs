@@ -8,6 +8,7 @@ use super::fields::{changes, role_fields, texts, value};
 use crate::graph::Graph;
 use crate::rules::{self, Given, State};
 use crate::survey::{Weighed, Whom};
+use crate::tenants::matters;
 use crate::write::Prepared;
 use crate::{
     Duty, Engine, Error, RbacChange, RbacStoreExt, RecordFilter, RecordKey, RecordKind, Role, RoleId,
@@ -67,17 +68,17 @@ impl Engine {
         let prepare =
             |at| -> BoxFuture<'_, _> { Box::pin(self.prepare_role(author, scope, at, &role, expected)) };
         let written = self.write(author, scope, prepare).await?;
-        let mut warnings = match self.store.load(scope).await {
-            Ok(own) => warnings(&State::new(scope, own, None), &role),
-            // The role is written; that nothing can be said of it is no reason to call that a failure.
-            Err(_) => Vec::new(),
-        };
-        if scope == Scope::Platform && written.before.is_some() {
-            let system = SystemScope::new("find tenants that use a role of the platform");
-            let checked = self.config.limits.checked_tenants;
-            let using = self.store.tenants_using(system, &role.id, checked.saturating_add(1)).await;
-            if using.is_ok_and(|using| using.len() > checked) {
-                warnings.push(Warning::TenantsNotChecked { checked });
+        let mut warnings = Vec::new();
+        // The role is written; that nothing can be said of it is no reason to call that a failure.
+        if let Ok(own) = self.store.load(scope).await {
+            let state = State::new(scope, own, None);
+            warnings = self::warnings(&state, &role);
+            let before = written.before.as_ref().map(|before| &before.value);
+            if scope == Scope::Platform
+                && before.is_some_and(|before| matters(before, &role))
+                && let Ok((tenants, false)) = self.tenants_to_check(&state, &role.id).await
+            {
+                warnings.push(Warning::TenantsNotChecked { checked: tenants.len() });
             }
         }
         Ok(WrittenRole { role: written.now(role), warnings })

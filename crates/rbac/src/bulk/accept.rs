@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{Author, Change, Revision, Scope, StoreErrorKind, SubjectRef, Timestamp};
 
-use super::candidate::{self, Candidate, Standing, Verdict, Weighs};
+use super::candidate::{self, Candidate, Standing, Verdict};
 use super::import::{BadRows, ImportOptions};
-use crate::rules::Given;
-use crate::survey::{Ground, Weighed, Whom};
+use crate::rules::{Census, Holders};
+use crate::survey::Ground;
 use crate::{Engine, Error, RbacChange, Record, Role};
-
-/// How many resources what is given away may name, so that it is compared with what the author has in one go.
-const SELECTORS: usize = 16;
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) written: usize,
-    pub(super) unchanged: usize,
-    /// By their places in the chunk.
+    /// The places in the chunk of rows that say what is there already.
+    pub(super) unchanged: Vec<usize>,
+    pub(super) expired: Vec<usize>,
     pub(super) refused: Vec<(usize, Error)>,
+    /// The places of those that are to be tried once more, with the rows that follow, and what they lack as far as that is known.
+    pub(super) waiting: BTreeMap<usize, Option<Error>>,
     pub(super) revision: Revision,
     /// What is known of everybody after it, if that had to be read.
     pub(super) ground: Option<Ground>,
@@ -58,6 +58,10 @@ pub(super) struct Chunk<'a> {
     pub(super) scope: Scope,
     pub(super) options: &'a ImportOptions,
     pub(super) rows: &'a [(u64, Record)],
+    /// How many of them, the first, were tried before.
+    pub(super) again: usize,
+    /// Whether rows follow in which may be what one of these lacks.
+    pub(super) goes_on: bool,
 }
 
 impl Engine {
@@ -81,7 +85,7 @@ impl Engine {
     }
 
     async fn try_chunk(&self, chunk: &Chunk<'_>, known: Option<Ground>) -> Result<Outcome, Error> {
-        let Chunk { author, scope, options, rows } = *chunk;
+        let Chunk { author, scope, options, rows, .. } = *chunk;
         let at = self.clock.now();
         let mut ground = self.ground_for(chunk, known).await?;
         let mut without = Without::new();
@@ -98,6 +102,7 @@ impl Engine {
             }
         };
         outcome.written = accepted.len();
+        chunk.put_off(&mut outcome);
         let (mut changes, mut events) = (Vec::new(), Vec::new());
         for (number, candidate) in candidates.into_iter().enumerate() {
             if accepted.contains(&number) {
@@ -116,12 +121,7 @@ impl Engine {
         let is_of_roles =
             |(_, record): &(u64, Record)| matches!(record, Record::Role(_) | Record::Separation(_));
         if ground.whole && (options.dry_run || !rows.iter().any(is_of_roles)) {
-            for change in &changes {
-                if let RbacChange::Put(record) = change {
-                    ground.census.put(record);
-                }
-                ground.state.take(change);
-            }
+            ground.take(&changes, at);
             ground.state.revision = outcome.revision;
             outcome.ground = Some(ground);
         }
@@ -136,7 +136,7 @@ impl Engine {
         ground: &mut Ground,
         without: &Without,
     ) -> Result<Look, Error> {
-        let Chunk { author, scope, options, rows } = *chunk;
+        let Chunk { author, scope, options, rows, .. } = *chunk;
         let mut outcome = Outcome::default();
         let mut of_roles: Vec<(usize, &Role)> = Vec::new();
         for (place, (_, record)) in rows.iter().enumerate() {
@@ -144,7 +144,7 @@ impl Engine {
             if let Some(why) = without.get(&place) {
                 outcome.refused.extend(why.clone().map(|why| (place, why)));
             } else if ground.state.roles.get(&role.id).is_some_and(|before| before.value == *role) {
-                outcome.unchanged += 1;
+                outcome.unchanged.push(place);
             } else {
                 of_roles.push((place, role));
             }
@@ -165,7 +165,7 @@ impl Engine {
             }
         }
         let stops = options.bad_rows == BadRows::Stop;
-        let census = ground.census.part(&subjects_of(rows));
+        let census = Census::over(&ground.census);
         let mut standing = Standing::new(self, author, at, &ground.state, state, census);
         let mut candidates: Vec<Candidate> =
             borne.into_iter().map(|(place, role)| standing.role(place, role)).collect();
@@ -174,7 +174,8 @@ impl Engine {
                 continue;
             }
             match standing.verdict(place, record).await {
-                Ok(Verdict::Unchanged) => outcome.unchanged += 1,
+                Ok(Verdict::Unchanged) => outcome.unchanged.push(place),
+                Ok(Verdict::Expired) => outcome.expired.push(place),
                 Ok(Verdict::Write(candidate)) => candidates.push(*candidate),
                 Err(Error::Store(error)) => return Err(error.into()),
                 Err(error) => {
@@ -185,11 +186,20 @@ impl Engine {
                 }
             }
         }
-        if stops && let Some(first) = outcome.refused.iter().map(|(place, _)| *place).min() {
-            candidates.retain(|candidate| candidate.place < first);
+        loop {
+            if stops && let Some(first) = first_of(&outcome.refused) {
+                candidates.retain(|candidate| candidate.place < first);
+            }
+            let (accepted, refused) = self.accept(chunk, at, ground, &candidates).await?;
+            match first_of(&refused).filter(|_| stops) {
+                // Rows before it may have been let pass for the sake of rows below it.
+                Some(first) => outcome.refused.extend(refused.into_iter().find(|(place, _)| *place == first)),
+                None => {
+                    outcome.refused.extend(refused);
+                    return Ok(Look { outcome, candidates, accepted });
+                }
+            }
         }
-        let accepted = self.accept(chunk, at, ground, &candidates, &mut outcome.refused).await?;
-        Ok(Look { outcome, candidates, accepted })
     }
 
     /// What a chunk stands on: the roles as they are, and what its rules ask of its subjects, unless it is known.
@@ -202,109 +212,16 @@ impl Engine {
         }
         let mut ground = self.ground(chunk.scope, &[]).await?;
         if let Some(known) = known.filter(|known| known.state.revision == ground.state.revision) {
-            ground = Ground { state: ground.state, ..known };
+            // The platform's roles have revisions of their own.
+            let is_same = known.state.platform == ground.state.platform;
+            let holders = if is_same { known.holders } else { Holders::default() };
+            ground = Ground { state: ground.state, holders, ..known };
         }
         if chunk.options.dry_run {
             self.survey(&mut ground).await?;
         }
         self.ask_about_all(&mut ground, subjects_of(chunk.rows)).await?;
         Ok(ground)
-    }
-
-    /// Picks the candidates that the rules allow together: all at once, or, where that is refused, half by half down to those that are
-    /// the cause. Returns their places among the candidates.
-    async fn accept(
-        &self,
-        chunk: &Chunk<'_>,
-        at: Timestamp,
-        ground: &mut Ground,
-        candidates: &[Candidate],
-        refused: &mut Vec<(usize, Error)>,
-    ) -> Result<BTreeSet<usize>, Error> {
-        let stops = chunk.options.bad_rows == BadRows::Stop;
-        let mut accepted = BTreeSet::new();
-        let mut wanting = vec![(0..candidates.len()).collect::<Vec<usize>>()];
-        // What only lacks something that a row after it brings.
-        let mut early: Vec<(usize, Error)> = Vec::new();
-        loop {
-            let progress = accepted.len();
-            while let Some(run) = wanting.pop() {
-                match self.weigh_together(chunk.author, at, ground, candidates, &accepted, &run).await {
-                    Ok(()) => accepted.extend(run),
-                    Err(Error::Store(error)) => return Err(error.into()),
-                    Err(error) => match run.as_slice() {
-                        [] => {}
-                        [one] if matches!(error, Error::MissingPrerequisite { .. }) && !stops => {
-                            early.push((*one, error));
-                        }
-                        [one] => {
-                            let place = candidates.get(*one).map_or(0, |candidate| candidate.place);
-                            refused.push((place, error));
-                            if stops {
-                                return Ok(accepted);
-                            }
-                        }
-                        run => {
-                            let (left, right) = run.split_at(run.len() / 2);
-                            wanting.extend([right.to_vec(), left.to_vec()]);
-                        }
-                    },
-                }
-            }
-            if early.is_empty() || accepted.len() == progress {
-                break;
-            }
-            wanting.extend(early.drain(..).rev().map(|(one, _)| vec![one]));
-        }
-        refused
-            .extend(early.into_iter().filter_map(|(one, error)| Some((candidates.get(one)?.place, error))));
-        Ok(accepted)
-    }
-
-    async fn weigh_together(
-        &self,
-        author: &Author,
-        at: Timestamp,
-        ground: &mut Ground,
-        candidates: &[Candidate],
-        accepted: &BTreeSet<usize>,
-        run: &[usize],
-    ) -> Result<(), Error> {
-        let picked = |places: &mut dyn Iterator<Item = usize>| -> Vec<&Candidate> {
-            places.filter_map(|place| candidates.get(place)).collect()
-        };
-        let new = picked(&mut run.iter().copied());
-        if new.iter().all(|candidate| candidate.weighs == Weighs::Nobody) {
-            return Ok(());
-        }
-        let all = picked(&mut accepted.iter().copied().chain(run.iter().copied()));
-        let changes: Vec<RbacChange> =
-            all.iter().map(|candidate| RbacChange::Put(candidate.record.clone())).collect();
-        let mut subjects: BTreeSet<&SubjectRef> = BTreeSet::new();
-        let mut everybody = false;
-        for candidate in &all {
-            match &candidate.weighs {
-                Weighs::Nobody => {}
-                Weighs::Subject(subject) => drop(subjects.insert(subject)),
-                Weighs::Everybody => everybody = true,
-            }
-        }
-        let whom = if everybody { Whom::Everybody } else { Whom::These(subjects.into_iter().collect()) };
-        let roles: BTreeSet<_> = all.iter().flat_map(|candidate| candidate.roles.iter().cloned()).collect();
-        let given: BTreeSet<Given> = new.iter().filter_map(|candidate| candidate.given.clone()).collect();
-        let given: Vec<Given> = given.into_iter().collect();
-        if self.config.guards.self_elevation {
-            // Each resource is looked at with each permission.
-            for some in given.chunks(SELECTORS) {
-                let (whom, roles) = (whom.clone(), roles.clone());
-                let weighed = Weighed { changes: &changes, whom, roles, given: some.to_vec() };
-                self.weigh(author, at, ground, weighed).await?;
-            }
-            if !given.is_empty() {
-                return Ok(());
-            }
-        }
-        self.weigh(author, at, ground, Weighed { changes: &changes, whom, roles, given }).await
     }
 
     /// The event that tells of a chunk as a whole; each of its records has one of its own.
@@ -315,9 +232,38 @@ impl Engine {
             .with_detail("first_line", line(chunk.rows.first()))
             .with_detail("last_line", line(chunk.rows.last()))
             .with_detail("written", count(outcome.written))
-            .with_detail("unchanged", count(outcome.unchanged))
+            .with_detail("unchanged", count(outcome.unchanged.len()))
+            .with_detail("expired", count(outcome.expired.len()))
             .with_detail("refused", count(outcome.refused.len()))
     }
+}
+
+impl Chunk<'_> {
+    /// Puts off what lacks something that may be in the rows that follow, once. Where an import ends at the first bad row, all that stand
+    /// below the one that is put off are put off with it.
+    fn put_off(&self, outcome: &mut Outcome) {
+        let may_wait =
+            |place: usize, error: &Error| self.goes_on && place >= self.again && candidate::may_come(error);
+        let (waiting, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut outcome.refused)
+            .into_iter()
+            .partition(|(place, error)| may_wait(*place, error));
+        if self.options.bad_rows != BadRows::Stop {
+            outcome.waiting = waiting.into_iter().map(|(place, error)| (place, Some(error))).collect();
+            outcome.refused = refused;
+        } else if first_of(&refused)
+            .is_some_and(|refused| first_of(&waiting).is_none_or(|waits| refused < waits))
+        {
+            outcome.refused = refused.into_iter().chain(waiting).collect();
+        } else if let Some(first) = first_of(&waiting) {
+            outcome.unchanged.retain(|place| *place < first);
+            outcome.expired.retain(|place| *place < first);
+            outcome.waiting = (first..self.rows.len()).map(|place| (place, None)).collect();
+        }
+    }
+}
+
+fn first_of(refused: &[(usize, Error)]) -> Option<usize> {
+    refused.iter().map(|(place, _)| *place).min()
 }
 
 /// The subjects that rules about some rows ask about.

@@ -37,7 +37,15 @@ pub(super) enum Weighs {
 #[derive(Debug)]
 pub(super) enum Verdict {
     Unchanged,
+    /// It has expired, and nothing stands there that still counts.
+    Expired,
     Write(Box<Candidate>),
+}
+
+impl From<Candidate> for Verdict {
+    fn from(candidate: Candidate) -> Self {
+        Self::Write(Box::new(candidate))
+    }
 }
 
 /// What rows are looked at against: the scope as the rows before would leave it.
@@ -51,7 +59,7 @@ pub(super) struct Standing<'a> {
     /// With the roles and separations of the rows before; what is refused of them only as part of the whole counts here.
     pub(super) state: State,
     /// What is known of the subjects of the rows, with what the rows before would write.
-    pub(super) census: Census,
+    pub(super) census: Census<'a>,
     /// The roles that each includes, as far as somebody asked.
     closures: BTreeMap<RoleId, BTreeSet<RoleId>>,
     /// Whether it matters to a rule which roles come to be held.
@@ -65,7 +73,7 @@ impl<'a> Standing<'a> {
         at: Timestamp,
         base: &'a State,
         state: State,
-        census: Census,
+        census: Census<'a>,
     ) -> Self {
         let mut all = state.roles.values().chain(state.platform.values());
         let limited = all.any(|role| role.value.max_holders.is_some());
@@ -82,9 +90,9 @@ impl<'a> Standing<'a> {
             Record::Membership(membership) => self.membership(membership)?,
             Record::Separation(separation) => self.separation(separation).await?,
             Record::Session(session) => self.session(session).await?,
-            Record::Role(_) => None,
+            Record::Role(_) => Verdict::Unchanged,
         };
-        let Some(mut candidate) = verdict else { return Ok(Verdict::Unchanged) };
+        let Verdict::Write(mut candidate) = verdict else { return Ok(verdict) };
         candidate.place = place;
         match &candidate.record {
             Record::Separation(separation) => {
@@ -93,7 +101,15 @@ impl<'a> Standing<'a> {
             }
             record => self.census.put(record),
         }
-        Ok(Verdict::Write(Box::new(candidate)))
+        Ok(Verdict::Write(candidate))
+    }
+
+    /// Tells whether a row that ends then is history, and what stands there ends too. What still counts is not left in silence to a row
+    /// that says it has ended.
+    fn is_over(&self, row: Option<Timestamp>, before: Option<Option<Timestamp>>) -> bool {
+        let is_over =
+            |expires_at: Option<Timestamp>| expires_at.is_some_and(|expires_at| expires_at <= self.at);
+        is_over(row) && before.is_none_or(is_over)
     }
 
     fn closure(&mut self, roles: impl IntoIterator<Item = RoleId>) -> BTreeSet<RoleId> {
@@ -109,7 +125,7 @@ impl<'a> Standing<'a> {
         all
     }
 
-    fn assignment(&mut self, row: &Assignment) -> Result<Option<Candidate>, Error> {
+    fn assignment(&mut self, row: &Assignment) -> Result<Verdict, Error> {
         let known = self.census.of(&row.subject);
         let is_it = |held: &&Assignment| (&held.role, &held.resource) == (&row.role, &row.resource);
         let before = known.assignments.iter().find(is_it).cloned();
@@ -119,18 +135,21 @@ impl<'a> Standing<'a> {
             // Who gave it does not make it another assignment, or each repetition would write everything anew.
             let by_whoever = || Assignment { granted_by: before.granted_by.clone(), ..row.clone() };
             if *before == wanted || (!self.restores(row.granted_by.is_some()) && *before == by_whoever()) {
-                return Ok(None);
+                return Ok(Verdict::Unchanged);
             }
+        }
+        if self.is_over(row.expires_at, before.as_ref().map(|before| before.expires_at)) {
+            return Ok(Verdict::Expired);
         }
         rules::assign(&self.state, known, &wanted, self.at, &self.engine.config.limits)?;
         let event = self.engine.assigned(self.author, self.at, self.scope, before.as_ref(), &wanted);
         let roles = self.closure([wanted.role.clone()]);
         let given = Given::Role(wanted.role.clone(), wanted.resource.clone());
         let weighs = Weighs::Subject(wanted.subject.clone());
-        Ok(Some(Candidate { place: 0, record: wanted.into(), event, weighs, roles, given: Some(given) }))
+        Ok(Candidate { place: 0, record: wanted.into(), event, weighs, roles, given: Some(given) }.into())
     }
 
-    fn grant(&mut self, row: &Grant) -> Result<Option<Candidate>, Error> {
+    fn grant(&mut self, row: &Grant) -> Result<Verdict, Error> {
         let known = self.census.of(&row.subject);
         let is_it = |had: &&Grant| (&had.permission, &had.resource) == (&row.permission, &row.resource);
         let before = known.grants.iter().find(is_it).cloned();
@@ -145,8 +164,11 @@ impl<'a> Standing<'a> {
                 same.expires_at = same.expires_at.or(before.expires_at.filter(|_| row.emergency.is_some()));
             }
             if *before == same {
-                return Ok(None);
+                return Ok(Verdict::Unchanged);
             }
+        }
+        if self.is_over(row.expires_at, before.as_ref().map(|before| before.expires_at)) {
+            return Ok(Verdict::Expired);
         }
         let mut wanted = row.clone();
         if !rules::is_system(self.author) {
@@ -159,41 +181,44 @@ impl<'a> Standing<'a> {
         let given = Given::Permission(wanted.permission.clone(), wanted.resource.clone());
         let weighs = Weighs::Subject(wanted.subject.clone());
         let roles = BTreeSet::new();
-        Ok(Some(Candidate { place: 0, record: wanted.into(), event, weighs, roles, given: Some(given) }))
+        Ok(Candidate { place: 0, record: wanted.into(), event, weighs, roles, given: Some(given) }.into())
     }
 
-    fn denial(&mut self, row: &Denial) -> Result<Option<Candidate>, Error> {
+    fn denial(&mut self, row: &Denial) -> Result<Verdict, Error> {
         let known = self.census.of(&row.subject);
         let is_it = |one: &&Denial| (&one.permission, &one.resource) == (&row.permission, &row.resource);
         let before = known.denials.iter().find(is_it).cloned();
         if before.as_ref() == Some(row) {
-            return Ok(None);
+            return Ok(Verdict::Unchanged);
         }
         rules::deny(self.scope, known, row, &self.engine.config.limits)?;
         let event = self.engine.denied(self.author, self.at, self.scope, before.as_ref(), row);
         let weighs = Weighs::Subject(row.subject.clone());
         let (record, roles) = (row.clone().into(), BTreeSet::new());
-        Ok(Some(Candidate { place: 0, record, event, weighs, roles, given: None }))
+        Ok(Candidate { place: 0, record, event, weighs, roles, given: None }.into())
     }
 
-    fn membership(&mut self, row: &Membership) -> Result<Option<Candidate>, Error> {
+    fn membership(&mut self, row: &Membership) -> Result<Verdict, Error> {
         let known = self.census.of(&row.member);
         let before = known.memberships.iter().find(|one| one.group == row.group).cloned();
         if before.as_ref() == Some(row) {
-            return Ok(None);
+            return Ok(Verdict::Unchanged);
+        }
+        if self.is_over(row.expires_at, before.as_ref().map(|before| before.expires_at)) {
+            return Ok(Verdict::Expired);
         }
         rules::add_member(&self.census, row, self.at, &self.engine.config.limits)?;
         let event = self.engine.joined(self.author, self.at, self.scope, before.as_ref(), row);
         let held = self.census.roles(&row.group, When::From(self.at));
         let roles = self.closure(held);
         let (weighs, given) = (Weighs::Subject(row.member.clone()), Some(Given::Group(row.group.clone())));
-        Ok(Some(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given }))
+        Ok(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given }.into())
     }
 
-    async fn separation(&self, row: &Separation) -> Result<Option<Candidate>, Error> {
+    async fn separation(&self, row: &Separation) -> Result<Verdict, Error> {
         let before = self.base.separations.get(&row.id).map(|before| &before.value);
         if before == Some(row) {
-            return Ok(None);
+            return Ok(Verdict::Unchanged);
         }
         rules::put_separation(&self.state, row, &self.engine.config.limits)?;
         let (weighs, roles) = match row.duty {
@@ -204,13 +229,13 @@ impl<'a> Standing<'a> {
             }
         };
         let event = self.engine.separated(self.author, self.at, self.scope, before, row);
-        Ok(Some(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given: None }))
+        Ok(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given: None }.into())
     }
 
-    async fn session(&self, row: &Session) -> Result<Option<Candidate>, Error> {
+    async fn session(&self, row: &Session) -> Result<Verdict, Error> {
         let before = self.engine.store.get_session(self.scope, row.id).await?.map(|before| before.value);
         if before.as_ref() == Some(row) {
-            return Ok(None);
+            return Ok(Verdict::Unchanged);
         }
         if row.subject.kind() == SubjectKind::Group {
             let what = "has no sessions; its members have";
@@ -219,6 +244,9 @@ impl<'a> Standing<'a> {
         if before.as_ref().is_some_and(|before| before.subject != row.subject) {
             let what = format!("`subject` of session {}", row.id);
             return Err(Error::Invalid { what, rule: "stays whose it is; give the session another id" });
+        }
+        if self.is_over(Some(row.expires_at), before.as_ref().map(|before| Some(before.expires_at))) {
+            return Ok(Verdict::Expired);
         }
         if row.expires_at <= self.at {
             return Err(Error::NeverValid { what: "session", why: "it has expired already" });
@@ -241,7 +269,7 @@ impl<'a> Standing<'a> {
         let action = if before.is_some() { "session.changed" } else { "session.created" };
         let event = self.engine.of_session(self.author, self.at, self.scope, action, row);
         let (weighs, roles) = (Weighs::Nobody, BTreeSet::new());
-        Ok(Some(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given: None }))
+        Ok(Candidate { place: 0, record: row.clone().into(), event, weighs, roles, given: None }.into())
     }
 
     /// Looks at a role that the rules of roles have let pass.
@@ -321,6 +349,18 @@ pub(super) fn roles<'r>(
             return (state, rows, refused);
         }
     }
+}
+
+/// Tells whether what a row lacks may be what a row after it brings.
+pub(super) const fn may_come(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownRole(_)
+            | Error::UnknownInclude { .. }
+            | Error::UnfitRequirement { .. }
+            | Error::MissingPrerequisite { .. }
+            | Error::RoleNotHeld { .. }
+    )
 }
 
 /// Which part of a record an error is about.

@@ -11,7 +11,8 @@ use crate::{Engine, Error, RbacStore, Record, RecordFilter, RecordKind, RoleId};
 /// [tells](Export::has_moved).
 ///
 /// Each record comes after those that it needs, so that they can be imported in this order: roles with what they include and require
-/// first, then separations, memberships, assignments (those first that others require), grants, denials, sessions.
+/// first, then separations, memberships, assignments (those first that others require), grants, denials, sessions. What needs one another
+/// in a circle stands together. Records that have expired and were not swept yet are among them.
 pub struct Export {
     store: Arc<dyn RbacStore>,
     scope: Scope,
@@ -24,8 +25,24 @@ pub struct Export {
 
 enum Step {
     Known(Vec<Record>),
-    /// All that is picked, but for assignments of these roles.
-    Listed(RecordFilter, Arc<BTreeSet<RoleId>>),
+    /// All that is picked, but for assignments of roles that are not.
+    Listed(RecordFilter, Roles),
+}
+
+/// Of which roles assignments are wanted.
+enum Roles {
+    AllBut(BTreeSet<RoleId>),
+    Only(BTreeSet<RoleId>),
+}
+
+impl Roles {
+    fn pick(&self, record: &Record) -> bool {
+        match (self, record) {
+            (Self::AllBut(roles), Record::Assignment(held)) => !roles.contains(&held.role),
+            (Self::Only(roles), Record::Assignment(held)) => roles.contains(&held.role),
+            _ => true,
+        }
+    }
 }
 
 impl Engine {
@@ -44,17 +61,21 @@ impl Engine {
             let all = state.separations.values().map(|one| Record::Separation(one.value.clone()));
             steps.push_back(Step::Known(all.collect()));
         }
-        let none = Arc::new(BTreeSet::new());
-        let all = |kind| Step::Listed(RecordFilter::all(kind), Arc::clone(&none));
+        let whole = |filter| Step::Listed(filter, Roles::AllBut(BTreeSet::new()));
+        let all = |kind| whole(RecordFilter::all(kind));
         if has(RecordKind::Membership) {
             steps.push_back(all(RecordKind::Membership));
         }
         if has(RecordKind::Assignment) {
             let filter = RecordFilter::all(RecordKind::Assignment);
             let bound = order::bound(&state);
-            steps.push_back(Step::Listed(filter.clone(), Arc::new(bound.iter().cloned().collect())));
-            let of = |role| Step::Listed(filter.clone().of_role(role), Arc::clone(&none));
-            steps.extend(bound.into_iter().map(of));
+            let others = Roles::AllBut(bound.iter().flatten().cloned().collect());
+            steps.push_back(Step::Listed(filter.clone(), others));
+            steps.extend(bound.into_iter().map(|roles| match <[RoleId; 1]>::try_from(roles) {
+                Ok([role]) => whole(filter.clone().of_role(role)),
+                // Subject by subject, since of each all are needed together.
+                Err(circle) => Step::Listed(filter.clone(), Roles::Only(circle.into_iter().collect())),
+            }));
         }
         let rest = [RecordKind::Grant, RecordKind::Denial, RecordKind::Session];
         steps.extend(rest.into_iter().filter(|kind| has(*kind)).map(all));
@@ -72,18 +93,14 @@ impl Export {
         while let Some(step) = self.steps.front_mut() {
             let found = match step {
                 Step::Known(records) => std::mem::take(records),
-                Step::Listed(filter, but) => {
+                Step::Listed(filter, roles) => {
                     let mut page = PageRequest::first(PageRequest::MAX_LIMIT);
                     if let Some(after) = &self.after {
                         page = page.after(after.clone());
                     }
                     let found = self.store.list(self.scope, filter, &page).await?;
                     self.after = found.next;
-                    let wanted = |record: &Record| match record {
-                        Record::Assignment(held) => !but.contains(&held.role),
-                        _ => true,
-                    };
-                    found.items.into_iter().map(|record| record.value).filter(wanted).collect()
+                    found.items.into_iter().map(|record| record.value).filter(|one| roles.pick(one)).collect()
                 }
             };
             if self.after.is_none() {

@@ -1,16 +1,17 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::iter::Peekable;
 
 use stanchion_core::{Author, Revision, Scope};
 
 use super::accept::Chunk;
 use super::candidate;
 use super::format::{Fault, Row};
-use crate::{Engine, Error, Record};
+use crate::{Engine, Error, Record, RecordKey};
 
 /// How records are imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// How many rows, 1 to 10,000, are one change at most.
+    /// How many rows, 1 to 10,000, are one change at most; besides rows before them that lacked something.
     pub chunk: usize,
     /// What becomes of an import that has a row which may not be written.
     pub bad_rows: BadRows,
@@ -40,13 +41,15 @@ impl Default for ImportOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportProgress {
-    /// The rows that were looked at.
+    /// The rows of which it is known what became of them.
     pub rows: u64,
     /// The records that were written, or would be.
     pub written: u64,
     /// The rows that say what is there already.
     pub unchanged: u64,
-    /// The rows that were left out.
+    /// The rows that were passed over because they have expired, and nothing stands there that still counts.
+    pub expired: u64,
+    /// The rows that were left out because they are wrong or against a rule.
     pub refused: u64,
 }
 
@@ -68,7 +71,7 @@ pub struct BadRow {
 pub struct ImportReport {
     /// What was done.
     pub progress: ImportProgress,
-    /// The rows that were not written, in the order of their lines within each chunk.
+    /// The rows that were refused, in the order of their lines.
     pub bad: Vec<BadRow>,
     /// Whether it ended before the end of the file, because of bad rows.
     pub stopped: bool,
@@ -100,8 +103,9 @@ impl Engine {
     /// of it. What is there already is left as it is, so an import that was interrupted can be done again from the start. Nothing is
     /// removed, and no denial is lifted.
     ///
-    /// Every rule holds that holds for single writes. Rows of one chunk are weighed together, roles first; a row may need another one of
-    /// its chunk or before. Who gave a role or permission is taken from the rows only if Stanchion itself imports, and so is whether a
+    /// Every rule holds that holds for single writes. Rows of one chunk are weighed together, roles first; a row may need others that stand
+    /// before it or up to a chunk after it, so where chunks end makes no difference to rows that stand together. What has expired is
+    /// passed over and counted: it is history, and an export has it. Over what still counts it is refused. Who gave a role or permission is taken from the rows only if Stanchion itself imports, and so is whether a
     /// grant in an emergency was approved. The events are those of single writes, and `access.imported` for each chunk.
     ///
     /// `progress` is called after each chunk.
@@ -118,33 +122,41 @@ impl Engine {
         progress: &mut (dyn FnMut(&ImportProgress) + Send),
     ) -> Result<ImportReport, Error> {
         options.validate()?;
-        let mut reading = Reading { rows, next: None, ended: None };
+        let mut reading = Reading { rows: rows.peekable(), ended: None };
         let mut report = ImportReport::default();
-        let mut known = None;
+        let (mut known, mut waiting) = (None, Waiting::default());
         while !report.stopped {
-            let (rows, bad) = reading.chunk(options);
-            let seen = rows.len() + bad.len();
-            if seen == 0 {
+            let again = waiting.rows.len();
+            let (rows, bad) = reading.chunk(options, std::mem::take(&mut waiting).rows);
+            if rows.is_empty() && bad.is_empty() {
                 break;
             }
-            let chunk = Chunk { author, scope, options, rows: &rows };
+            let more = reading.goes_on();
+            let ends = options.bad_rows == BadRows::Stop && !bad.is_empty();
+            let goes_on = more && !ends && rows.len() + bad.len() > again;
+            let chunk = Chunk { author, scope, options, rows: &rows, again, goes_on };
             let mut bad: Vec<BadRow> =
                 bad.into_iter().map(|(line, fault)| BadRow::new(line, fault)).collect();
+            let mut seen = rows.len() + bad.len();
             if !rows.is_empty() {
                 let mut outcome = self.import_chunk(&chunk, known.take()).await?;
                 known = outcome.ground.take();
+                seen -= outcome.waiting.len();
                 report.progress.written += count(outcome.written);
-                report.progress.unchanged += count(outcome.unchanged);
+                report.progress.unchanged += count(outcome.unchanged.len());
+                report.progress.expired += count(outcome.expired.len());
                 if outcome.written > 0 && !options.dry_run {
                     report.revision = outcome.revision;
                 }
                 bad.extend(outcome.refused.into_iter().filter_map(|(place, error)| {
-                    let (line, record) = rows.get(place)?;
-                    let field = candidate::field(record.kind(), &error).map(str::to_owned);
-                    Some(BadRow { line: *line, field, why: error.to_string() })
+                    let mut bad = BadRow::of(rows.get(place)?, &error);
+                    if place < again && more && candidate::may_come(&error) {
+                        bad.why = format!("{}; {}", bad.why, within(options.chunk));
+                    }
+                    Some(bad)
                 }));
+                waiting = Waiting::new(rows, outcome.waiting);
             }
-            bad.sort_by_key(|bad| bad.line);
             report.progress.refused += count(bad.len());
             report.progress.rows += count(seen);
             report.bad.append(&mut bad);
@@ -152,10 +164,15 @@ impl Engine {
                 BadRows::Stop => !report.bad.is_empty(),
                 BadRows::Report { most } => report.bad.len() >= most,
             };
-            if let BadRows::Report { most } = options.bad_rows {
-                report.bad.truncate(most);
-            }
             progress(&report.progress);
+        }
+        // Where it ends before those that wait are tried again, they are left out.
+        report.progress.refused += count(waiting.why.len());
+        report.progress.rows += count(waiting.why.len());
+        report.bad.append(&mut waiting.why);
+        report.bad.sort_by_key(|bad| bad.line);
+        if let BadRows::Report { most } = options.bad_rows {
+            report.bad.truncate(most);
         }
         match reading.ended {
             Some(error) if !report.stopped => Err(error),
@@ -164,7 +181,19 @@ impl Engine {
     }
 }
 
+/// What is said of a row for which nothing came that it needs, where the file goes on.
+fn within(chunk: usize) -> String {
+    format!(
+        "what a row needs stands before it or in the {chunk} rows after it, and so do rows that need one another in a circle"
+    )
+}
+
 impl BadRow {
+    fn of((line, record): &Lined<Record>, error: &Error) -> Self {
+        let field = candidate::field(record.kind(), error).map(str::to_owned);
+        Self { line: *line, field, why: error.to_string() }
+    }
+
     fn new(line: u64, fault: Fault) -> Self {
         Self { line, field: fault.field, why: fault.why }
     }
@@ -173,52 +202,73 @@ impl BadRow {
 /// Something of a row, with its line.
 type Lined<T> = (u64, T);
 
+/// Rows that are tried again with those that follow them.
+#[derive(Default)]
+struct Waiting {
+    rows: Vec<Lined<Record>>,
+    /// What they lacked.
+    why: Vec<BadRow>,
+}
+
+impl Waiting {
+    fn new(rows: Vec<Lined<Record>>, places: BTreeMap<usize, Option<Error>>) -> Self {
+        let why =
+            places.iter().filter_map(|(place, error)| Some(BadRow::of(rows.get(*place)?, error.as_ref()?)));
+        let why = why.collect();
+        let rows = rows.into_iter().enumerate().filter(|(place, _)| places.contains_key(place));
+        Self { rows: rows.map(|(_, row)| row).collect(), why }
+    }
+}
+
 /// The rows that are still to come.
-struct Reading<I> {
-    rows: I,
-    /// One that was read and belongs to the next chunk.
-    next: Option<(u64, usize, Record)>,
+struct Reading<I: Iterator> {
+    rows: Peekable<I>,
     /// Why it cannot be read on.
     ended: Option<Error>,
 }
 
 impl<I: Iterator<Item = Result<Row, Error>>> Reading<I> {
-    /// Reads as many rows as one change may be: no record twice.
-    fn chunk(&mut self, options: &ImportOptions) -> (Vec<Lined<Record>>, Vec<Lined<Fault>>) {
-        let (mut rows, mut bad) = (Vec::new(), Vec::new());
-        let (mut keys, mut bytes) = (HashSet::new(), 0_usize);
-        if self.ended.is_some() {
-            return (rows, bad);
-        }
-        loop {
-            let (line, size, record) = match self.next.take() {
-                Some(next) => next,
-                None if rows.len() + bad.len() >= options.chunk => break,
-                None => match self.rows.next() {
-                    None => break,
-                    Some(Err(error)) => {
-                        self.ended = Some(error);
+    /// Reads as many rows as one change may be, besides those that are tried again: no record twice.
+    fn chunk(
+        &mut self,
+        options: &ImportOptions,
+        again: Vec<Lined<Record>>,
+    ) -> (Vec<Lined<Record>>, Vec<Lined<Fault>>) {
+        let mut keys: HashSet<RecordKey> = again.iter().map(|(_, record)| record.key()).collect();
+        let (most, mut bytes) = (again.len() + options.chunk, 0_usize);
+        let (mut rows, mut bad) = (again, Vec::new());
+        while rows.len() + bad.len() < most {
+            if let Some(Ok(Row { bytes: size, record: Ok(record), .. })) = self.rows.peek() {
+                let is_full = bytes > 0 && bytes + size > CHUNK_BYTES;
+                if is_full || keys.contains(&record.key()) {
+                    break;
+                }
+            }
+            match self.rows.next() {
+                None => break,
+                Some(Err(error)) => {
+                    self.ended = Some(error);
+                    break;
+                }
+                Some(Ok(Row { line, record: Err(fault), .. })) => {
+                    bad.push((line, fault));
+                    if options.bad_rows == BadRows::Stop {
                         break;
                     }
-                    Some(Ok(Row { line, record: Err(fault), .. })) => {
-                        bad.push((line, fault));
-                        if options.bad_rows == BadRows::Stop {
-                            break;
-                        }
-                        continue;
-                    }
-                    Some(Ok(Row { line, bytes, record: Ok(record) })) => (line, bytes, record),
-                },
-            };
-            if !rows.is_empty() && (bytes + size > CHUNK_BYTES || keys.contains(&record.key())) {
-                self.next = Some((line, size, record));
-                break;
+                }
+                Some(Ok(Row { line, bytes: size, record: Ok(record) })) => {
+                    bytes += size;
+                    keys.insert(record.key());
+                    rows.push((line, record));
+                }
             }
-            bytes += size;
-            keys.insert(record.key());
-            rows.push((line, record));
         }
         (rows, bad)
+    }
+
+    /// Tells whether there is another row.
+    fn goes_on(&mut self) -> bool {
+        matches!(self.rows.peek(), Some(Ok(_)))
     }
 }
 

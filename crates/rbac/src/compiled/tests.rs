@@ -67,6 +67,35 @@ fn what_binds_a_role_makes_it_permit_under_a_condition_only() {
 }
 
 #[test]
+fn a_ceiling_that_lets_through_the_whole_tenant_is_no_condition() {
+    let compiled = compiled(vec![
+        role("junior", &["document:read", "note:*"], &[]),
+        role("capped", &["document:write"], &["junior"]).reaching(PermissionScope::Tenant),
+    ]);
+    for (what, roles) in [
+        ("document:read", &["junior", "capped"][..]),
+        ("document:write", &["capped"]),
+        ("note:read", &["junior", "capped"]),
+    ] {
+        assert_eq!(granting(&compiled, what), roles, "{what}");
+        assert_eq!(maybe(&compiled, what), [""; 0], "{what}");
+    }
+    assert!(compiled.unconditional);
+}
+
+#[test]
+fn what_only_a_wildcard_makes_conditional_is() {
+    let compiled = compiled(vec![
+        role("junior", &["document:*"], &[]),
+        role("bound", &["note:read"], &["junior"]).constrained(Constraint::new(crate::Rule::OwnerOnly)),
+        role("without", &[], &["junior"]).with_excludes(["document:write".parse().unwrap()]),
+    ]);
+    assert!(!compiled.unconditional);
+    assert_eq!(maybe(&compiled, "document:read"), ["bound", "without"]);
+    assert_eq!(maybe(&compiled, "document:write"), ["bound", "without"]);
+}
+
+#[test]
 fn the_senior_role_has_what_it_includes_and_not_the_other_way() {
     // Seed 002 lets an analyst inherit from the administrator, who has everything.
     let compiled = compiled(vec![

@@ -110,6 +110,53 @@ pub(super) async fn denials_are_paged(fixture: &Fixture) {
     }
 }
 
+pub(super) async fn grants_of_what_covers_a_permission_are_paged(fixture: &Fixture) {
+    let permissions = [
+        "*:*",
+        "*:read",
+        "*:re*",
+        "d*:*",
+        "document:*",
+        "document:read",
+        "document:read:own",
+        "doc:read",
+        "documents:read",
+        "document:reads",
+        "document:read*:platform",
+        "other:read",
+    ];
+    // Of some a few have many, of others many have few.
+    let mut all: Vec<Record> = Vec::new();
+    for (number, what) in permissions.into_iter().enumerate() {
+        for subject in 0..40_usize {
+            if subject % (number + 1) == 0 {
+                all.push(grant(&format!("u{subject}"), what).into());
+            }
+        }
+    }
+    let mut one = grant("u7", "document:read");
+    one.resource = Some(on("document/7"));
+    all.push(one.into());
+    fixture.apply(tenant(1), 0, all.iter().cloned().map(RbacChange::Put).collect()).await;
+    fixture.apply(tenant(2), 0, vec![RbacChange::put(grant("other", "document:read"))]).await;
+    let revoked = all.remove(3).key();
+    fixture.apply(tenant(1), 1, vec![RbacChange::Delete(revoked)]).await;
+    for wanted in ["document:read", "doc:read", "document:write", "nothing:here", "document:*", "*:*"] {
+        let filter = RecordFilter::all(RecordKind::Grant).covering(wanted.parse().expect("a permission"));
+        let picked = all.iter().filter(|record| filter.picks(record));
+        let mut expected: Vec<String> = picked.map(|record| record.key().to_string()).collect();
+        expected.sort_unstable();
+        for limit in [1, 7, 1_000] {
+            let keys =
+                all_pages!(limit, |page| fixture.store.list(tenant(1), &filter, &page), |record| record
+                    .value
+                    .key()
+                    .to_string());
+            assert_eq!(keys, expected, "{wanted}");
+        }
+    }
+}
+
 pub(super) async fn every_kind_is_paged(fixture: &Fixture) {
     let (subjects, resources) = (["a", "a!", "ab", "b"], [None, Some("document/*"), Some("document/1")]);
     let mut all: Vec<Record> = Vec::new();
@@ -141,6 +188,9 @@ pub(super) async fn every_kind_is_paged(fixture: &Fixture) {
             RecordFilter::all(kind).of_role(id("r")),
             RecordFilter::all(kind).of_group(group("dev")),
             RecordFilter::all(kind).of_group(group("dev")).of_subject(user("ab")),
+            RecordFilter::all(kind).covering("x:y".parse().expect("a permission")),
+            RecordFilter::all(kind).covering("x:*".parse().expect("a permission")).of_subject(user("ab")),
+            RecordFilter::all(kind).covering("y:x".parse().expect("a permission")),
         ];
         for filter in filters {
             let mut expected: Vec<String> = all

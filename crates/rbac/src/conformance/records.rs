@@ -162,6 +162,18 @@ pub(super) async fn every_kind_reads_back(fixture: &Fixture) {
     assert_eq!((listed, found), (Vec::new(), Vec::new()));
 }
 
+pub(super) async fn the_last_of_two_puts_of_a_record_stands(fixture: &Fixture) {
+    let parts = each_kind().into_iter().flat_map(|(full, plain)| [full, plain]).map(RbacChange::Put);
+    fixture.apply(tenant(1), 0, parts.collect()).await;
+    let last: Vec<_> = each_kind()
+        .into_iter()
+        .map(|(_, plain)| Versioned::created(plain, Revision::from_number(1), at(0)))
+        .collect();
+    let (listed, found) = read(fixture).await;
+    assert_eq!(listed, last);
+    assert_eq!(found, last);
+}
+
 pub(super) async fn resources_are_told_apart(fixture: &Fixture) {
     let resources = [None, Some("document/*"), Some("document/1"), Some("document/10"), Some("folder/1")];
     let with = |resource: Option<&str>| -> [Record; 3] {

@@ -32,7 +32,7 @@ pub(crate) fn put_separation(state: &State, separation: &Separation, limits: &Li
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Together<'a> {
     pub(crate) state: &'a State,
-    pub(crate) census: &'a Census,
+    pub(crate) census: &'a Census<'a>,
 }
 
 /// Tells whether roles that must never be held together stay apart: for each of the subjects, and within each of the roles. What was
@@ -111,7 +111,12 @@ impl<'g, 's> Holding<'g, 's> {
     }
 
     /// As [`held`].
-    pub(super) fn of(&mut self, census: &Census, subject: &SubjectRef, now: Timestamp) -> BTreeSet<RoleId> {
+    pub(super) fn of(
+        &mut self,
+        census: &Census<'_>,
+        subject: &SubjectRef,
+        now: Timestamp,
+    ) -> BTreeSet<RoleId> {
         self.all(census.roles(subject, When::From(now)))
     }
 
@@ -130,7 +135,7 @@ impl<'g, 's> Holding<'g, 's> {
 /// Every role that a subject holds or will hold, by itself, by its groups, by what these include.
 pub(super) fn held(
     graph: &Graph<'_>,
-    census: &Census,
+    census: &Census<'_>,
     subject: &SubjectRef,
     now: Timestamp,
 ) -> BTreeSet<RoleId> {

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stanchion_core::{SubjectKind, SubjectRef, Timestamp};
 
 use crate::{
-    Assignment, Denial, Grant, Membership, Permission, Record, RecordKey, ResourceSelector, RoleId,
-    SubjectRecords,
+    Assignment, Denial, Grant, Membership, Permission, RbacChange, Record, RecordKey, ResourceSelector,
+    RoleId, SubjectRecords,
 };
 
 /// When something has to count.
@@ -26,11 +26,17 @@ impl When {
 
 /// What subjects hold, have, are denied and belong to: of all subjects of a scope, or of those that a rule asks about. Of whom it knows
 /// anything it knows everything.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Census {
+///
+/// It may lie [over](Self::over) another, of which it keeps only what is otherwise: what a change would bring about costs as much as the
+/// change, however many there are whom it does not touch.
+#[derive(Debug, Default)]
+pub(crate) struct Census<'u> {
+    under: Option<&'u Census<'u>>,
     subjects: BTreeMap<SubjectRef, Known>,
     /// Who belongs to a group.
-    members: BTreeMap<SubjectRef, BTreeSet<SubjectRef>>,
+    members: BTreeMap<SubjectRef, Members>,
+    /// Every permission that a grant or denial names, or has named.
+    named: BTreeSet<Permission>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,13 +47,26 @@ pub(crate) struct Known {
     pub(crate) memberships: Vec<Membership>,
 }
 
+/// Who belongs to a group, but for what lies under it.
+#[derive(Debug, Default)]
+struct Members {
+    joined: BTreeSet<SubjectRef>,
+    /// Those of them under it who no longer do.
+    left: BTreeSet<SubjectRef>,
+}
+
 const NOTHING: Known =
     Known { assignments: Vec::new(), grants: Vec::new(), denials: Vec::new(), memberships: Vec::new() };
 
-impl Census {
+impl<'u> Census<'u> {
+    /// Begins with what another knows, and leaves that as it is.
+    pub(crate) fn over(under: &'u Self) -> Self {
+        Self { under: Some(under), ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, subject: &SubjectRef, records: &SubjectRecords) {
         for membership in &records.memberships {
-            self.members.entry(membership.value.group.clone()).or_default().insert(subject.clone());
+            self.join(&membership.value.group, subject);
         }
         let known = Known {
             assignments: records.assignments.iter().map(|record| record.value.clone()).collect(),
@@ -55,41 +74,71 @@ impl Census {
             denials: records.denials.iter().map(|record| record.value.clone()).collect(),
             memberships: records.memberships.iter().map(|record| record.value.clone()).collect(),
         };
+        self.named.extend(known.grants.iter().map(|grant| grant.permission.clone()));
+        self.named.extend(known.denials.iter().map(|denial| denial.permission.clone()));
         self.subjects.insert(subject.clone(), known);
     }
 
-    /// What is known of some subjects and of the groups that they belong to.
-    pub(crate) fn part(&self, subjects: &BTreeSet<SubjectRef>) -> Self {
-        let groups = subjects.iter().flat_map(|subject| &self.of(subject).memberships);
-        let all: BTreeSet<&SubjectRef> =
-            subjects.iter().chain(groups.map(|membership| &membership.group)).collect();
-        let (mut part, mut members) = (BTreeMap::new(), BTreeMap::new());
-        for subject in all {
-            part.extend(self.subjects.get(subject).map(|known| (subject.clone(), known.clone())));
-            members.extend(self.members.get(subject).map(|members| (subject.clone(), members.clone())));
-        }
-        Self { subjects: part, members }
-    }
-
     pub(crate) fn knows(&self, subject: &SubjectRef) -> bool {
-        self.subjects.contains_key(subject)
+        self.subjects.contains_key(subject) || self.under.is_some_and(|under| under.knows(subject))
     }
 
     /// Whatever is known of a subject itself.
     pub(crate) fn of(&self, subject: &SubjectRef) -> &Known {
-        self.subjects.get(subject).unwrap_or(const { &NOTHING })
+        let under = || self.under.map_or(const { &NOTHING }, |under| under.of(subject));
+        self.subjects.get(subject).unwrap_or_else(under)
     }
 
-    /// Every user and service, in order.
+    /// Every user and service, in no order.
     pub(crate) fn people(&self) -> impl Iterator<Item = &SubjectRef> {
-        self.subjects.keys().filter(|subject| subject.kind() != SubjectKind::Group)
+        self.everybody().filter(|subject| subject.kind() != SubjectKind::Group)
+    }
+
+    fn everybody(&self) -> Box<dyn Iterator<Item = &SubjectRef> + '_> {
+        let below = self.under.map(Census::everybody).into_iter().flatten();
+        Box::new(below.filter(|subject| !self.subjects.contains_key(subject)).chain(self.subjects.keys()))
     }
 
     /// The subject itself, or of a group its members.
     pub(crate) fn people_of(&self, subject: &SubjectRef) -> BTreeSet<SubjectRef> {
         match subject.kind() {
-            SubjectKind::Group => self.members.get(subject).cloned().unwrap_or_default(),
+            SubjectKind::Group => self.members(subject),
             _ => BTreeSet::from([subject.clone()]),
+        }
+    }
+
+    fn members(&self, group: &SubjectRef) -> BTreeSet<SubjectRef> {
+        let mut all = self.under.map(|under| under.members(group)).unwrap_or_default();
+        if let Some(Members { joined, left }) = self.members.get(group) {
+            all.retain(|member| !left.contains(member));
+            all.extend(joined.iter().cloned());
+        }
+        all
+    }
+
+    fn is_member(&self, group: &SubjectRef, member: &SubjectRef) -> bool {
+        let below = || self.under.is_some_and(|under| under.is_member(group, member));
+        match self.members.get(group) {
+            Some(Members { joined, left }) => joined.contains(member) || (!left.contains(member) && below()),
+            None => below(),
+        }
+    }
+
+    fn join(&mut self, group: &SubjectRef, member: &SubjectRef) {
+        let is_below = self.under.is_some_and(|under| under.is_member(group, member));
+        let members = self.members.entry(group.clone()).or_default();
+        members.left.remove(member);
+        if !is_below {
+            members.joined.insert(member.clone());
+        }
+    }
+
+    fn leave(&mut self, group: &SubjectRef, member: &SubjectRef) {
+        let is_below = self.under.is_some_and(|under| under.is_member(group, member));
+        let members = self.members.entry(group.clone()).or_default();
+        members.joined.remove(member);
+        if is_below {
+            members.left.insert(member.clone());
         }
     }
 
@@ -110,8 +159,24 @@ impl Census {
         subject: &'a SubjectRef,
         when: When,
     ) -> impl Iterator<Item = &'a Assignment> {
-        let all = self.roots(subject, when).flat_map(|root| &self.of(root).assignments);
-        all.filter(move |held| when.counts(held.not_before, held.expires_at))
+        self.ways(subject, when).map(|(held, _)| held)
+    }
+
+    /// What a subject holds itself or by a group, with when it leaves that group.
+    pub(crate) fn ways<'a>(
+        &'a self,
+        subject: &'a SubjectRef,
+        when: When,
+    ) -> impl Iterator<Item = (&'a Assignment, Timestamp)> {
+        let known = self.of(subject);
+        let groups = known.memberships.iter();
+        let groups = groups
+            .filter(move |one| when.counts(one.not_before, one.expires_at))
+            .map(|one| (&one.group, one.expires_at.unwrap_or(Timestamp::MAX)));
+        let roots = std::iter::once((subject, Timestamp::MAX)).chain(groups);
+        let all = roots
+            .flat_map(move |(root, until)| self.of(root).assignments.iter().map(move |held| (held, until)));
+        all.filter(move |(held, _)| when.counts(held.not_before, held.expires_at))
     }
 
     pub(crate) fn grants<'a>(
@@ -141,11 +206,17 @@ impl Census {
         self.delete(&record.key());
         match record {
             Record::Assignment(held) => self.known(&held.subject).assignments.push(held.clone()),
-            Record::Grant(grant) => self.known(&grant.subject).grants.push(grant.clone()),
-            Record::Denial(denial) => self.known(&denial.subject).denials.push(denial.clone()),
+            Record::Grant(grant) => {
+                self.named.insert(grant.permission.clone());
+                self.known(&grant.subject).grants.push(grant.clone());
+            }
+            Record::Denial(denial) => {
+                self.named.insert(denial.permission.clone());
+                self.known(&denial.subject).denials.push(denial.clone());
+            }
             Record::Membership(membership) => {
                 let Membership { group, member, .. } = membership;
-                self.members.entry(group.clone()).or_default().insert(member.clone());
+                self.join(group, member);
                 self.known(member).memberships.push(membership.clone());
             }
             Record::Role(_) | Record::Separation(_) | Record::Session(_) => {}
@@ -167,30 +238,36 @@ impl Census {
                 all.retain(|denial| (&denial.permission, &denial.resource) != (permission, resource));
             }
             RecordKey::Membership { group, member } => {
-                if let Some(members) = self.members.get_mut(group) {
-                    members.remove(member);
-                }
+                self.leave(group, member);
                 self.known(member).memberships.retain(|membership| membership.group != *group);
             }
             RecordKey::Role(_) | RecordKey::Separation(_) | RecordKey::Session(_) => {}
         }
     }
 
-    fn known(&mut self, subject: &SubjectRef) -> &mut Known {
-        self.subjects.entry(subject.clone()).or_default()
+    pub(crate) fn take(&mut self, change: &RbacChange) {
+        match change {
+            RbacChange::Put(record) => self.put(record),
+            RbacChange::Delete(key) => self.delete(key),
+        }
     }
 
-    /// Every permission that a grant or denial names.
-    pub(crate) fn named(&self) -> impl Iterator<Item = Permission> {
-        self.subjects.values().flat_map(|known| {
-            let granted = known.grants.iter().map(|grant| &grant.permission);
-            granted.chain(known.denials.iter().map(|denial| &denial.permission)).cloned()
-        })
+    fn known(&mut self, subject: &SubjectRef) -> &mut Known {
+        let below = || self.under.map(|under| under.of(subject).clone()).unwrap_or_default();
+        self.subjects.entry(subject.clone()).or_insert_with(below)
+    }
+
+    /// Every permission that a grant or denial names. What none names any more may be among them.
+    pub(crate) fn named(&self) -> BTreeSet<Permission> {
+        let mut all = self.under.map(Census::named).unwrap_or_default();
+        all.extend(self.named.iter().cloned());
+        all
     }
 
     /// Every resource that a record names.
     pub(crate) fn selectors(&self) -> impl Iterator<Item = ResourceSelector> {
-        self.subjects.values().flat_map(|known| {
+        self.everybody().flat_map(|subject| {
+            let known = self.of(subject);
             let held = known.assignments.iter().filter_map(|held| held.resource.clone());
             let granted = known.grants.iter().filter_map(|grant| grant.resource.clone());
             held.chain(granted).chain(known.denials.iter().filter_map(|denial| denial.resource.clone()))
@@ -199,6 +276,94 @@ impl Census {
 
     /// How many belong to a group.
     pub(crate) fn size(&self, group: &SubjectRef) -> usize {
-        self.members.get(group).map_or(0, BTreeSet::len)
+        let below = self.under.map_or(0, |under| under.size(group));
+        match self.members.get(group) {
+            Some(Members { joined, left }) => (below + joined.len()).saturating_sub(left.len()),
+            None => below,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(text: &str) -> SubjectRef {
+        text.parse().unwrap()
+    }
+
+    fn member(group: &str, member: &str) -> Record {
+        Membership::new(subject(group), subject(member)).into()
+    }
+
+    fn held(who: &str, role: &str) -> Record {
+        Assignment::new(subject(who), role.parse().unwrap()).into()
+    }
+
+    fn denied(who: &str, what: &str) -> Record {
+        Denial::new(subject(who), what.parse().unwrap()).into()
+    }
+
+    /// Everything that can be asked of a census about these.
+    fn told(census: &Census<'_>) -> String {
+        let all = ["user:a", "user:b", "user:c", "service:s", "group:g", "group:h"].map(subject);
+        let mut told = format!("{:?}", census.people().collect::<BTreeSet<_>>());
+        for one in &all {
+            let known = census.of(one);
+            told.push_str(&format!("\n{one} {} {:?}", census.knows(one), census.people_of(one)));
+            told.push_str(&format!(" {} {known:?}", census.size(one)));
+        }
+        let selectors: BTreeSet<_> = census.selectors().collect();
+        format!("{told}\n{:?} {selectors:?}", census.named())
+    }
+
+    #[test]
+    fn a_census_over_another_tells_what_one_that_was_changed_tells() {
+        let first = [
+            member("group:g", "user:a"),
+            member("group:g", "user:b"),
+            member("group:h", "user:a"),
+            held("user:a", "clerk"),
+            held("group:g", "clerk"),
+            denied("user:b", "x:y"),
+        ];
+        let second = [
+            Ok(member("group:g", "user:c")),
+            Ok(member("group:g", "user:a")),
+            Err(member("group:g", "user:b")),
+            Ok(held("user:a", "lead")),
+            Err(held("group:g", "clerk")),
+            Ok(denied("service:s", "z:*")),
+            Err(member("group:h", "user:c")),
+            // Gone and there again, there and gone again.
+            Err(member("group:h", "user:a")),
+            Ok(member("group:h", "user:a")),
+            Ok(member("group:h", "service:s")),
+            Err(member("group:h", "service:s")),
+        ];
+        let mut base = Census::default();
+        first.iter().for_each(|record| base.put(record));
+        let before = told(&base);
+        let change = |census: &mut Census<'_>, some: &[Result<Record, Record>]| {
+            for one in some {
+                match one {
+                    Ok(record) => census.put(record),
+                    Err(record) => census.delete(&record.key()),
+                }
+            }
+        };
+        for middle in 0..=second.len() {
+            let (lower, upper) = second.split_at(middle);
+            let mut over = Census::over(&base);
+            change(&mut over, lower);
+            let mut above = Census::over(&over);
+            change(&mut above, upper);
+            let mut changed = Census::default();
+            first.iter().for_each(|record| changed.put(record));
+            change(&mut changed, &second);
+            assert_eq!(told(&above), told(&changed), "{middle}");
+        }
+        assert_eq!(told(&base), before, "what lies under is as it was");
+        assert_eq!(base.size(&subject("group:g")), 2);
     }
 }

@@ -55,7 +55,7 @@ impl<'a> Effective<'a> {
     }
 
     /// Everything of it that a subject may do.
-    pub(crate) fn of(&mut self, census: &Census, subject: &SubjectRef, when: When) -> BTreeSet<Element> {
+    pub(crate) fn of(&mut self, census: &Census<'_>, subject: &SubjectRef, when: When) -> BTreeSet<Element> {
         let mut all = BTreeSet::new();
         for held in census.assignments(subject, when) {
             for (place, conditional) in self.conveyed(&held.role) {

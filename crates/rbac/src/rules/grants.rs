@@ -9,7 +9,7 @@ use crate::{Approval, Denial, Error, Grant, Limits, OverDenial};
 /// Tells whether the permission may be granted, and returns the denials that are lifted with it.
 pub(crate) fn grant(
     scope: Scope,
-    census: &Census,
+    census: &Census<'_>,
     grant: &Grant,
     over: OverDenial,
     now: Timestamp,
@@ -75,7 +75,7 @@ pub(crate) fn in_emergency(mut grant: Grant, now: Timestamp, config: &Emergency)
 
 /// Tells whether the author may approve the grant, and returns it approved.
 pub(crate) fn approve(
-    census: &Census,
+    census: &Census<'_>,
     grant: &Grant,
     author: &Author,
     now: Timestamp,

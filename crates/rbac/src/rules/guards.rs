@@ -112,10 +112,10 @@ fn is_whole(element: &Element) -> bool {
 
 /// Every permission that is named before or after.
 pub(crate) fn universe(before: Together<'_>, after: Together<'_>) -> BTreeSet<Permission> {
-    let of = |state: &State, census: &Census| {
+    let of = |state: &State, census: &Census<'_>| {
         let roles = state.roles.values().chain(state.platform.values()).map(|role| &role.value);
         let mut all = named_by(roles.collect::<Vec<&Role>>());
-        all.extend(census.named());
+        all.append(&mut census.named());
         all
     };
     let mut all = of(before.state, before.census);
@@ -170,7 +170,7 @@ fn administrators<'a>(
 }
 
 struct Administration<'a> {
-    census: &'a Census,
+    census: &'a Census<'a>,
     effective: Effective<'a>,
     guards: &'a Guards,
 }

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanchion_core::{SubjectRef, Timestamp};
 
 use super::apart::{Holding, Together};
-use super::{When, some};
+use super::{Census, NAMED, When};
 use crate::graph::Graph;
 use crate::{Error, RoleId};
 
@@ -40,37 +40,118 @@ pub(crate) fn prerequisites(
     Ok(())
 }
 
-/// Tells whether roles that only few may hold are held by few. The census has to be of everybody.
+/// Tells whether roles that only few may hold are held by few. The census has to be of everybody. With `touched`, those who alone may
+/// come to hold more or less, nobody else is looked at but for what the holders ask once.
 pub(crate) fn held_by_few(
     before: Together<'_>,
     after: Together<'_>,
     roles: &BTreeSet<RoleId>,
+    mut touched: Option<(&BTreeSet<SubjectRef>, &mut Holders)>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let limited = roles.iter().filter_map(|id| Some((id, after.state.role(id)?.max_holders?)));
     for (role, limit) in limited {
-        let have = holders(after, role, now);
         let lowered = before.state.role(role).and_then(|role| role.max_holders) != Some(limit);
-        let too_many = have.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-        if too_many && (lowered || have.len() > holders(before, role, now).len()) {
-            return Err(Error::TooManyHolders {
-                role: role.clone(),
-                limit,
-                holders: have.len(),
-                by: some(have, |subject| subject.to_string()),
-            });
+        let is_too_many = |count: usize| count > usize::try_from(limit).unwrap_or(usize::MAX);
+        let refused = |holders, by| Err(Error::TooManyHolders { role: role.clone(), limit, holders, by });
+        let Some((touched, holders)) = &mut touched else {
+            let have = Held::new(after, role, now).who;
+            let more = || lowered || have.len() > Held::new(before, role, now).who.len();
+            if is_too_many(have.len()) && more() {
+                return refused(have.len(), named(have.keys(), have.len()));
+            }
+            continue;
+        };
+        let had = holders.of(before, role, now);
+        let (mut gained, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        for person in *touched {
+            match (had.who.contains_key(person), had.until(after.census, person, now).is_some()) {
+                (false, true) => drop(gained.insert(person)),
+                (true, false) => drop(lost.insert(person)),
+                _ => {}
+            }
+        }
+        let have = had.who.len() + gained.len() - lost.len();
+        if is_too_many(have) && (lowered || gained.len() > lost.len()) {
+            // Both are in order, so the first of all are among the first of each.
+            let stay = had.who.keys().filter(|person| !lost.contains(person)).take(NAMED);
+            let first: BTreeSet<&SubjectRef> = stay.chain(gained.iter().copied().take(NAMED)).collect();
+            return refused(have, named(first, have));
         }
     }
     Ok(())
 }
 
+fn named<'a>(first: impl IntoIterator<Item = &'a SubjectRef>, count: usize) -> Vec<String> {
+    let mut named: Vec<String> = first.into_iter().take(NAMED).map(ToString::to_string).collect();
+    if count > NAMED {
+        named.push(format!("and {} more", count - NAMED));
+    }
+    named
+}
+
+/// Who holds the roles that only few may hold, as far as that was asked: so that it need not be found out anew for each of many changes.
+#[derive(Debug, Default)]
+pub(crate) struct Holders(BTreeMap<RoleId, Held>);
+
+impl Holders {
+    fn of(&mut self, together: Together<'_>, role: &RoleId, now: Timestamp) -> &Held {
+        let held = self.0.entry(role.clone()).or_insert_with(|| Held::new(together, role, now));
+        if held.next <= now {
+            let over: BTreeSet<SubjectRef> =
+                held.who.iter().filter(|(_, until)| **until <= now).map(|(who, _)| who.clone()).collect();
+            held.take(together.census, &over, now);
+            held.next = held.who.values().min().copied().unwrap_or(Timestamp::MAX);
+        }
+        held
+    }
+
+    /// Takes over what people hold who may have come to hold more or less.
+    pub(crate) fn take(&mut self, census: &Census<'_>, people: &BTreeSet<SubjectRef>, now: Timestamp) {
+        self.0.values_mut().for_each(|held| held.take(census, people, now));
+    }
+}
+
 /// Who holds a role, or will.
-fn holders<'a>(together: Together<'a>, role: &RoleId, now: Timestamp) -> Vec<&'a SubjectRef> {
-    let graph = Graph::of(together.state);
-    let all = together.state.roles.keys().chain(together.state.platform.keys());
-    let seniors: BTreeSet<&RoleId> = all.filter(|senior| graph.closure(senior).contains(role)).collect();
-    let holds = |subject: &&SubjectRef| {
-        together.census.assignments(subject, When::From(now)).any(|held| seniors.contains(&held.role))
-    };
-    together.census.people().filter(holds).collect()
+#[derive(Debug)]
+struct Held {
+    /// The roles by which it is held: itself and those that include it.
+    seniors: BTreeSet<RoleId>,
+    /// Each with the first instant at which something ends by which it is held.
+    who: BTreeMap<SubjectRef, Timestamp>,
+    /// No later than the first of those instants.
+    next: Timestamp,
+}
+
+impl Held {
+    fn new(together: Together<'_>, role: &RoleId, now: Timestamp) -> Self {
+        let seniors = super::seniors(together.state, role);
+        let mut held = Self { seniors, who: BTreeMap::new(), next: Timestamp::MAX };
+        for person in together.census.people() {
+            if let Some(until) = held.until(together.census, person, now) {
+                held.who.insert(person.clone(), until);
+            }
+        }
+        held.next = held.who.values().min().copied().unwrap_or(Timestamp::MAX);
+        held
+    }
+
+    /// When something ends by which somebody holds the role, or will; `None` if they do not.
+    fn until(&self, census: &Census<'_>, person: &SubjectRef, now: Timestamp) -> Option<Timestamp> {
+        let when = When::From(now);
+        let by = census.ways(person, when).filter(|(held, _)| self.seniors.contains(&held.role));
+        by.map(|(held, until)| held.expires_at.unwrap_or(Timestamp::MAX).min(until)).min()
+    }
+
+    fn take(&mut self, census: &Census<'_>, people: &BTreeSet<SubjectRef>, now: Timestamp) {
+        for person in people {
+            match self.until(census, person, now) {
+                Some(until) => {
+                    self.who.insert(person.clone(), until);
+                    self.next = self.next.min(until);
+                }
+                None => drop(self.who.remove(person)),
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) fn active_roles(state: &State, session: &Session) -> BTreeSet<RoleId>
 /// Tells whether a session may be as it is about to be: whatever is active in it is held now, and nothing of it is to be kept apart.
 pub(crate) fn put_session(
     state: &State,
-    census: &Census,
+    census: &Census<'_>,
     session: &Session,
     newly: &BTreeSet<RoleId>,
     now: Timestamp,
@@ -42,7 +42,7 @@ pub(crate) fn put_session(
 }
 
 /// What a subject holds now, by roles that convey something.
-fn conveyed(state: &State, census: &Census, session: &Session, now: Timestamp) -> BTreeSet<RoleId> {
+fn conveyed(state: &State, census: &Census<'_>, session: &Session, now: Timestamp) -> BTreeSet<RoleId> {
     let is_active = |id: &RoleId| state.role(id).is_some_and(|role| role.active);
     let mut seen = BTreeSet::new();
     let mut next: Vec<RoleId> = census.roles(&session.subject, When::At(now)).into_iter().collect();

@@ -38,7 +38,7 @@ pub(crate) fn deny(scope: Scope, known: &Known, denial: &Denial, limits: &Limits
 
 /// Tells whether somebody may become a member of a group, as far as both are fit for it.
 pub(crate) fn add_member(
-    census: &Census,
+    census: &Census<'_>,
     membership: &Membership,
     now: Timestamp,
     limits: &Limits,

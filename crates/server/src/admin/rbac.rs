@@ -33,6 +33,32 @@ use crate::admin::args::Scoped;
 use crate::admin::plan::{Plan, Request, Segment};
 use crate::admin::view::View;
 
+/// A permission that was granted or denied to somebody.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Said {
+    /// To whom: user:ID, service:ID or group:ID
+    subject: String,
+    /// What, as it was said
+    permission: String,
+    /// On which resources, if that was said
+    #[arg(long, value_name = "TYPE/ID")]
+    resource: Option<String>,
+}
+
+impl Said {
+    fn named(&self) -> Value {
+        json!({ "subject": self.subject, "permission": self.permission, "resource": self.resource })
+    }
+
+    /// Asks about it.
+    fn in_query(self, request: Request) -> Request {
+        request
+            .asking("subject", Some(self.subject))
+            .asking("permission", Some(self.permission))
+            .asking("resource", self.resource)
+    }
+}
+
 /// Whether a change is only tried.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Trial {

@@ -51,6 +51,7 @@ fn each_command_asks_what_it_says() {
         "role put e --name E --exclude a:d --ceiling team --constraint owner_only --require r --max-holders 3 --metadata k=v --inactive",
         "role put e --name E --permission a:b --dry-run",
         "role apply back-office --replace",
+        "role apply back-office --prefix shop- --dry-run",
         "assign list --subject user:a",
         "assign create user:a e --reason why",
         "assign create group:g e --resource folder/7 --dry-run",
@@ -70,6 +71,7 @@ fn each_command_asks_what_it_says() {
         "access check user:a d:read --resource d/42 --inside f/7 --inside f/1 --owner user:b --attribute level=3 --of-team t",
         "access explain user:a x:y --session 7",
         "access who-can x:y --resource x/1",
+        "access who-can x:y --most 5 --after user:a",
         "access what-can user:a",
         "access plan user:a x:y --with region=eu",
         "access attempts --outcome denied",
@@ -104,6 +106,7 @@ fn each_command_asks_what_it_says() {
         "audit query --unseal",
         "audit find details.email a@b --unseal --tenant acme",
         "audit erase user:alice --reason case-7 --tenant acme",
+        "audit erasure 0192 --tenant acme",
         "audit exception list",
         "audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme",
         "audit exception lift c --tenant acme",
@@ -137,7 +140,9 @@ fn each_command_asks_what_it_says() {
     role put e --name E --permission a:b --dry-run
         POST /v1/access/preview {"changes":[{"put_role":{"id":"e","role":{"name":"E","permissions":["a:b"]}}}]}
     role apply back-office --replace
-        POST /v1/access/presets {"name":"back-office","replace":true}
+        POST /v1/access/presets {"dry_run":false,"name":"back-office","replace":true}
+    role apply back-office --prefix shop- --dry-run
+        POST /v1/access/presets {"dry_run":true,"name":"back-office","prefix":"shop-","replace":false}
     assign list --subject user:a
         GET /v1/assignments?subject=user%3Aa
     assign create user:a e --reason why
@@ -176,6 +181,8 @@ fn each_command_asks_what_it_says() {
         POST /v1/access/explain {"permission":"x:y","session":"7","subject":"user:a"}
     access who-can x:y --resource x/1
         POST /v1/access/who-can {"most":1000,"permission":"x:y","resource":{"id":"1","type":"x"}}
+    access who-can x:y --most 5 --after user:a
+        POST /v1/access/who-can {"after":"user:a","most":5,"permission":"x:y"}
     access what-can user:a
         POST /v1/access/what-can {"subject":"user:a"}
     access plan user:a x:y --with region=eu
@@ -244,6 +251,8 @@ fn each_command_asks_what_it_says() {
         POST /v1/audit/search?limit=100&tenant=acme {"field":"details.email","unseal":true,"value":"a@b"}
     audit erase user:alice --reason case-7 --tenant acme
         POST /v1/audit/erasures?tenant=acme {"reason":"case-7","subject":"user:alice"}
+    audit erasure 0192 --tenant acme
+        GET /v1/audit/erasures/0192?tenant=acme
     audit exception list
         GET /v1/audit/exceptions
     audit exception put c --field details.email --basis archiving --until T --reason r --tenant acme

@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Anchored {
     /// Compare with checkpoints that were published: the file of an anchor, a signed note, or a directory of them, such
-    /// as a bucket that was downloaded
+    /// as a bucket that was downloaded. Other logs are compared with what the platform's, beside them, tells of them
     #[arg(long, value_name = "PATH", requires = "offline")]
     anchors: Vec<PathBuf>,
     /// Count only published checkpoints that this witness has cosigned, or another one that is named

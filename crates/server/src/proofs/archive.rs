@@ -1,10 +1,10 @@
 use std::path::Path;
 
 use stanchion_audit::archive::{ArchiveProof, ArchiveVerdict, ArchivedChain, verify_archive_directory_with};
-use stanchion_audit::{Anchors, Compared, VerifierKey};
+use stanchion_audit::{Anchors, VerifierKey};
 use stanchion_core::KeyRing;
 
-use super::anchors::of_a_file;
+use super::followed::Proof;
 use crate::failure::{Exit, Failure};
 
 /// Checks the archive below a directory and says what it proves.
@@ -13,7 +13,7 @@ pub(super) fn verify(
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
     anchors: &Anchors,
-) -> Result<(String, Vec<Compared>), Failure> {
+) -> Result<(String, Proof), Failure> {
     let named = path.display();
     let verdict = verify_archive_directory_with(path, keys, mac_keys, anchors)
         .map_err(|error| super::unreadable(path, &error))?;
@@ -24,10 +24,7 @@ pub(super) fn verify(
                 format!("`{named}` has neither a log nor an archive below it"),
             ));
         }
-        ArchiveVerdict::Intact(proof) => {
-            let compared = anchors.compare_archive(&proof).map_err(|found| of_a_file(&found))?;
-            return Ok((describe(&proof), compared));
-        }
+        ArchiveVerdict::Intact(proof) => return Ok((describe(&proof), Proof::Archive(proof))),
         ArchiveVerdict::Tampered(found) => (Exit::No, format!("`{named}` is not what was recorded"), found),
         ArchiveVerdict::Incomplete(found) => (Exit::Input, format!("`{named}` is incomplete"), found),
         ArchiveVerdict::Unverifiable(found) => {

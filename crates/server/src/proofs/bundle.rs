@@ -3,10 +3,10 @@ use std::io::BufReader;
 use std::path::Path;
 
 use stanchion_audit::bundle::{BundleChain, BundleProof, BundleVerdict, verify_bundle_with};
-use stanchion_audit::{Anchors, Compared, VerifierKey};
+use stanchion_audit::{Anchors, VerifierKey};
 use stanchion_core::KeyRing;
 
-use super::anchors::of_a_file;
+use super::followed::Proof;
 use crate::failure::{Exit, Failure};
 
 /// Tells a bundle from what else may be given, by how it begins.
@@ -20,17 +20,14 @@ pub(super) fn verify(
     keys: &[VerifierKey],
     mac_keys: Option<&KeyRing>,
     anchors: &Anchors,
-) -> Result<(String, Vec<Compared>), Failure> {
+) -> Result<(String, Proof), Failure> {
     let named = path.display();
     let file = File::open(path).map_err(|error| super::unreadable(path, &error))?;
     let verdict = verify_bundle_with(BufReader::new(file), keys, mac_keys, anchors);
     let verdict = verdict
         .map_err(|error| Failure::new(Exit::Input, format!("`{named}` proves nothing")).because(&error))?;
     let (exit, line, found) = match verdict {
-        BundleVerdict::Intact(proof) => {
-            let compared = anchors.compare_bundle(&proof).map_err(|found| of_a_file(&found))?;
-            return Ok((describe(&proof), compared));
-        }
+        BundleVerdict::Intact(proof) => return Ok((describe(&proof), Proof::Bundle(proof))),
         BundleVerdict::Tampered(found) => (Exit::No, format!("`{named}` is not what was recorded"), found),
         BundleVerdict::Incomplete(found) => (Exit::Input, format!("`{named}` is incomplete"), found),
         BundleVerdict::Unverifiable(found) => {

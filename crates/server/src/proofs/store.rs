@@ -31,8 +31,12 @@ pub(crate) async fn verify(
     }
     // What would run beside a server is not run: nothing is written.
     let (platform, _) = Platform::open(&config, path, environment).await?;
-    let scopes = match tenant {
-        Some(named) => vec![scope(&platform, named).await?],
+    let only = match tenant {
+        Some(named) => Some(scope(&platform, named).await?),
+        None => None,
+    };
+    let scopes = match only {
+        Some(scope) => vec![scope],
         None => all(&platform).await?,
     };
     let (mut report, mut worst) = (String::new(), None);
@@ -43,7 +47,7 @@ pub(crate) async fn verify(
     }
     if let Some(published) = published {
         let witnesses = anchored.witnesses();
-        let found = platform.prover().verify_published(&published, witnesses).await;
+        let found = platform.prover().verify_published(&published, witnesses, only).await;
         match found.map_err(|error| unreadable(&error))? {
             Ok(compared) if compared.iter().all(|one| one.matching == 0) => {
                 worst = worst.or(Some(Exit::Input));

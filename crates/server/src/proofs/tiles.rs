@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stanchion_audit::{Anchors, Compared, LogProof, LogVerdict, VerifierKey, verify_log_with};
+use stanchion_audit::{Anchors, LogProof, LogVerdict, VerifierKey, verify_log_with};
 
-use super::anchors::of_a_file;
+use super::followed::Proof;
 use crate::failure::{Exit, Failure};
 
 /// Checks the log in a directory, or each of those in its directories, and says what they prove.
@@ -13,15 +13,15 @@ pub(super) fn verify(
     path: &Path,
     keys: &[VerifierKey],
     anchors: &Anchors,
-) -> Result<(String, Vec<Compared>), Failure> {
+) -> Result<(String, Proof), Failure> {
     let logs = logs(path).map_err(|error| super::unreadable(path, &error))?;
     let (mut said, mut all) = (Vec::new(), Vec::new());
     for log in &logs {
-        let (line, compared) = one(log, keys, anchors)?;
+        let (line, proof) = one(log, keys, anchors)?;
         said.push(line);
-        all.push(compared);
+        all.push(proof);
     }
-    Ok((said.join("\n"), all))
+    Ok((said.join("\n"), Proof::Tiles(all)))
 }
 
 /// Finds the logs: the directory itself, or those below it. One that has tiles and no checkpoint is one that is incomplete.
@@ -38,7 +38,7 @@ pub(super) fn logs(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn one(path: &Path, keys: &[VerifierKey], anchors: &Anchors) -> Result<(String, Compared), Failure> {
+fn one(path: &Path, keys: &[VerifierKey], anchors: &Anchors) -> Result<(String, LogProof), Failure> {
     let read = |file: &str| match std::fs::read(path.join(file)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -46,10 +46,7 @@ fn one(path: &Path, keys: &[VerifierKey], anchors: &Anchors) -> Result<(String, 
     };
     let named = path.display();
     match verify_log_with(read, keys, anchors).map_err(|error| super::unreadable(path, &error))? {
-        LogVerdict::Intact(proof) => {
-            let compared = anchors.compare_log(&proof).map_err(|found| of_a_file(&found))?;
-            Ok((describe(&proof), compared))
-        }
+        LogVerdict::Intact(proof) => Ok((describe(&proof), proof)),
         LogVerdict::Tampered(found) => {
             let place = found.seq.map(|seq| format!("entry {seq}")).into_iter();
             let lines = place.chain([found.to_string()]);

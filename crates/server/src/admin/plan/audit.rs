@@ -55,6 +55,10 @@ impl From<Audit> for Plan {
             }
             Audit::Find(command) => command.into(),
             Audit::Erase(command) => command.into(),
+            Audit::Erasure { id, scoped } => {
+                let path = [Segment::Fixed("audit"), Segment::Fixed("erasures"), Segment::Given(id)];
+                Request::new(Method::GET, path).shown(scoped, View::Fields)
+            }
             Audit::Exception(command) => command.into(),
             Audit::Retention { scoped } => {
                 Request::new(Method::GET, path("retention")).shown(scoped, View::Table(view::RETENTION))

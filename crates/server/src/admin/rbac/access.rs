@@ -49,6 +49,9 @@ pub(crate) enum Access {
         /// How many subjects are looked at, 1 to 10000
         #[arg(long, value_name = "N", default_value_t = 1_000)]
         most: usize,
+        /// After which subject to go on, as the answer before says
+        #[arg(long, value_name = "SUBJECT")]
+        after: Option<String>,
         #[command(flatten)]
         scoped: Scoped,
     },
@@ -284,8 +287,10 @@ impl From<Access> for Plan {
                     .with(question(Some(subject), Some(permission), about, known))
                     .shown(scoped, View::Access(Report::Decision))
             }
-            Access::WhoCan { permission, about, most, scoped } => ask("who-can")
-                .with(json!({ "permission": permission, "resource": about.resource(), "most": most }))
+            Access::WhoCan { permission, about, most, after, scoped } => ask("who-can")
+                .with(given(json!({
+                    "permission": permission, "resource": about.resource(), "most": most, "after": after,
+                })))
                 .shown(scoped, View::Access(Report::WhoCan)),
             Access::WhatCan { subject, about, known, scoped } => ask("what-can")
                 .with(question(Some(subject), None, about, known))

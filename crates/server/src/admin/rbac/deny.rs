@@ -2,7 +2,7 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::json;
 
-use super::Trial;
+use super::{Said, Trial};
 use crate::admin::args::{Listed, Scoped};
 use crate::admin::plan::{Plan, Request};
 use crate::admin::table::Column;
@@ -42,13 +42,8 @@ pub(crate) enum Deny {
     /// Lift a denial
     #[command(after_help = "Example:\n  stanchion deny lift user:bob report:* --tenant acme")]
     Lift {
-        /// Who is denied it
-        subject: String,
-        /// What, as it was denied
-        permission: String,
-        /// On which resources, if that was said
-        #[arg(long, value_name = "TYPE/ID")]
-        resource: Option<String>,
+        #[command(flatten)]
+        said: Said,
         #[command(flatten)]
         trial: Trial,
         #[command(flatten)]
@@ -81,16 +76,9 @@ impl From<Deny> for Plan {
                     Request::all(Method::POST, "denials").with(body).shown(scoped, View::Fields)
                 })
             }
-            Deny::Lift { subject, permission, resource, trial, scoped } => {
-                let named = json!({ "subject": subject, "permission": permission, "resource": resource });
-                trial.plan("lift_denial", named, scoped, |scoped| {
-                    Request::all(Method::DELETE, "denials")
-                        .asking("subject", Some(subject))
-                        .asking("permission", Some(permission))
-                        .asking("resource", resource)
-                        .shown(scoped, View::Done("lifted"))
-                })
-            }
+            Deny::Lift { said, trial, scoped } => trial.plan("lift_denial", said.named(), scoped, |scoped| {
+                said.in_query(Request::all(Method::DELETE, "denials")).shown(scoped, View::Done("lifted"))
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Trial, constraint, given};
+use super::{Said, Trial, constraint, given};
 use crate::admin::args::{Listed, Scoped};
 use crate::admin::plan::{Plan, Request, Segment};
 use crate::admin::table::Column;
@@ -62,26 +62,16 @@ pub(crate) enum Grant {
     /// Approve a grant that somebody else has made in an emergency
     #[command(after_help = "Example:\n  stanchion grant approve user:bob payment:approve --tenant acme")]
     Approve {
-        /// Who is to have it
-        subject: String,
-        /// What, as it was granted
-        permission: String,
-        /// On which resources, if that was said
-        #[arg(long, value_name = "TYPE/ID")]
-        resource: Option<String>,
+        #[command(flatten)]
+        said: Said,
         #[command(flatten)]
         scoped: Scoped,
     },
     /// Take a grant back
     #[command(after_help = "Example:\n  stanchion grant revoke user:bob payment:approve --tenant acme")]
     Revoke {
-        /// Who has it
-        subject: String,
-        /// What, as it was granted
-        permission: String,
-        /// On which resources, if that was said
-        #[arg(long, value_name = "TYPE/ID")]
-        resource: Option<String>,
+        #[command(flatten)]
+        said: Said,
         #[command(flatten)]
         trial: Trial,
         #[command(flatten)]
@@ -132,20 +122,13 @@ impl From<Grant> for Plan {
                     Request::all(Method::POST, "grants").with(body).shown(scoped, View::Fields)
                 })
             }
-            Grant::Approve { subject, permission, resource, scoped } => {
-                Request::new(Method::POST, [Segment::Fixed("grants"), Segment::Fixed("approval")])
-                    .asking("subject", Some(subject))
-                    .asking("permission", Some(permission))
-                    .asking("resource", resource)
-                    .shown(scoped, View::Fields)
+            Grant::Approve { said, scoped } => {
+                let approval = [Segment::Fixed("grants"), Segment::Fixed("approval")];
+                said.in_query(Request::new(Method::POST, approval)).shown(scoped, View::Fields)
             }
-            Grant::Revoke { subject, permission, resource, trial, scoped } => {
-                let named = json!({ "subject": subject, "permission": permission, "resource": resource });
-                trial.plan("revoke_grant", named, scoped, |scoped| {
-                    Request::all(Method::DELETE, "grants")
-                        .asking("subject", Some(subject))
-                        .asking("permission", Some(permission))
-                        .asking("resource", resource)
+            Grant::Revoke { said, trial, scoped } => {
+                trial.plan("revoke_grant", said.named(), scoped, |scoped| {
+                    said.in_query(Request::all(Method::DELETE, "grants"))
                         .shown(scoped, View::Done("taken back"))
                 })
             }

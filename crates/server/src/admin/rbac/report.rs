@@ -151,7 +151,8 @@ fn who_can(answer: &Value) -> String {
     let mut report =
         if items.is_empty() { "nobody\n".to_owned() } else { Table::new(WHO, items).to_string() };
     if at(answer, "/complete") == false {
-        report.push_str("\nthere are more subjects than were looked at: say a larger --most\n");
+        let next = plain(at(answer, "/next"));
+        let _ = writeln!(report, "\nthere are more subjects than were looked at: go on with --after {next}");
     }
     report
 }
@@ -190,7 +191,8 @@ fn preview(answer: &Value) -> String {
 
 fn applied(answer: &Value) -> String {
     let mut report = String::new();
-    for (name, field) in [("written", "/written"), ("as they are to be", "/unchanged")] {
+    let written = if at(answer, "/dry_run") == true { "would be written" } else { "written" };
+    for (name, field) in [(written, "/written"), ("as they are to be", "/unchanged")] {
         let roles = at(answer, field);
         if !is_empty(roles) {
             let _ = writeln!(report, "{name}: {}", plain(roles));

@@ -54,15 +54,22 @@ pub(crate) enum Role {
     },
     /// Write the roles of a preset
     #[command(after_help = "Examples:\n  stanchion role apply back-office --tenant acme --dry-run\n  \
-                            stanchion role apply back-office --tenant acme")]
+                            stanchion role apply back-office --tenant acme\n  \
+                            stanchion role apply back-office --prefix shop- --tenant acme\n\n\
+                            All of them are written, or none. `access preview` shows what replacing\n\
+                            roles would give to whom, and take from whom.")]
     Apply {
         /// The preset
         preset: String,
         /// Replace roles of the same ids that differ
         #[arg(long)]
         replace: bool,
-        #[command(flatten)]
-        trial: Trial,
+        /// What the ids of the roles begin with, where the platform or the tenant has others of the same ids
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Only ask every rule, and tell which roles would be written
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         scoped: Scoped,
     },
@@ -182,13 +189,11 @@ impl From<Role> for Plan {
             Role::Presets { scoped } => {
                 Request::new(Method::GET, presets()).shown(scoped, View::Table(PRESETS))
             }
-            Role::Apply { preset, replace, trial, scoped } => {
-                trial.plan("apply_preset", json!({ "name": preset }), scoped, |scoped| {
-                    Request::new(Method::POST, presets())
-                        .with(json!({ "name": preset, "replace": replace }))
-                        .shown(scoped, View::Access(Report::Applied))
-                })
-            }
+            Role::Apply { preset, replace, prefix, dry_run, scoped } => Request::new(Method::POST, presets())
+                .with(given(
+                    json!({ "name": preset, "replace": replace, "prefix": prefix, "dry_run": dry_run }),
+                ))
+                .shown(scoped, View::Access(Report::Applied)),
         }
     }
 }

@@ -152,7 +152,8 @@ pub(crate) async fn import(asked: Import, environment: &Environment) -> Result<(
         Failure::new(Exit::Input, format!("cannot read `{}`", path.display())).because(error)
     };
     let file = File::open(&path).map_err(|error| unreadable(&error))?;
-    let mut pieces = Pieces::new(BufReader::new(file), format, if dry_run { WHOLE } else { PIECE });
+    let size = if dry_run { WHOLE } else { PIECE };
+    let mut pieces = Pieces::new(BufReader::new(file), format, size, WHOLE);
     let connection = Connection::new(&plan, environment)?;
     let tenant = tenant(&connection, &plan).await?;
     let uri = connection.uri(&plan.request, tenant.as_deref())?;
@@ -212,6 +213,7 @@ struct Report {
     rows: u64,
     written: u64,
     unchanged: u64,
+    expired: u64,
     refused: u64,
     stopped: bool,
     bad: Vec<(u64, Option<String>, String)>,
@@ -227,6 +229,7 @@ impl Report {
         self.rows += count("/rows");
         self.written += count("/written");
         self.unchanged += count("/unchanged");
+        self.expired += count("/expired");
         self.refused += count("/refused");
         self.stopped |= at(answer, "/stopped").as_bool().unwrap_or(false);
         for bad in list(answer, "/bad") {
@@ -246,8 +249,8 @@ impl Report {
             .map(|(line, field, why)| json!({ "line": line, "field": field, "why": why }))
             .collect();
         json!({
-            "rows": self.rows, "written": self.written, "unchanged": self.unchanged, "refused": self.refused,
-            "stopped": self.stopped, "bad": bad,
+            "rows": self.rows, "written": self.written, "unchanged": self.unchanged, "expired": self.expired,
+            "refused": self.refused, "stopped": self.stopped, "bad": bad,
         })
     }
 
@@ -259,9 +262,11 @@ impl Report {
             text.push_str(&format!("line {line}{}: {}\n", cut(&field, 60), cut(why, 400)));
         }
         let end = if self.stopped { "; it ended there" } else { "" };
+        let Self { rows, written: count, unchanged, expired, refused, .. } = self;
+        let expired =
+            if *expired == 0 { String::new() } else { format!("{expired} passed over as expired, ") };
         text.push_str(&format!(
-            "{} rows: {} {written}, {} as they are already, {} refused{end}\n",
-            self.rows, self.written, self.unchanged, self.refused
+            "{rows} rows: {count} {written}, {unchanged} as they are already, {expired}{refused} refused{end}\n"
         ));
         text
     }

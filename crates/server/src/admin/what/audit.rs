@@ -59,6 +59,16 @@ pub(crate) enum Audit {
                             Chains and proofs stay as they are. What an exception covers is kept, and named."
     )]
     Erase(Erase),
+    /// See what an erasure did, and whether the words of it are gone
+    #[command(
+        after_help = "Example:\n  stanchion audit erasure 0192f0c1-2345-7abc-8def-0123456789ab --tenant acme"
+    )]
+    Erasure {
+        /// The id in its receipt
+        id: String,
+        #[command(flatten)]
+        scoped: Scoped,
+    },
     /// What the law excepts from erasure
     #[command(subcommand)]
     Exception(ExceptionFromErasure),
@@ -122,7 +132,7 @@ pub(crate) enum Audit {
     #[command(after_help = "Examples:\n  stanchion audit verify --tenant acme\n  \
                             stanchion audit verify event.tlog-proof acme.jsonl --verifier-key NAME+ID+KEY\n  \
                             stanchion audit verify --store stanchion.toml\n  \
-                            stanchion audit verify all.jsonl --verifier-key KEY --anchors anchors.jsonl\n\n\
+                            stanchion audit verify platform.jsonl acme.jsonl --verifier-key KEY \\\n    --anchors anchors.jsonl\n\n\
                             Files and stores need no server: 0 intact, 1 tampered with, 2 incomplete or no\n\
                             proof, 3 signed by no key that was given. Get verifier keys from\n\
                             `audit checkpoints`, once, and keep them.")]

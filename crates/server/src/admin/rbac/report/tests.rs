@@ -44,13 +44,21 @@ fn a_preview_shows_both_sides_or_says_that_there_are_none() {
 }
 
 #[test]
+fn what_a_preset_writes_or_would_write_is_told_apart() {
+    let applied = |dry_run: bool| json!({"dry_run": dry_run, "written": ["a", "b"], "unchanged": ["c"]});
+    assert_eq!(Report::Applied.text(&applied(false)), "written: a, b\nas they are to be: c\n");
+    assert_eq!(Report::Applied.text(&applied(true)), "would be written: a, b\nas they are to be: c\n");
+}
+
+#[test]
 fn who_was_not_looked_at_is_said() {
-    let answer = json!({"items": [{"subject": "user:bob", "role": "viewer"}], "complete": false});
+    let answer =
+        json!({"items": [{"subject": "user:bob", "role": "viewer"}], "complete": false, "next": "user:bob"});
     insta::assert_snapshot!(Report::WhoCan.text(&answer), @r"
     SUBJECT   ROLE
     user:bob  viewer
 
-    there are more subjects than were looked at: say a larger --most
+    there are more subjects than were looked at: go on with --after user:bob
     ");
     assert!(
         Report::Attempts.text(&json!({"items": [], "remembered": 0})).starts_with("nothing is remembered")

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::RecordFormat;
 
@@ -15,28 +16,46 @@ pub(super) struct Piece {
     pub(super) shift: u64,
 }
 
-/// Cuts a file at the ends of rows.
+/// Cuts a file at the ends of rows, but not between rows that may need each other: roles, and what one subject holds.
 pub(super) struct Pieces<R> {
     input: R,
+    /// A line that was read and belongs to the next piece.
+    ahead: Vec<u8>,
     size: usize,
+    /// How large a piece may become so that rows stay together.
+    most: usize,
     cutter: Cutter,
     /// What stands before each part of a file of CSV.
     head: Vec<u8>,
 }
 
 impl<R: io::BufRead> Pieces<R> {
-    pub(super) fn new(input: R, format: RecordFormat, size: usize) -> Self {
-        Self { input, size, cutter: Cutter::new(format), head: Vec::new() }
+    pub(super) fn new(input: R, format: RecordFormat, size: usize, most: usize) -> Self {
+        Self { input, ahead: Vec::new(), size, most, cutter: Cutter::new(format), head: Vec::new() }
+    }
+
+    /// Reads a line, or what is left of the file.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = std::mem::take(&mut self.ahead);
+        if line.is_empty() {
+            self.input.read_until(b'\n', &mut line)?;
+        }
+        Ok(line)
+    }
+
+    /// Tells whether the line that comes next may need this one, or be needed by it.
+    fn needs_next(&mut self, line: &[u8]) -> io::Result<bool> {
+        self.ahead = self.line()?;
+        Ok(self.cutter.format == RecordFormat::Jsonl && belong_together(line, &self.ahead))
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
         let first = self.cutter.lines + 1;
         let is_first = first == 1;
         let mut content = self.head.clone();
-        let mut line = Vec::new();
         loop {
-            line.clear();
-            if self.input.read_until(b'\n', &mut line)? == 0 {
+            let line = self.line()?;
+            if line.is_empty() {
                 break;
             }
             content.extend_from_slice(&line);
@@ -44,7 +63,8 @@ impl<R: io::BufRead> Pieces<R> {
             if self.cutter.format == RecordFormat::Csv && self.head.is_empty() && !self.cutter.is_quoted {
                 self.head = content.clone();
             }
-            if content.len() >= self.size && !self.cutter.is_quoted {
+            let is_full = content.len() >= self.size && !self.cutter.is_quoted;
+            if is_full && (!self.needs_next(&line)? || content.len() + self.ahead.len() > self.most) {
                 break;
             }
         }
@@ -55,6 +75,14 @@ impl<R: io::BufRead> Pieces<R> {
         let shift = first.saturating_sub(1).saturating_sub(heads);
         Ok(Some(Piece { content: content.into(), first, shift }))
     }
+}
+
+fn belong_together(one: &[u8], other: &[u8]) -> bool {
+    let read = |line: &[u8]| serde_json::from_slice::<Value>(line).unwrap_or_default();
+    let (one, other) = (read(one), read(other));
+    let is_role = |line: &Value| line.get("role").is_some();
+    let holder = |line: &Value| line.pointer("/assignment/subject").cloned();
+    (is_role(&one) && is_role(&other)) || (holder(&one).is_some() && holder(&one) == holder(&other))
 }
 
 fn lines_in(text: &[u8]) -> u64 {

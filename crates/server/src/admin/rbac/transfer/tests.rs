@@ -2,7 +2,11 @@ use super::pieces::{Cutter, Pieces};
 use super::*;
 
 fn pieces(text: &str, format: RecordFormat, size: usize) -> Vec<(String, u64, u64)> {
-    let mut pieces = Pieces::new(text.as_bytes(), format, size);
+    together(text, format, size, 100)
+}
+
+fn together(text: &str, format: RecordFormat, size: usize, most: usize) -> Vec<(String, u64, u64)> {
+    let mut pieces = Pieces::new(text.as_bytes(), format, size, most);
     std::iter::from_fn(|| pieces.next().unwrap())
         .map(|piece| (String::from_utf8(piece.content.to_vec()).unwrap(), piece.first, piece.shift))
         .collect()
@@ -34,6 +38,29 @@ fn each_piece_of_csv_has_the_header_and_no_quoted_text_is_cut() {
 }
 
 #[test]
+fn rows_that_may_need_each_other_stay_in_one_piece_as_long_as_it_may_grow() {
+    let role = |id: &str| format!("{{\"role\":{{\"id\":\"{id}\"}}}}\n");
+    let held = |subject: &str, role: &str| {
+        format!("{{\"assignment\":{{\"subject\":\"user:{subject}\",\"role\":\"{role}\"}}}}\n")
+    };
+    let rows =
+        [role("a"), role("b"), role("c"), held("x", "a"), held("x", "b"), held("y", "a"), held("z", "a")];
+    let cut = |most: usize| {
+        let all = together(&rows.concat(), RecordFormat::Jsonl, 1, most);
+        assert_eq!(all.iter().map(|(text, ..)| text.as_str()).collect::<String>(), rows.concat());
+        for (text, first, shift) in &all {
+            let before: u64 =
+                rows.concat().split(text).next().unwrap().matches('\n').count().try_into().unwrap();
+            assert_eq!((*first, *shift), (before + 1, before));
+        }
+        all.iter().map(|(text, ..)| text.lines().count()).collect::<Vec<_>>()
+    };
+    assert_eq!(cut(10_000), [3, 2, 1, 1]);
+    assert_eq!(cut(2 * role("a").len()), [2, 1, 1, 1, 1, 1]);
+    assert_eq!(cut(1), [1; 7]);
+}
+
+#[test]
 fn a_report_is_of_the_whole_file() {
     let mut report = Report::default();
     let piece = json!({
@@ -46,6 +73,14 @@ fn a_report_is_of_the_whole_file() {
                 4 rows: 2 written, 0 as they are already, 2 refused\n";
     assert_eq!(report.text(false), told);
     assert_eq!(report.json()["bad"][1]["line"], 4);
+    report.add(&json!({"rows": 3, "expired": 3}), 4);
+    assert!(
+        report
+            .text(false)
+            .ends_with("7 rows: 2 written, 0 as they are already, 3 passed over as expired, 2 refused\n")
+    );
+    assert_eq!(report.json()["expired"], 3);
+    report.expired = 0;
     report.stopped = true;
     assert!(
         report.text(true).ends_with("2 would be written, 0 as they are already, 2 refused; it ended there\n")
